@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "bson.hpp"
+#include "error.hpp"
+#include "timestamp.hpp"
+
+#include <concepts>
+#include <optional>
+#include <ranges>
+#include <string>
+#include <string_view>
+
+namespace oplog {
+
+/// One oplog entry in somebody else's memory: valid until the reader that yielded it moves on. Fields
+/// may come in any order, with any others between them; accessors have the fields' own names and look
+/// them up at each call.
+class EntryView {
+  public:
+    /// Throws DataError for a document without a timestamp `ts`. `where`, if given, must outlive the view.
+    explicit EntryView(const bson::Document& document, const Position* where = nullptr)
+        : document_(document), where_(where), ts_(find_ts(document)) {}
+
+    const bson::Document& document() const noexcept { return document_; }
+    std::string_view bytes() const noexcept { return document_.bytes(); }
+    std::uint32_t size() const noexcept { return document_.size(); }
+
+    Timestamp ts() const noexcept { return ts_; }
+    /// ts and, where there is one, the term `t`.
+    OpTime optime() const {
+        const auto term = document_.find("t");
+        return {ts_, term ? term->integer() : -1};
+    }
+    /// i(nsert) u(pdate) d(elete) c(ommand) n(o-op), or what else a server has come up with ("xi", "km"); empty if missing.
+    std::string_view op() const { return text("op"); }
+    /// "<database>.<collection>", for a command "<database>.$cmd"; empty if missing.
+    std::string_view ns() const { return text("ns"); }
+    /// What was done: the document, the update, the command. Throws DataError if missing.
+    bson::Document o() const {
+        const auto found = document_.find("o");
+        if (!found) fail("the entry has no 'o'");
+        return found->document();
+    }
+    /// Which document an update is for; for some commands more about them.
+    std::optional<bson::Document> o2() const {
+        const auto found = document_.find("o2");
+        return found ? std::optional(found->document()) : std::nullopt;
+    }
+    /// The collection's UUID, 16 bytes; empty if missing.
+    std::string_view ui() const {
+        const auto found = document_.find("ui");
+        return found && found->is(bson::Type::binary) ? found->value().substr(5) : std::string_view{};
+    }
+    /// Wall-clock milliseconds since 1970.
+    std::optional<std::int64_t> wall() const {
+        const auto found = document_.find("wall");
+        return found ? std::optional(found->date()) : std::nullopt;
+    }
+
+    /// Where it was read, or null.
+    const Position* where() const noexcept { return where_; }
+    /// Throws a FormatError with the entry's place, as far as it is known.
+    [[noreturn]] void fail(std::string_view reason) const {
+        if (where_) throw FormatError(*where_, reason);
+        throw DataError("entry " + to_string(ts_) + ": " + std::string(reason));
+    }
+
+  private:
+    std::string_view text(std::string_view key) const {
+        const auto found = document_.find(key);
+        return found ? found->string() : std::string_view{};
+    }
+    static Timestamp find_ts(const bson::Document& document) {
+        const auto found = document.find("ts");
+        if (!found) throw DataError("no field 'ts': not an oplog entry");
+        return found->timestamp();
+    }
+
+    bson::Document document_;
+    const Position* where_;
+    Timestamp ts_;
+};
+
+/// An entry that owns its bytes.
+class Entry {
+  public:
+    explicit Entry(const EntryView& view) : bytes_(view.bytes()) {}
+    /// Throws DataError for bytes that are not an entry.
+    explicit Entry(std::string bytes) : bytes_(std::move(bytes)) { static_cast<void>(EntryView(bson::Document(bytes_))); }
+
+    EntryView view() const { return EntryView(bson::Document::trusted(bytes_.data())); }
+    operator EntryView() const { return view(); }
+    std::string_view bytes() const noexcept { return bytes_; }
+
+  private:
+    std::string bytes_;
+};
+
+/// Anything that yields entries one after the other: a Reader, a std::vector<Entry>, a view of either.
+template <class R>
+concept EntryRange = std::ranges::input_range<R> && std::convertible_to<std::ranges::range_reference_t<R>, EntryView>;
+
+} // namespace oplog

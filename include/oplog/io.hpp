@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "error.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <concepts>
+#include <cstddef>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <sys/stat.h>
+#include <system_error>
+#include <unistd.h>
+#include <utility>
+
+namespace oplog {
+
+/// Where bytes come from: read() fills up to `size` bytes and returns how many; 0 is the end.
+template <class S>
+concept ByteSource = requires(S source, char* buffer, std::size_t size) {
+    { source.read(buffer, size) } -> std::same_as<std::size_t>;
+};
+
+/// Where bytes go. close() makes them last and throws if that fails; a sink destroyed without it
+/// must make sure that nobody takes what it got for whole.
+template <class S>
+concept ByteSink = requires(S sink, const char* data, std::size_t size) {
+    sink.write(data, size);
+    sink.close();
+};
+
+/// What a stream ends with when its writer gave up: an impossible document length, so that the reader
+/// of a pipe, who only sees its end, fails too.
+constexpr std::string_view failure_mark{"\xff\xff\xff\xff", 4};
+
+namespace detail {
+
+[[noreturn]] inline void throw_errno(const std::string& what, int error = errno) {
+    throw std::system_error(error, std::generic_category(), what);
+}
+
+/// A file descriptor that closes itself, but for the standard ones.
+class Descriptor {
+  public:
+    Descriptor() noexcept = default;
+    explicit Descriptor(int fd) noexcept : fd_(fd) {}
+    Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+    Descriptor& operator=(Descriptor&& other) noexcept {
+        std::swap(fd_, other.fd_);
+        return *this;
+    }
+    ~Descriptor() {
+        if (fd_ > STDERR_FILENO) ::close(fd_);
+    }
+    int get() const noexcept { return fd_; }
+    bool is_open() const noexcept { return fd_ >= 0; }
+    /// Closes it and says whether that worked.
+    bool close() noexcept {
+        const int fd = std::exchange(fd_, -1);
+        return fd < 0 || ::close(fd) == 0;
+    }
+
+  private:
+    int fd_ = -1;
+};
+
+inline void write_all(int fd, const char* data, std::size_t size, const std::string& name) {
+    while (size > 0) {
+        const ::ssize_t written = ::write(fd, data, size);
+        if (written < 0) {
+            if (errno == EINTR) continue;
+            throw_errno(name);
+        }
+        data += written;
+        size -= static_cast<std::size_t>(written);
+    }
+}
+
+/// Writes a directory's entries to disk.
+inline void sync_directory(const std::string& path) {
+    const Descriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!directory.is_open()) throw_errno(path);
+    // Some file systems cannot sync a directory and say EINVAL; there is nothing more to be done there.
+    if (::fsync(directory.get()) != 0 && errno != EINVAL) throw_errno(path);
+}
+
+inline std::string parent_directory(const std::string& path) {
+    const std::string parent = std::filesystem::path(path).parent_path().string();
+    return parent.empty() ? "." : parent;
+}
+
+} // namespace detail
+
+/// A file, a pipe or stdin ("-"), read from its beginning with read(2): a file that shrinks meanwhile
+/// gives a short read, never a signal.
+class FileSource {
+  public:
+    /// Opens `path`. Throws std::system_error.
+    explicit FileSource(const std::string& path) : name_(path) {
+        file_ = detail::Descriptor(path == "-" ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+        struct stat info {};
+        if (!file_.is_open() || ::fstat(file_.get(), &info) != 0) detail::throw_errno(path);
+        if (S_ISDIR(info.st_mode)) detail::throw_errno(path, EISDIR);
+        if (S_ISREG(info.st_mode)) ::posix_fadvise(file_.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+    }
+
+    std::size_t read(char* buffer, std::size_t size) {
+        for (;;) {
+            const ::ssize_t got = ::read(file_.get(), buffer, size);
+            if (got >= 0) return static_cast<std::size_t>(got);
+            if (errno != EINTR) detail::throw_errno(name_);
+        }
+    }
+
+  private:
+    std::string name_;
+    detail::Descriptor file_;
+};
+
+/// Bytes in memory that outlive the source.
+class MemorySource {
+  public:
+    explicit MemorySource(std::string_view bytes) noexcept : rest_(bytes) {}
+
+    std::size_t read(char* buffer, std::size_t size) noexcept {
+        const std::size_t count = rest_.copy(buffer, size);
+        rest_.remove_prefix(count);
+        return count;
+    }
+
+  private:
+    std::string_view rest_;
+};
+
+/// What to do about a file that is already there.
+enum class IfExists { refuse, replace };
+
+/// What a sink's bytes are: a stream of BSON that breaks off ends in failure_mark, a text just breaks off.
+enum class Content { bson, text };
+
+/// A file that appears complete or not at all, or a stream.
+///
+/// A regular file gets its name at close(), after its bytes have been written to disk; destroyed
+/// without close() it never existed. "-" (stdout) and what exists and is no regular file (a FIFO, a
+/// device) are streams: they cannot be taken back, so one of BSON that is destroyed without close()
+/// ends in failure_mark.
+class FileSink {
+  public:
+    /// Throws std::system_error; a file that exists already is EEXIST unless it may be replaced.
+    explicit FileSink(std::string path, IfExists if_exists = IfExists::refuse, Content content = Content::bson)
+        : path_(std::move(path)), if_exists_(if_exists), content_(content) {
+        struct stat info {};
+        if (path_ == "-") {
+            file_ = detail::Descriptor(STDOUT_FILENO);
+            is_stream_ = true;
+        } else if (::stat(path_.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
+            file_ = detail::Descriptor(::open(path_.c_str(), O_WRONLY | O_CLOEXEC));
+            if (!file_.is_open()) detail::throw_errno(path_);
+            is_stream_ = true;
+        } else if (if_exists_ == IfExists::refuse && ::faccessat(AT_FDCWD, path_.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+            detail::throw_errno(path_, EEXIST);
+        } else {
+            open_unnamed();
+        }
+    }
+    FileSink(FileSink&&) = default;
+    FileSink& operator=(FileSink&&) = delete;
+
+    ~FileSink() {
+        if (!file_.is_open()) return;
+        if (!is_stream_) {
+            if (!temporary_.empty()) ::unlink(temporary_.c_str());
+            return;
+        }
+        if (content_ == Content::text) return;
+        try {
+            detail::write_all(file_.get(), failure_mark.data(), failure_mark.size(), path_);
+        } catch (const std::system_error&) { // the reader is gone: nobody is left to be warned
+        }
+    }
+
+    void write(const char* data, std::size_t size) { detail::write_all(file_.get(), data, size, path_); }
+
+    void close() {
+        if (!is_stream_) {
+            if (::fsync(file_.get()) != 0) detail::throw_errno(path_);
+            publish();
+        }
+        if (is_stream_ && path_ == "-") { // someone else's to close; but a full disk may only show here
+            const detail::Descriptor copy(::dup(file_.get()));
+            file_ = {};
+            if (!copy.is_open()) detail::throw_errno(path_);
+            return;
+        }
+        if (!file_.close()) detail::throw_errno(path_);
+    }
+
+  private:
+    void open_unnamed() {
+        const std::string directory = detail::parent_directory(path_);
+        // A file without a name vanishes by itself however this process ends.
+        file_ = detail::Descriptor(::open(directory.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666));
+        if (file_.is_open()) return;
+        if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL) detail::throw_errno(path_);
+        temporary_ = temporary_name();
+        file_ = detail::Descriptor(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+        if (!file_.is_open()) detail::throw_errno(path_);
+    }
+
+    std::string temporary_name() const {
+        const std::filesystem::path path(path_);
+        return detail::parent_directory(path_) + "/." + path.filename().string().substr(0, 200) + "." +
+               std::to_string(::getpid()) + "-" + std::to_string(file_.get()) + ".tmp";
+    }
+
+    void publish() {
+        const std::string unnamed = "/proc/self/fd/" + std::to_string(file_.get());
+        const auto link_as = [&](const std::string& name) {
+            const int result = temporary_.empty() ? ::linkat(AT_FDCWD, unnamed.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW)
+                                                  : ::link(temporary_.c_str(), name.c_str());
+            if (result != 0) detail::throw_errno(path_);
+        };
+        if (if_exists_ == IfExists::refuse) {
+            link_as(path_); // fails if the name was taken meanwhile
+            if (!temporary_.empty()) ::unlink(temporary_.c_str());
+        } else {
+            if (temporary_.empty()) {
+                const std::string name = temporary_name();
+                ::unlink(name.c_str());
+                link_as(name);
+                temporary_ = name;
+            }
+            if (::rename(temporary_.c_str(), path_.c_str()) != 0) detail::throw_errno(path_);
+        }
+        temporary_.clear();
+        detail::sync_directory(detail::parent_directory(path_));
+    }
+
+    std::string path_;
+    IfExists if_exists_;
+    Content content_;
+    detail::Descriptor file_;
+    std::string temporary_; ///< its name until close(), where the file system knows no unnamed files
+    bool is_stream_ = false;
+};
+
+/// Appends to a string of the caller's.
+class MemorySink {
+  public:
+    explicit MemorySink(std::string& bytes) noexcept : bytes_(&bytes) {}
+
+    void write(const char* data, std::size_t size) { bytes_->append(data, size); }
+    void close() noexcept {}
+
+  private:
+    std::string* bytes_;
+};
+
+/// The file that `path` stands for: itself, or, for a directory, the oplog in it: oplog.bson of a full
+/// backup, else local/oplog.rs.bson of an increment, also with .gz or .zst.
+/// Throws Error for a directory without one.
+inline std::string resolve_input(const std::string& path) {
+    std::error_code ignored;
+    if (path == "-" || !std::filesystem::is_directory(path, ignored)) return path;
+    for (const char* oplog : {"oplog.bson", "local/oplog.rs.bson"})
+        for (const char* suffix : {"", ".gz", ".zst"}) {
+            const std::string candidate = (std::filesystem::path(path) / (std::string(oplog) + suffix)).string();
+            if (std::filesystem::exists(candidate, ignored)) return candidate;
+        }
+    throw Error(path + ": neither oplog.bson nor local/oplog.rs.bson in this directory");
+}
+
+} // namespace oplog

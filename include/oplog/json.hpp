@@ -1,0 +1,804 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "bson.hpp"
+#include "error.hpp"
+#include "validate.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+/// Extended JSON (version 2) out. Canonical output is byte for byte what bsondump prints, and relaxed output
+/// what MongoDB's Go driver does, with these differences, all of them deliberate:
+/// - Bytes that are not valid BSON are an error. bsondump skips or misreads some of them (a boolean of 2, an old
+///   binary whose two lengths differ, a string without its zero byte) and turns invalid UTF-8 into U+FFFD.
+/// - bsondump also skips valid documents that it could not read back: nested more than 200 levels deep, decimals
+///   out of range, fields that look like Extended JSON and are not ({"$date": "today"}). They are printed.
+/// - A DBPointer's namespace is escaped; bsondump prints it raw, which need not be JSON.
+namespace oplog {
+
+enum class JsonMode : std::uint8_t {
+    canonical, ///< every type survives: {"$numberInt":"1"}
+    relaxed,   ///< plain numbers, and ISO dates from 1970 to 9999
+};
+enum class JsonLayout : std::uint8_t {
+    line,   ///< no white space at all
+    pretty, ///< a line a field, indented by tabs, as `bsondump --pretty` prints it
+};
+
+namespace detail {
+
+/// The longest run of bytes that is written between two checks for room, and the bytes that copy_plain() may
+/// write beyond what it counts.
+constexpr std::size_t json_slack = 512;
+
+// Each copies a chunk to `out` and says how many of its bytes come before the first that a JSON string cannot
+// take as it is: controls, '"', '\\' and, as they are still to be checked, the bytes of multi-byte characters.
+#ifdef __SSE2__
+constexpr std::size_t json_chunk = 16;
+
+inline std::size_t copy_plain(const char* from, char* out) noexcept {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
+    // The comparison is signed, so it finds what is over 0x7F too.
+    const __m128i control = _mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20));
+    const __m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
+    const __m128i backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
+    const int special = _mm_movemask_epi8(_mm_or_si128(control, _mm_or_si128(quote, backslash)));
+    return static_cast<std::size_t>(std::countr_zero(static_cast<unsigned>(special) | 0x10000u));
+}
+#else
+constexpr std::size_t json_chunk = 8;
+
+inline std::size_t copy_plain(const char* from, char* out) noexcept {
+    constexpr std::uint64_t ones = 0x0101010101010101u;
+    constexpr std::uint64_t highs = 0x8080808080808080u;
+    const auto bytes = bson::load<std::uint64_t>(from);
+    std::memcpy(out, &bytes, sizeof bytes);
+    // A borrow can only mark bytes above a true match, and the lowest is all that counts.
+    const auto below = [&](std::uint64_t word, std::uint64_t limit) { return (word - ones * limit) & ~word & highs; };
+    const std::uint64_t special =
+        (bytes & highs) | below(bytes, 0x20) | below(bytes ^ (ones * '"'), 1) | below(bytes ^ (ones * '\\'), 1);
+    return special == 0 ? json_chunk : static_cast<std::size_t>(std::countr_zero(special)) / 8;
+}
+#endif
+
+/// The length of the UTF-8 character at `at`, which is not ASCII; 0 if it is malformed. Needs a zero byte after the text.
+inline std::size_t utf8_length(const char* at) noexcept {
+    const auto byte = [&](int i) { return static_cast<unsigned char>(at[i]); };
+    const auto follows = [&](int i) { return (byte(i) & 0xC0) == 0x80; };
+    const unsigned char lead = byte(0);
+    if (lead < 0xC2) return 0;
+    if (lead < 0xE0) return follows(1) ? 2 : 0;
+    if (lead < 0xF0) {
+        if (!follows(1) || !follows(2)) return 0;
+        const bool overlong = lead == 0xE0 && byte(1) < 0xA0;
+        const bool surrogate = lead == 0xED && byte(1) > 0x9F;
+        return overlong || surrogate ? 0 : 3;
+    }
+    if (lead > 0xF4 || !follows(1) || !follows(2) || !follows(3)) return 0;
+    const bool overlong = lead == 0xF0 && byte(1) < 0x90;
+    const bool too_large = lead == 0xF4 && byte(1) > 0x8F;
+    return overlong || too_large ? 0 : 4;
+}
+
+template <std::size_t N>
+char* put(char* out, const char (&text)[N]) noexcept {
+    std::memcpy(out, text, N - 1);
+    return out + N - 1;
+}
+inline char* put(char* out, std::string_view text) noexcept {
+    return out + text.copy(out, text.size());
+}
+
+constexpr auto decimal_pairs = [] {
+    std::array<char, 200> pairs{};
+    for (std::size_t i = 0; i < 100; ++i) {
+        pairs[2 * i] = static_cast<char>('0' + i / 10);
+        pairs[2 * i + 1] = static_cast<char>('0' + i % 10);
+    }
+    return pairs;
+}();
+
+constexpr auto hex_pairs = [] {
+    std::array<char, 512> pairs{};
+    for (std::size_t i = 0; i < 256; ++i) {
+        pairs[2 * i] = "0123456789abcdef"[i >> 4];
+        pairs[2 * i + 1] = "0123456789abcdef"[i & 15];
+    }
+    return pairs;
+}();
+
+constexpr auto base64_pairs = [] {
+    constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    std::array<char, 8192> pairs{};
+    for (std::size_t i = 0; i < 4096; ++i) {
+        pairs[2 * i] = digits[i >> 6];
+        pairs[2 * i + 1] = digits[i & 63];
+    }
+    return pairs;
+}();
+
+inline char* put_2(char* out, std::uint32_t below_100) noexcept {
+    std::memcpy(out, &decimal_pairs[std::size_t{2} * below_100], 2);
+    return out + 2;
+}
+inline char* put_4(char* out, std::uint32_t below_10000) noexcept { return put_2(put_2(out, below_10000 / 100), below_10000 % 100); }
+inline char* put_8(char* out, std::uint32_t below_1e8) noexcept { return put_4(put_4(out, below_1e8 / 10000), below_1e8 % 10000); }
+
+// About twice as fast as std::to_chars, and integers are what an oplog has most of.
+inline char* put_up_to_4(char* out, std::uint32_t below_10000) noexcept {
+    if (below_10000 >= 1000) return put_4(out, below_10000);
+    if (below_10000 >= 100) {
+        *out++ = static_cast<char>('0' + below_10000 / 100);
+        return put_2(out, below_10000 % 100);
+    }
+    if (below_10000 >= 10) return put_2(out, below_10000);
+    *out = static_cast<char>('0' + below_10000);
+    return out + 1;
+}
+inline char* put_up_to_8(char* out, std::uint32_t below_1e8) noexcept {
+    if (below_1e8 < 10000) return put_up_to_4(out, below_1e8);
+    return put_4(put_up_to_4(out, below_1e8 / 10000), below_1e8 % 10000);
+}
+inline char* put_unsigned(char* out, std::uint64_t value) noexcept {
+    constexpr std::uint64_t e8 = 100'000'000;
+    if (value < e8) return put_up_to_8(out, static_cast<std::uint32_t>(value));
+    const std::uint64_t rest = value / e8;
+    if (rest < e8) {
+        out = put_up_to_8(out, static_cast<std::uint32_t>(rest));
+    } else {
+        out = put_up_to_4(out, static_cast<std::uint32_t>(rest / e8));
+        out = put_8(out, static_cast<std::uint32_t>(rest % e8));
+    }
+    return put_8(out, static_cast<std::uint32_t>(value % e8));
+}
+inline char* put_signed(char* out, std::int64_t value) noexcept {
+    auto magnitude = static_cast<std::uint64_t>(value);
+    if (value < 0) {
+        *out++ = '-';
+        magnitude = 0 - magnitude;
+    }
+    return put_unsigned(out, magnitude);
+}
+
+inline char* put_hex(char* out, const char* bytes, std::size_t size) noexcept {
+    for (std::size_t i = 0; i < size; ++i)
+        std::memcpy(out + 2 * i, &hex_pairs[std::size_t{2} * static_cast<unsigned char>(bytes[i])], 2);
+    return out + 2 * size;
+}
+
+/// Three bytes as four digits.
+inline char* put_base64_group(char* out, std::uint32_t bits) noexcept {
+    std::memcpy(out, &base64_pairs[std::size_t{2} * (bits >> 12)], 2);
+    std::memcpy(out + 2, &base64_pairs[std::size_t{2} * (bits & 4095)], 2);
+    return out + 4;
+}
+inline char* put_base64(char* out, const char* bytes, std::size_t size) noexcept {
+    const auto byte = [&](std::size_t i) { return std::uint32_t{static_cast<unsigned char>(bytes[i])}; };
+    std::size_t i = 0;
+    for (; i + 3 <= size; i += 3) out = put_base64_group(out, byte(i) << 16 | byte(i + 1) << 8 | byte(i + 2));
+    if (i == size) return out;
+    const bool two = i + 2 == size;
+    out = put_base64_group(out, byte(i) << 16 | (two ? byte(i + 1) << 8 : 0));
+    out[-1] = '=';
+    if (!two) out[-2] = '=';
+    return out;
+}
+
+/// Go's strconv.FormatFloat(value, 'G', -1, 64): the shortest digits that read back as the same number, with an
+/// exponent of at least two digits below 1E-04 and from 1E+06 on. ".0" follows what looks like an integer.
+inline char* put_finite_double(char* out, double value) noexcept {
+    if (std::signbit(value)) {
+        *out++ = '-';
+        value = -value;
+    }
+    if (value < 1e6) {
+        // A short decimal fraction. A number with at most 15 digits that rounds to `value` is the only one, so the shortest.
+        const auto scaled = static_cast<std::uint32_t>(value * 1e3 + 0.5);
+        if (static_cast<double>(scaled) / 1e3 == value) {
+            out = put_unsigned(out, scaled / 1000);
+            *out++ = '.';
+            const std::uint32_t fraction = scaled % 1000;
+            *out++ = static_cast<char>('0' + fraction / 100);
+            if (fraction % 100 == 0) return out;
+            *out++ = static_cast<char>('0' + fraction / 10 % 10);
+            if (fraction % 10 == 0) return out;
+            *out++ = static_cast<char>('0' + fraction % 10);
+            return out;
+        }
+    }
+    char text[32]; // D[.DDDD]e±XX[X]
+    const char* const end = std::to_chars(text, text + sizeof text, value, std::chars_format::scientific).ptr;
+    const char* const mark = std::find<const char*>(text, end, 'e');
+    int exponent = 0;
+    std::from_chars(mark + 2, end, exponent);
+    if (mark[1] == '-') exponent = -exponent;
+    char digits[32];
+    std::size_t count = 0;
+    for (const char* at = text; at != mark; ++at)
+        if (*at != '.') digits[count++] = *at;
+
+    const std::string_view all(digits, count);
+    if (exponent < -4 || exponent >= 6) {
+        *out++ = digits[0];
+        if (count > 1) {
+            *out++ = '.';
+            out = put(out, all.substr(1));
+        }
+        *out++ = 'E';
+        *out++ = exponent < 0 ? '-' : '+';
+        const auto magnitude = static_cast<std::uint32_t>(std::abs(exponent));
+        return magnitude < 10 ? put_2(out, magnitude) : put_unsigned(out, magnitude);
+    }
+    if (exponent < 0) {
+        out = put(out, std::string_view("0.000").substr(0, static_cast<std::size_t>(1 - exponent)));
+        return put(out, all);
+    }
+    const std::size_t whole = static_cast<std::size_t>(exponent) + 1;
+    if (count > whole) {
+        out = put(out, all.substr(0, whole));
+        *out++ = '.';
+        return put(out, all.substr(whole));
+    }
+    out = put(out, all);
+    for (std::size_t i = count; i < whole; ++i) *out++ = '0';
+    return put(out, ".0");
+}
+
+/// A decimal as the specification's "conversion to string" has it, all 113 bits of the significand, which is up to
+/// 35 digits, one more than allowed. (libbson drops the last of them when there is a sign.)
+inline char* put_decimal128(char* out, std::uint64_t low, std::uint64_t high) noexcept {
+    __extension__ typedef unsigned __int128 Wide;
+    const auto special = high >> 58 & 31;
+    if (special == 31) return put(out, "NaN");
+    if (high >> 63) *out++ = '-';
+    if (special == 30) return put(out, "Infinity");
+    // The other form's significands are all out of range and count as zero.
+    const bool large = (high >> 61 & 3) == 3;
+    const auto biased = static_cast<int>((large ? high >> 47 : high >> 49) & 0x3FFF);
+    Wide significand = large ? 0 : Wide{high & ((std::uint64_t{1} << 49) - 1)} << 64 | low;
+
+    char digits[40];
+    char* first = digits + sizeof digits;
+    do {
+        *--first = static_cast<char>('0' + static_cast<int>(significand % 10));
+        significand /= 10;
+    } while (significand != 0);
+    const std::string_view all(first, static_cast<std::size_t>(digits + sizeof digits - first));
+    const int count = static_cast<int>(all.size());
+    const int exponent = biased - 6176;
+    const int scientific = exponent + count - 1;
+    if (exponent > 0 || scientific < -6) {
+        *out++ = all[0];
+        if (count > 1) {
+            *out++ = '.';
+            out = put(out, all.substr(1));
+        }
+        *out++ = 'E';
+        if (scientific >= 0) *out++ = '+';
+        return put_signed(out, scientific);
+    }
+    if (exponent == 0) return put(out, all);
+    if (scientific >= 0) {
+        const auto whole = static_cast<std::size_t>(scientific) + 1;
+        out = put(out, all.substr(0, whole));
+        *out++ = '.';
+        return put(out, all.substr(whole));
+    }
+    out = put(out, "0.");
+    for (int i = -1; i > scientific; --i) *out++ = '0';
+    return put(out, all);
+}
+
+/// "2021-01-12T03:29:55.248Z", without zeros at the end of the fraction. For 1970 to 9999.
+inline char* put_iso_date(char* out, std::int64_t milliseconds) noexcept {
+    const std::chrono::sys_time<std::chrono::milliseconds> time{std::chrono::milliseconds(milliseconds)};
+    const auto day = std::chrono::floor<std::chrono::days>(time);
+    const std::chrono::year_month_day date(day);
+    const auto in_day = static_cast<std::uint32_t>((time - day).count());
+    out = put_4(out, static_cast<std::uint32_t>(static_cast<int>(date.year())));
+    *out++ = '-';
+    out = put_2(out, static_cast<unsigned>(date.month()));
+    *out++ = '-';
+    out = put_2(out, static_cast<unsigned>(date.day()));
+    *out++ = 'T';
+    out = put_2(out, in_day / 3'600'000);
+    *out++ = ':';
+    out = put_2(out, in_day / 60'000 % 60);
+    *out++ = ':';
+    out = put_2(out, in_day / 1000 % 60);
+    if (const std::uint32_t fraction = in_day % 1000; fraction != 0) {
+        *out++ = '.';
+        *out++ = static_cast<char>('0' + fraction / 100);
+        if (fraction % 100 != 0) *out++ = static_cast<char>('0' + fraction / 10 % 10);
+        if (fraction % 10 != 0) *out++ = static_cast<char>('0' + fraction % 10);
+    }
+    *out++ = 'Z';
+    return out;
+}
+
+} // namespace detail
+
+/// Prints documents, one after the other, into a buffer of its own that is used again and again: the fastest
+/// way to print many. Memory is what the text needs; clear() keeps it.
+class JsonBuffer {
+  public:
+    explicit JsonBuffer(JsonMode mode = JsonMode::canonical, JsonLayout layout = JsonLayout::line) noexcept
+        : mode_(mode), layout_(layout) {}
+    JsonBuffer(JsonBuffer&& other) noexcept
+        : data_(std::move(other.data_)), size_(std::exchange(other.size_, 0)), soft_end_(std::exchange(other.soft_end_, nullptr)),
+          mode_(other.mode_), layout_(other.layout_) {}
+    JsonBuffer& operator=(JsonBuffer&& other) noexcept {
+        std::swap(data_, other.data_);
+        std::swap(size_, other.size_);
+        std::swap(soft_end_, other.soft_end_);
+        mode_ = other.mode_;
+        layout_ = other.layout_;
+        return *this;
+    }
+    ~JsonBuffer() = default;
+
+    /// Appends a document, with no newline after it. Throws DataError for bytes that are not valid BSON, with what
+    /// bson::validate() says about them; nothing is appended then.
+    void append(const bson::Document& document) {
+        char* out = room(end());
+        out = mode_ == JsonMode::canonical ? print<JsonMode::canonical>(document, out) : print<JsonMode::relaxed>(document, out);
+        if (out == nullptr) {
+            bson::validate(document);
+            throw DataError("the document is not valid BSON");
+        }
+        if (layout_ == JsonLayout::pretty) out = indent(out);
+        size_ = static_cast<std::size_t>(out - data_.get());
+    }
+    /// Appends text as it is: a newline, a comma.
+    void append(std::string_view text) {
+        char* const out = room(end(), text.size());
+        size_ = static_cast<std::size_t>(detail::put(out, text) - data_.get());
+    }
+
+    /// What was appended since the last clear(); valid until the buffer is next touched.
+    std::string_view text() const noexcept { return {data_.get(), size_}; }
+    std::size_t size() const noexcept { return size_; }
+    void clear() noexcept { size_ = 0; }
+
+  private:
+    struct Free {
+        void operator()(char* memory) const noexcept { std::free(memory); }
+    };
+    enum class Kind : std::uint8_t { document, array, scope };
+    struct Level {
+        const char* end; ///< the terminator
+        Kind kind;
+    };
+    struct Text {
+        const char* at; ///< the zero byte where it ended; null if it is not UTF-8
+        char* out;
+    };
+
+    char* end() const noexcept { return data_.get() + size_; }
+
+    /// Where to go on writing: `out`, or its like in a larger buffer with room for `size` bytes and the slack.
+    char* room(char* out) {
+        if (out < soft_end_) return out;
+        return grow(out, 0);
+    }
+    char* room(char* out, std::size_t size) {
+        if (out < soft_end_ && static_cast<std::size_t>(soft_end_ - out) > size) return out;
+        return grow(out, size);
+    }
+    [[gnu::noinline]] char* grow(char* out, std::size_t size) {
+        const auto used = static_cast<std::size_t>(out - data_.get());
+        const std::size_t capacity = std::max(2 * used, used + size) + 8 * detail::json_slack;
+        // realloc, because it moves the pages of a large buffer instead of copying them.
+        auto* const larger = static_cast<char*>(std::realloc(data_.get(), capacity));
+        if (larger == nullptr) throw std::bad_alloc();
+        static_cast<void>(data_.release());
+        data_.reset(larger);
+        soft_end_ = larger + capacity - detail::json_slack;
+        return larger + used;
+    }
+
+    /// Prints what is inside a string's quotes: from `at` up to `stop`, or for a C string up to its zero byte. A zero
+    /// byte must follow, which also ends a character that is cut short; up to `limit` bytes may be read.
+    template <bool c_string>
+    Text put_text(char* out, const char* at, const char* stop, const char* limit) {
+        for (;;) {
+            std::size_t plain = 0;
+            if (static_cast<std::size_t>(limit - at) >= detail::json_chunk) [[likely]]
+                plain = detail::copy_plain(at, out);
+            else
+                for (; static_cast<signed char>(*at) >= 0x20 && *at != '"' && *at != '\\'; ++at) *out++ = *at;
+            at += plain;
+            out += plain;
+            if (plain < detail::json_chunk) {
+                if (*at == 0 && (c_string || at == stop)) [[likely]]
+                    return {at, out};
+                const Text more = put_special(out, at);
+                if (more.at == nullptr) return more;
+                at = more.at;
+                out = more.out;
+            }
+            out = room(out);
+        }
+    }
+
+    /// Prints the character at `at`, which needs an escape, or the non-ASCII characters from there on.
+    [[gnu::noinline]] Text put_special(char* out, const char* at) {
+        if (static_cast<unsigned char>(*at) < 0x80) {
+            *out++ = '\\';
+            switch (*at) {
+            case '"':
+            case '\\': *out++ = *at; break;
+            case '\b': *out++ = 'b'; break;
+            case '\f': *out++ = 'f'; break;
+            case '\n': *out++ = 'n'; break;
+            case '\r': *out++ = 'r'; break;
+            case '\t': *out++ = 't'; break;
+            default: out = detail::put_hex(detail::put(out, "u00"), at, 1);
+            }
+            return {at + 1, out};
+        }
+        do {
+            const std::size_t length = detail::utf8_length(at);
+            if (length == 0) return {nullptr, nullptr};
+            // The line and paragraph separators, which old JavaScript does not take in a string.
+            if (length == 3 && (std::memcmp(at, "\xE2\x80\xA8", 3) == 0 || std::memcmp(at, "\xE2\x80\xA9", 3) == 0)) {
+                out = detail::put(out, at[2] == '\xA8' ? "\\u2028" : "\\u2029");
+            } else {
+                for (std::size_t i = 0; i < length; ++i) out[i] = at[i];
+                out += length;
+            }
+            at += length;
+            out = room(out);
+        } while (static_cast<unsigned char>(*at) >= 0x80);
+        return {at, out};
+    }
+
+    /// Prints the string at `value` (length, bytes, zero byte) of which `left` bytes are its document's, in quotes.
+    /// Returns where it ends.
+    [[gnu::always_inline]] inline Text put_string(char* out, const char* value, std::size_t left, const char* limit) {
+        if (left < 5) return {nullptr, nullptr};
+        const std::size_t length = bson::load<std::uint32_t>(value);
+        if (length < 1 || length > left - 4) return {nullptr, nullptr};
+        const char* const stop = value + 3 + length;
+        if (*stop != 0) return {nullptr, nullptr};
+        *out++ = '"';
+        Text text = put_text<false>(out, value + 4, stop, limit);
+        if (text.at == nullptr) return text;
+        *text.out++ = '"';
+        return {text.at + 1, text.out};
+    }
+
+    /// Prints text that has been taken out of its document.
+    Text put_owned(char* out, const std::string& text) {
+        const char* const stop = text.data() + text.size();
+        return put_text<false>(out, text.data(), stop, stop + 1);
+    }
+
+    /// The types that are seldom seen. Returns where the value ends.
+    [[gnu::noinline]] Text put_rare(char* out, bson::Type type, const char* value, const char* end, const char* limit) {
+        constexpr Text bad{nullptr, nullptr};
+        const auto left = static_cast<std::size_t>(end - value);
+        switch (type) {
+        case bson::Type::undefined: return {value, detail::put(out, R"({"$undefined":true})")};
+        case bson::Type::min_key: return {value, detail::put(out, R"({"$minKey":1})")};
+        case bson::Type::max_key: return {value, detail::put(out, R"({"$maxKey":1})")};
+        case bson::Type::decimal128: {
+            if (left < 16) return bad;
+            out = detail::put(out, R"({"$numberDecimal":")");
+            out = detail::put_decimal128(out, bson::load<std::uint64_t>(value), bson::load<std::uint64_t>(value + 8));
+            return {value + 16, detail::put(out, R"("})")};
+        }
+        case bson::Type::code:
+        case bson::Type::symbol: {
+            out = type == bson::Type::code ? detail::put(out, R"({"$code":)") : detail::put(out, R"({"$symbol":)");
+            Text text = put_string(out, value, left, limit);
+            if (text.at == nullptr) return bad;
+            *text.out++ = '}';
+            return text;
+        }
+        case bson::Type::db_pointer: {
+            if (left < 12) return bad;
+            out = detail::put(out, R"({"$dbPointer":{"$ref":)");
+            const Text text = put_string(out, value, left - 12, limit);
+            if (text.at == nullptr) return bad;
+            out = detail::put(text.out, R"(,"$id":{"$oid":")");
+            out = detail::put_hex(out, text.at, 12);
+            return {text.at + 12, detail::put(out, R"("}}})")};
+        }
+        case bson::Type::regex: {
+            out = detail::put(out, R"({"$regularExpression":{"pattern":")");
+            const Text pattern = put_text<true>(out, value, nullptr, limit);
+            if (pattern.at == nullptr || pattern.at >= end) return bad;
+            const std::string_view options(pattern.at + 1); // the document's terminator ends it at the latest
+            const char* const after = options.data() + options.size();
+            if (after >= end || !bson::is_utf8(options)) return bad;
+            const Text text = put_owned(detail::put(pattern.out, R"(","options":")"), sorted(options));
+            return {after + 1, detail::put(text.out, R"("}})")};
+        }
+        default: return bad;
+        }
+    }
+
+    /// The characters of valid UTF-8, in their order.
+    static std::string sorted(std::string_view text) {
+        std::vector<std::string_view> characters;
+        for (std::size_t at = 0; at < text.size();) {
+            const std::size_t length = static_cast<unsigned char>(text[at]) < 0x80 ? 1 : detail::utf8_length(&text[at]);
+            characters.push_back(text.substr(at, length));
+            at += length;
+        }
+        std::sort(characters.begin(), characters.end());
+        std::string result;
+        for (const std::string_view character : characters) result += character;
+        return result;
+    }
+
+    /// Returns where the text ends, or null for bytes that are not valid BSON.
+    template <JsonMode mode>
+    char* print(const bson::Document& document, char* out) {
+        using bson::load;
+        using bson::Type;
+        using detail::put;
+        constexpr bool canonical = mode == JsonMode::canonical;
+
+        std::array<Level, bson::max_depth> outer;
+        std::size_t depth = 0;
+        const char* at = document.data() + 4;
+        Level level{document.data() + document.size() - 1, Kind::document};
+        const char* const limit = level.end + 1;
+        if (*level.end != 0) return nullptr;
+        *out++ = '{';
+
+        for (;;) {
+            out = room(out);
+            if (at == level.end) {
+                if (out[-1] == ',') --out;
+                *out++ = level.kind == Kind::array ? ']' : '}';
+                if (level.kind == Kind::scope) *out++ = '}';
+                if (depth == 0) return out;
+                *out++ = ',';
+                ++at;
+                level = outer[--depth];
+                continue;
+            }
+            const auto type = static_cast<Type>(*at++);
+            if (level.kind == Kind::array) {
+                while (static_cast<signed char>(*at) > 0) ++at;
+                if (*at != 0) {
+                    const std::string_view rest(at);
+                    if (!bson::is_utf8(rest)) return nullptr;
+                    at += rest.size();
+                }
+            } else {
+                *out++ = '"';
+                const Text key = put_text<true>(out, at, nullptr, limit);
+                if (key.at == nullptr) return nullptr;
+                at = key.at;
+                out = put(key.out, "\":");
+            }
+            if (at >= level.end) return nullptr;
+            ++at;
+
+            const auto left = static_cast<std::size_t>(level.end - at);
+            switch (type) {
+            case Type::string: {
+                const Text text = put_string(out, at, left, limit);
+                if (text.at == nullptr) return nullptr;
+                at = text.at;
+                out = text.out;
+                break;
+            }
+            case Type::int32: {
+                if (left < 4) return nullptr;
+                if constexpr (canonical) out = put(out, R"({"$numberInt":")");
+                out = detail::put_signed(out, load<std::int32_t>(at));
+                if constexpr (canonical) out = put(out, R"("})");
+                at += 4;
+                break;
+            }
+            case Type::int64: {
+                if (left < 8) return nullptr;
+                if constexpr (canonical) out = put(out, R"({"$numberLong":")");
+                out = detail::put_signed(out, load<std::int64_t>(at));
+                if constexpr (canonical) out = put(out, R"("})");
+                at += 8;
+                break;
+            }
+            case Type::double_: {
+                if (left < 8) return nullptr;
+                const auto value = load<double>(at);
+                const bool finite = std::isfinite(value);
+                if (canonical || !finite) out = put(out, R"({"$numberDouble":")");
+                if (finite)
+                    out = detail::put_finite_double(out, value);
+                else
+                    out = put(out, std::string_view(std::isnan(value) ? "NaN" : value < 0 ? "-Infinity" : "Infinity"));
+                if (canonical || !finite) out = put(out, R"("})");
+                at += 8;
+                break;
+            }
+            case Type::object_id: {
+                if (left < 12) return nullptr;
+                out = detail::put_hex(put(out, R"({"$oid":")"), at, 12);
+                out = put(out, R"("})");
+                at += 12;
+                break;
+            }
+            case Type::boolean: {
+                if (left < 1 || static_cast<unsigned char>(*at) > 1) return nullptr;
+                out = *at != 0 ? put(out, "true") : put(out, "false");
+                ++at;
+                break;
+            }
+            case Type::null: out = put(out, "null"); break;
+            case Type::date: {
+                if (left < 8) return nullptr;
+                const auto value = load<std::int64_t>(at);
+                constexpr std::int64_t year_10000 = 253'402'300'800'000;
+                if (canonical || value < 0 || value >= year_10000) {
+                    out = detail::put_signed(put(out, R"({"$date":{"$numberLong":")"), value);
+                    out = put(out, R"("}})");
+                } else {
+                    out = detail::put_iso_date(put(out, R"({"$date":")"), value);
+                    out = put(out, R"("})");
+                }
+                at += 8;
+                break;
+            }
+            case Type::timestamp: {
+                if (left < 8) return nullptr;
+                out = detail::put_unsigned(put(out, R"({"$timestamp":{"t":)"), load<std::uint32_t>(at + 4));
+                out = detail::put_unsigned(put(out, R"(,"i":)"), load<std::uint32_t>(at));
+                out = put(out, "}}");
+                at += 8;
+                break;
+            }
+            case Type::binary: {
+                if (left < 5) return nullptr;
+                std::size_t size = load<std::uint32_t>(at);
+                if (size > left - 5) return nullptr;
+                const char* const subtype = at + 4;
+                at += 5;
+                if (*subtype == 2) { // the old generic one repeats the length inside
+                    if (size < 4 || load<std::uint32_t>(at) != size - 4) return nullptr;
+                    if (size > 4) { // bsondump takes the inner length of an empty one for its bytes
+                        at += 4;
+                        size -= 4;
+                    }
+                }
+                out = room(out, size / 3 * 4 + 4);
+                out = detail::put_base64(put(out, R"({"$binary":{"base64":")"), at, size);
+                out = detail::put_hex(put(out, R"(","subType":")"), subtype, 1);
+                out = put(out, R"("}})");
+                at += size;
+                break;
+            }
+            case Type::document:
+            case Type::array: {
+                if (left < 4) return nullptr;
+                const std::size_t size = load<std::uint32_t>(at);
+                if (size < bson::min_document_size || size > left || depth + 1 == bson::max_depth) return nullptr;
+                outer[depth++] = level;
+                level = {at + size - 1, type == Type::array ? Kind::array : Kind::document};
+                if (*level.end != 0) return nullptr;
+                *out++ = type == Type::array ? '[' : '{';
+                at += 4;
+                continue;
+            }
+            case Type::code_with_scope: {
+                constexpr std::size_t around = 4 + 4 + bson::min_document_size; // all but the code
+                if (left < 4) return nullptr;
+                const std::size_t size = load<std::uint32_t>(at);
+                if (size < around + 1 || size > left || depth + 1 == bson::max_depth) return nullptr;
+                const Text code = put_string(put(out, R"({"$code":)"), at + 4, size - 4 - bson::min_document_size, limit);
+                if (code.at == nullptr) return nullptr;
+                outer[depth++] = level;
+                level = {at + size - 1, Kind::scope};
+                if (load<std::uint32_t>(code.at) != static_cast<std::size_t>(at + size - code.at) || *level.end != 0) return nullptr;
+                out = put(code.out, R"(,"$scope":{)");
+                at = code.at + 4;
+                continue;
+            }
+            default: {
+                const Text rare = put_rare(out, type, at, level.end, limit);
+                if (rare.at == nullptr) return nullptr;
+                at = rare.at;
+                out = rare.out;
+            }
+            }
+            *out++ = ',';
+        }
+    }
+
+    /// Spreads the document that was printed last, from end() to `out`, over lines: Go's json.Indent.
+    char* indent(char* out) {
+        const std::string line(end(), out);
+        out = end();
+        std::size_t depth = 0;
+        const auto new_line = [&] {
+            out = room(out, depth + 1);
+            *out++ = '\n';
+            std::memset(out, '\t', depth);
+            out += depth;
+        };
+        for (auto at = line.begin(); at != line.end(); ++at) {
+            out = room(out);
+            *out++ = *at;
+            switch (*at) {
+            case '{':
+            case '[':
+                if (at[1] == '}' || at[1] == ']') {
+                    *out++ = *++at;
+                } else {
+                    ++depth;
+                    new_line();
+                }
+                break;
+            case '}':
+            case ']':
+                --out;
+                --depth;
+                new_line();
+                *out++ = *at;
+                break;
+            case ',': new_line(); break;
+            case ':': *out++ = ' '; break;
+            case '"':
+                while (*++at != '"') {
+                    out = room(out);
+                    *out++ = *at;
+                    if (*at == '\\') *out++ = *++at;
+                }
+                *out++ = '"';
+                break;
+            default: break;
+            }
+        }
+        return out;
+    }
+
+    std::unique_ptr<char, Free> data_;
+    std::size_t size_ = 0;
+    char* soft_end_ = nullptr; ///< json_slack bytes before the end of the memory
+    JsonMode mode_;
+    JsonLayout layout_;
+};
+
+/// Appends a document as JSON, with no newline after it. Throws DataError for bytes that are not valid BSON, invalid
+/// UTF-8 among them; nothing is appended then. For many documents a JsonBuffer is faster.
+inline void append_json(std::string& out, const bson::Document& document, JsonMode mode = JsonMode::canonical,
+                        JsonLayout layout = JsonLayout::line) {
+    JsonBuffer buffer(mode, layout);
+    buffer.append(document);
+    out += buffer.text();
+}
+
+/// A document as JSON. Throws as append_json() does.
+inline std::string to_json(const bson::Document& document, JsonMode mode = JsonMode::canonical,
+                           JsonLayout layout = JsonLayout::line) {
+    std::string out;
+    append_json(out, document, mode, layout);
+    return out;
+}
+
+} // namespace oplog

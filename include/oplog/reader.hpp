@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "bson.hpp"
+#include "entry.hpp"
+#include "error.hpp"
+#include "io.hpp"
+#include "validate.hpp"
+
+#include <cstring>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace oplog {
+
+/// How closely a reader looks at a document before it yields it.
+enum class Check {
+    frame, ///< length prefix, terminator and, for entries, the top-level fields up to `ts`
+    full,  ///< every byte: types, lengths, nesting, UTF-8
+};
+
+/// A stream of BSON documents as an input range, in constant memory: a buffer of 256 KiB that grows
+/// to the largest document. Item is EntryView or bson::Document; what is yielded is valid until the
+/// next step. Every error in the data is a FormatError with file, offset and document number; a
+/// stream that ends inside a document is one.
+template <ByteSource Source, class Item = EntryView>
+class BasicReader {
+  public:
+    BasicReader(Source source, std::string name, Check check = Check::frame)
+        : source_(std::move(source)), check_(check), where_(std::make_unique<Position>(Position{std::move(name), 0, 0})) {
+        grow(buffer_size);
+    }
+    /// Opens a file, "-" for stdin, or the oplog in a directory (see resolve_input).
+    explicit BasicReader(const std::string& path, Check check = Check::frame)
+        requires std::constructible_from<Source, const std::string&>
+        : BasicReader(Source(resolve_input(path)), resolve_input(path), check) {}
+
+    /// Moves on to the next document. False at the end of the stream.
+    bool next() {
+        where_->offset += size_;
+        at_ += size_;
+        size_ = 0;
+        ++where_->document;
+        if (filled_ - at_ < bson::min_document_size && !fill(bson::min_document_size)) {
+            if (filled_ == at_) return false;
+            if (filled_ - at_ >= 4) check_length(bson::load<std::int32_t>(&buffer_[at_]));
+            fail("the stream ends inside a document: " + std::to_string(filled_ - at_) + " stray bytes");
+        }
+        const auto length = bson::load<std::int32_t>(&buffer_[at_]);
+        check_length(length);
+        const auto size = static_cast<std::uint32_t>(length);
+        if (filled_ - at_ < size && !fill(size))
+            fail("the stream ends inside a document: " + std::to_string(filled_ - at_) + " of " + std::to_string(size) + " bytes");
+        if (buffer_[at_ + size - 1] != 0) fail("the document does not end with a zero byte");
+        size_ = size;
+        return true;
+    }
+
+    /// The document that next() moved to.
+    Item current() const {
+        const auto document = bson::Document::trusted(&buffer_[at_]);
+        try {
+            if (check_ == Check::full) bson::validate(document);
+            if constexpr (std::is_constructible_v<Item, const bson::Document&, const Position*>)
+                return Item(document, where_.get());
+            else
+                return Item(document);
+        } catch (const DataError& error) {
+            fail(error.what());
+        }
+    }
+
+    /// Where the current document stands.
+    const Position& where() const noexcept { return *where_; }
+    const std::string& name() const noexcept { return where_->file; }
+    /// Bytes read so far, the current document's among them.
+    std::uint64_t bytes() const noexcept { return where_->offset + size_; }
+
+    class iterator {
+      public:
+        using value_type = Item;
+        using difference_type = std::ptrdiff_t;
+        using iterator_concept = std::input_iterator_tag;
+
+        explicit iterator(BasicReader& reader) : reader_(&reader) { ++*this; }
+        Item operator*() const { return reader_->current(); }
+        iterator& operator++() {
+            if (!reader_->next()) reader_ = nullptr;
+            return *this;
+        }
+        void operator++(int) { ++*this; }
+        friend bool operator==(const iterator& it, std::default_sentinel_t) noexcept { return it.reader_ == nullptr; }
+
+      private:
+        BasicReader* reader_;
+    };
+
+    /// Reads the first document; to be called once.
+    iterator begin() { return iterator(*this); }
+    std::default_sentinel_t end() const noexcept { return {}; }
+
+  private:
+    static constexpr std::size_t buffer_size = 256 << 10; // measured: 192 to 512 KiB are alike, less and more lose
+    static constexpr std::size_t padding = 16;            // so that a field name may be loaded as a whole word
+
+    [[noreturn]] void fail(std::string_view reason) const { throw FormatError(*where_, reason); }
+
+    void check_length(std::int32_t length) const {
+        if (length < static_cast<std::int32_t>(bson::min_document_size))
+            fail("impossible document length " + std::to_string(length));
+        if (length > static_cast<std::int32_t>(bson::max_document_size))
+            fail("document length " + std::to_string(length) + " is over the limit of " + std::to_string(bson::max_document_size));
+    }
+
+    void grow(std::size_t capacity) {
+        auto larger = std::make_unique_for_overwrite<char[]>(capacity + padding);
+        if (filled_ > at_) std::memcpy(larger.get(), &buffer_[at_], filled_ - at_);
+        std::memset(larger.get() + capacity, 0, padding);
+        buffer_ = std::move(larger);
+        filled_ -= at_;
+        at_ = 0;
+        capacity_ = capacity;
+    }
+
+    /// Reads until `wanted` bytes are at hand from at_ on. False if the stream ends before.
+    bool fill(std::size_t wanted) {
+        if (wanted > capacity_) {
+            grow(wanted);
+        } else if (at_ > 0) {
+            std::memmove(&buffer_[0], &buffer_[at_], filled_ - at_);
+            filled_ -= at_;
+            at_ = 0;
+        }
+        while (filled_ < wanted) {
+            std::size_t got = 0;
+            try {
+                got = source_.read(&buffer_[filled_], capacity_ - filled_);
+            } catch (const DataError& error) {
+                fail(error.what());
+            }
+            if (got == 0) return false;
+            filled_ += got;
+        }
+        return true;
+    }
+
+    Source source_;
+    Check check_;
+    std::unique_ptr<Position> where_; // its own allocation: entries point to it, and a reader can be moved
+    std::unique_ptr<char[]> buffer_;
+    std::size_t capacity_ = 0;
+    std::size_t at_ = 0;     ///< the current document's first byte
+    std::size_t filled_ = 0; ///< end of what has been read
+    std::uint32_t size_ = 0; ///< of the current document
+};
+
+} // namespace oplog

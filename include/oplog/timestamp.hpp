@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "error.hpp"
+
+#include <charconv>
+#include <compare>
+#include <cstdint>
+#include <ctime>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace oplog {
+
+/// A BSON timestamp, the server's logical clock: seconds since 1970 and an ordinal within the second.
+/// Ordinals are not dense. Written "<seconds>:<ordinal>", mongorestore's --oplogLimit form.
+struct Timestamp {
+    std::uint32_t seconds = 0;
+    std::uint32_t ordinal = 0;
+
+    static constexpr Timestamp min() { return {}; }
+    static constexpr Timestamp max() {
+        return {std::numeric_limits<std::uint32_t>::max(), std::numeric_limits<std::uint32_t>::max()};
+    }
+    /// As BSON stores it: seconds in the high half.
+    static constexpr Timestamp from_packed(std::uint64_t bits) {
+        return {static_cast<std::uint32_t>(bits >> 32), static_cast<std::uint32_t>(bits)};
+    }
+    constexpr std::uint64_t packed() const { return std::uint64_t{seconds} << 32 | ordinal; }
+
+    friend constexpr bool operator==(Timestamp a, Timestamp b) { return a.packed() == b.packed(); }
+    friend constexpr auto operator<=>(Timestamp a, Timestamp b) { return a.packed() <=> b.packed(); }
+};
+
+/// "1610422195:1"
+inline std::string to_string(Timestamp ts) { return std::to_string(ts.seconds) + ":" + std::to_string(ts.ordinal); }
+
+/// A position in a replica set's history: a timestamp and the election term it was written in (-1: none).
+struct OpTime {
+    Timestamp ts;
+    std::int64_t term = -1;
+
+    friend constexpr bool operator==(const OpTime&, const OpTime&) = default;
+};
+
+/// "1610422195:1 term 3"
+inline std::string to_string(const OpTime& at) { return to_string(at.ts) + " term " + std::to_string(at.term); }
+
+/// "2021-01-12T03:29:55Z", for people.
+inline std::string to_utc_string(Timestamp ts) {
+    const std::time_t time = ts.seconds;
+    std::tm tm{};
+    ::gmtime_r(&time, &tm);
+    char text[32];
+    return {text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm)};
+}
+
+/// What a written time stands for: everything it does not say is meant whole. "1610422195" is the
+/// second with every ordinal in it, "2021-01-12" the day; "1610422195:1" is that timestamp alone.
+struct TimeSpan {
+    Timestamp first;
+    Timestamp last; ///< inclusive
+};
+
+namespace detail {
+
+/// Reads digits off the front of `text`: as many as there are, or exactly `width`.
+inline std::optional<std::uint64_t> take_number(std::string_view& text, std::size_t width = 0) {
+    std::size_t digits = 0;
+    while (digits < text.size() && text[digits] >= '0' && text[digits] <= '9' && (width == 0 || digits < width))
+        ++digits;
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + digits, value);
+    if (digits == 0 || (width != 0 && digits != width) || error != std::errc{}) return std::nullopt;
+    text.remove_prefix(digits);
+    return value;
+}
+
+inline bool take_char(std::string_view& text, std::string_view any_of) {
+    if (text.empty() || any_of.find(text.front()) == std::string_view::npos) return false;
+    text.remove_prefix(1);
+    return true;
+}
+
+/// Seconds since 1970 of a wall-clock time in the process's time zone.
+/// Throws ArgumentError for a time that a clock change skips or repeats.
+inline std::time_t local_seconds(const std::tm& wall, std::string_view text) {
+    std::optional<std::time_t> found;
+    for (const int dst : {0, 1}) {
+        std::tm tm = wall;
+        tm.tm_isdst = dst;
+        const std::time_t time = std::mktime(&tm);
+        const bool as_written = tm.tm_isdst == dst && tm.tm_hour == wall.tm_hour && tm.tm_min == wall.tm_min;
+        if (!as_written || time == found) continue;
+        if (found)
+            throw ArgumentError("time '" + std::string(text) +
+                                "' occurs twice at a clock change; write it with an offset, as in 2026-10-25T02:30:00+01:00");
+        found = time;
+    }
+    if (!found) throw ArgumentError("time '" + std::string(text) + "' is skipped by a clock change");
+    return *found;
+}
+
+} // namespace detail
+
+/// Parses "<seconds>[:<ordinal>]", RFC 3339 ("2026-11-22T14:06:59Z", any offset) or local time
+/// ("YYYY-MM-DD[ HH:MM[:SS]]"). Local time is what the C library's mktime makes of it.
+/// A fraction of a second is refused: an oplog's clock has whole seconds. Throws ArgumentError.
+inline TimeSpan parse_time(std::string_view text) {
+    constexpr std::uint64_t limit = std::numeric_limits<std::uint32_t>::max();
+    const auto bad = [&](const char* why) -> ArgumentError {
+        return ArgumentError("time '" + std::string(text) + "' " + why);
+    };
+    constexpr const char* forms = "is neither <seconds>[:<ordinal>] nor 2026-11-22T14:06:59Z nor 2026-11-22[ 14:06[:59]]";
+    std::string_view rest = text;
+    const auto number = detail::take_number(rest);
+    if (!number) throw bad(forms);
+
+    if (rest.empty() || rest.front() == ':') {
+        if (*number > limit) throw bad("is out of range: a timestamp's seconds end at 4294967295");
+        const auto seconds = static_cast<std::uint32_t>(*number);
+        if (rest.empty()) return {{seconds, 0}, {seconds, static_cast<std::uint32_t>(limit)}};
+        rest.remove_prefix(1);
+        const auto ordinal = detail::take_number(rest);
+        if (!ordinal || !rest.empty()) throw bad(forms);
+        if (*ordinal > limit) throw bad("is out of range: a timestamp's ordinal ends at 4294967295");
+        const Timestamp ts{seconds, static_cast<std::uint32_t>(*ordinal)};
+        return {ts, ts};
+    }
+
+    std::tm tm{};
+    std::int64_t length = 86400; // what is meant whole, in seconds
+    std::string_view date = text;
+    const auto year = detail::take_number(date, 4);
+    const bool dashed = year && detail::take_char(date, "-");
+    const auto month = dashed ? detail::take_number(date, 2) : std::nullopt;
+    const auto day = month && detail::take_char(date, "-") ? detail::take_number(date, 2) : std::nullopt;
+    if (!day) throw bad(forms);
+    const bool leap = (*year % 4 == 0 && *year % 100 != 0) || *year % 400 == 0;
+    constexpr std::uint8_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    if (*month < 1 || *month > 12 || *day < 1 || *day > days[*month - 1] + (leap && *month == 2 ? 1u : 0u))
+        throw bad("is no date of the calendar");
+    tm.tm_year = static_cast<int>(*year) - 1900;
+    tm.tm_mon = static_cast<int>(*month) - 1;
+    tm.tm_mday = static_cast<int>(*day);
+
+    bool rfc3339 = false;
+    if (!date.empty()) {
+        rfc3339 = date.front() == 'T' || date.front() == 't';
+        if (!detail::take_char(date, "Tt ")) throw bad(forms);
+        const auto hour = detail::take_number(date, 2);
+        const auto minute = hour && detail::take_char(date, ":") ? detail::take_number(date, 2) : std::nullopt;
+        if (!minute) throw bad(forms);
+        std::optional<std::uint64_t> second = 0;
+        length = 60;
+        if (detail::take_char(date, ":")) {
+            second = detail::take_number(date, 2);
+            if (!second) throw bad(forms);
+            length = 1;
+        }
+        if (*hour > 23 || *minute > 59 || *second > 59) throw bad("is no time of day");
+        if (detail::take_char(date, ".")) throw bad("has a fraction; an oplog's clock has whole seconds");
+        tm.tm_hour = static_cast<int>(*hour);
+        tm.tm_min = static_cast<int>(*minute);
+        tm.tm_sec = static_cast<int>(*second);
+    }
+
+    std::int64_t start = 0;
+    if (date.empty()) {
+        if (rfc3339) throw bad("has no offset; end it with Z or +HH:MM, or put a space instead of the T for local time");
+        start = detail::local_seconds(tm, text);
+        if (length == 86400) { // a day of a clock change has 23 or 25 hours
+            tm.tm_mday += 1;
+            tm.tm_isdst = -1;
+            length = std::mktime(&tm) - start;
+        }
+    } else {
+        std::int64_t offset = 0;
+        const bool minus = date.front() == '-';
+        if (!detail::take_char(date, "Zz")) {
+            if (!detail::take_char(date, "+-")) throw bad(forms);
+            const auto hours = detail::take_number(date, 2);
+            const auto minutes = hours && detail::take_char(date, ":") ? detail::take_number(date, 2) : std::nullopt;
+            if (!minutes || *hours > 23 || *minutes > 59) throw bad("has an offset that is not ±HH:MM");
+            offset = static_cast<std::int64_t>(*hours * 3600 + *minutes * 60) * (minus ? -1 : 1);
+        }
+        if (!date.empty()) throw bad(forms);
+        start = ::timegm(&tm) - offset;
+    }
+    const std::int64_t last = start + length - 1;
+    if (start < 0 || last > static_cast<std::int64_t>(limit)) throw bad("is out of range: timestamps run from 1970 to 2106");
+    return {{static_cast<std::uint32_t>(start), 0},
+            {static_cast<std::uint32_t>(last), static_cast<std::uint32_t>(limit)}};
+}
+
+/// Parses "<seconds>:<ordinal>" and nothing else. Throws ArgumentError.
+inline Timestamp parse_timestamp(std::string_view text) {
+    if (text.find(':') == std::string_view::npos || text.find_first_not_of("0123456789:") != std::string_view::npos)
+        throw ArgumentError("timestamp '" + std::string(text) + "' is not <seconds>:<ordinal>");
+    return parse_time(text).first;
+}
+
+/// Which timestamps are wanted; what is not set does not bound. Used as in `{.after = a, .to = b}`.
+struct Bounds {
+    std::optional<Timestamp> from = {};   ///< ts >= from
+    std::optional<Timestamp> after = {};  ///< ts > after
+    std::optional<Timestamp> to = {};     ///< ts <= to
+    std::optional<Timestamp> before = {}; ///< ts < before
+
+    constexpr bool too_early(Timestamp ts) const { return (from && ts < *from) || (after && ts <= *after); }
+    constexpr bool too_late(Timestamp ts) const { return (to && ts > *to) || (before && ts >= *before); }
+    constexpr bool contains(Timestamp ts) const { return !too_early(ts) && !too_late(ts); }
+    constexpr bool everything() const { return !from && !after && !to && !before; }
+};
+
+} // namespace oplog

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "bson.hpp"
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+
+namespace oplog::bson {
+
+/// Whether the bytes are well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, up to U+10FFFF).
+inline bool is_utf8(std::string_view text) noexcept {
+    const auto* at = reinterpret_cast<const unsigned char*>(text.data());
+    const auto* const end = at + text.size();
+    while (at != end) {
+        if (end - at >= 8 && (load<std::uint64_t>(reinterpret_cast<const char*>(at)) & 0x8080808080808080u) == 0) {
+            at += 8;
+            continue;
+        }
+        const unsigned char lead = *at++;
+        if (lead < 0x80) continue;
+        int more = 0;
+        unsigned char low = 0x80, high = 0xBF; // what the second byte may be
+        if (lead >= 0xC2 && lead <= 0xDF) {
+            more = 1;
+        } else if ((lead & 0xF0) == 0xE0) {
+            more = 2;
+            if (lead == 0xE0) low = 0xA0;
+            if (lead == 0xED) high = 0x9F;
+        } else if (lead >= 0xF0 && lead <= 0xF4) {
+            more = 3;
+            if (lead == 0xF0) low = 0x90;
+            if (lead == 0xF4) high = 0x8F;
+        } else {
+            return false;
+        }
+        if (end - at < more || *at < low || *at > high) return false;
+        for (int i = 1; i < more; ++i)
+            if ((at[i] & 0xC0) != 0x80) return false;
+        at += more;
+    }
+    return true;
+}
+
+namespace detail {
+
+/// What a value contains beyond its length: strings end with a zero byte and are UTF-8, lengths inside
+/// agree with those outside. Nested documents are the caller's.
+inline void validate_value(const Element& element) {
+    const std::string_view value = element.value();
+    const auto fail = [&](const char* why) {
+        throw DataError(std::string(name(element.type())) + " '" + std::string(element.key()) + "' " + why);
+    };
+    const auto check_string = [&](std::string_view text) { // with its terminator
+        if (text.back() != 0) fail("does not end with a zero byte");
+        if (!is_utf8(text)) fail("is not valid UTF-8");
+    };
+    switch (element.type()) {
+    case Type::string:
+    case Type::code:
+    case Type::symbol: check_string(value.substr(4)); break;
+    case Type::db_pointer: check_string(value.substr(4, value.size() - 16)); break;
+    case Type::regex:
+        if (!is_utf8(value)) fail("is not valid UTF-8");
+        break;
+    case Type::boolean:
+        if (value[0] != 0 && value[0] != 1) fail("is neither true nor false");
+        break;
+    case Type::binary:
+        // The old generic subtype repeats the length inside.
+        if (value[4] == 2 && (value.size() < 9 || load<std::uint32_t>(value.data() + 5) != value.size() - 9))
+            fail("has two lengths that differ");
+        break;
+    case Type::code_with_scope: {
+        const std::size_t code = load<std::uint32_t>(value.data() + 4);
+        if (code < 1 || code > value.size() - 8 - min_document_size) fail("runs past its own end");
+        check_string(value.substr(8, code));
+        if (load<std::uint32_t>(value.data() + 8 + code) != value.size() - 8 - code) fail("has a scope of another length than its own");
+        break;
+    }
+    default: break;
+    }
+}
+
+} // namespace detail
+
+/// Walks every byte of a document. Throws DataError for the first thing that is wrong.
+inline void validate(const Document& document) {
+    struct Level {
+        const char* at;
+        const char* end; // the document's terminator
+    };
+    std::array<Level, max_depth> levels;
+    std::size_t depth = 0;
+    const auto descend = [&](const char* data, std::size_t size) {
+        if (depth == max_depth) throw DataError("nested more than " + std::to_string(max_depth) + " levels deep");
+        if (data[size - 1] != 0) throw DataError("a nested document does not end with a zero byte");
+        levels[depth++] = {data + 4, data + size - 1};
+    };
+    descend(document.data(), document.size());
+    while (depth > 0) {
+        Level& level = levels[depth - 1];
+        if (level.at == level.end) {
+            --depth;
+            continue;
+        }
+        const char* const key = level.at + 1;
+        const char* const key_end = static_cast<const char*>(std::memchr(key, 0, static_cast<std::size_t>(level.end - key) + 1));
+        if (key_end == level.end) throw DataError("a field name runs past the end of its document");
+        const char* const value = key_end + 1;
+        const auto type = static_cast<Type>(*level.at);
+        const std::string_view name(key, static_cast<std::size_t>(key_end - key));
+        if (!is_utf8(name)) throw DataError("a field name is not valid UTF-8");
+        const std::size_t size = value_size(type, value, static_cast<std::size_t>(level.end - value));
+        level.at = value + size;
+        const Element element(type, name, {value, size});
+        detail::validate_value(element);
+        if (type == Type::document || type == Type::array) {
+            descend(value, size);
+        } else if (type == Type::code_with_scope) {
+            const std::size_t scope = 8 + load<std::uint32_t>(value + 4);
+            descend(value + scope, size - scope);
+        }
+    }
+}
+
+} // namespace oplog::bson

@@ -1,0 +1,1 @@
+def random_history(seed): pass

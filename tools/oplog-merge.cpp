@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tool.hpp"
+
+using namespace oplog;
+using namespace oplog::tools;
+
+int main(int argc, char** argv) {
+    Tool tool("oplog-merge", "[--chain] FILE...",
+              "Slices in any order and overlap as one strictly ordered oplog. An entry that several have is written once;\n"
+              "entries with the same timestamp and other bytes are a divergence.",
+              "  oplog-merge --chain full/ inc1/ inc2/ -o oplog.bson\n");
+    tool.add_options()("chain", "the slices must continue each other: each shares an entry with those before it, and they agree");
+    tool.add_output();
+    return tool.run(argc, argv, [&] {
+        std::vector<Input> inputs = tool.open_inputs();
+        Output out = tool.open_output();
+        Merge merge(std::move(inputs), tool.has("chain") ? Continuity::chain : Continuity::any);
+        for (const EntryView& entry : merge) out.write(entry);
+        tool.finish(out);
+    });
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tool.hpp"
+
+#include <map>
+
+using namespace oplog;
+using namespace oplog::tools;
+
+namespace {
+
+/// What --long and --json tell beyond the range itself.
+struct Details {
+    std::map<std::string, std::uint64_t, std::less<>> ops;
+    std::optional<std::int64_t> first_wall, last_wall;
+    std::optional<std::int64_t> first_term, last_term;
+
+    void add(const EntryView& entry) {
+        const std::string_view op = entry.op();
+        if (const auto found = ops.find(op); found != ops.end())
+            ++found->second;
+        else
+            ops.emplace(op, 1);
+        if (const auto wall = entry.wall()) {
+            if (!first_wall) first_wall = wall;
+            last_wall = wall;
+        }
+        if (const std::int64_t term = entry.optime().term; term != -1) {
+            if (!first_term) first_term = term;
+            last_term = term;
+        }
+    }
+};
+
+/// "2021-01-12T03:29:55.248Z" of milliseconds since 1970; just the number where no calendar reaches.
+std::string wall_text(std::int64_t milliseconds) {
+    if (milliseconds < 0 || milliseconds / 1000 > Timestamp::max().seconds) return fmt::format("{} ms", milliseconds);
+    std::string text = to_utc_string({static_cast<std::uint32_t>(milliseconds / 1000), 0});
+    text.insert(text.size() - 1, fmt::format(".{:03}", milliseconds % 1000));
+    return text;
+}
+
+std::string describe(const Range::Disorder& disorder) {
+    return disorder.ts == disorder.before ? "entry " + to_string(disorder.ts) + " occurs twice in a row"
+                                          : "out of order: entry " + to_string(disorder.ts) + " after " + to_string(disorder.before);
+}
+
+std::string as_line(const Range& range, const std::string& file) {
+    if (range.empty()) return fmt::format("- - 0 0 {}\n", escaped(file));
+    return fmt::format("{} {} {} {} {}\n", to_string(range.first), to_string(range.last), range.entries, range.bytes, escaped(file));
+}
+
+std::string as_long(const Range& range, const Details& details, const std::string& file) {
+    std::string text = fmt::format("file:     {}\n", escaped(file));
+    if (!range.empty()) {
+        const auto edge = [](Timestamp ts, std::optional<std::int64_t> wall, std::optional<std::int64_t> term) {
+            std::string line = to_string(ts) + "  " + to_utc_string(ts);
+            if (wall) line += "  wall " + wall_text(*wall);
+            if (term) line += fmt::format("  term {}", *term);
+            return line;
+        };
+        text += fmt::format("first:    {}\nlast:     {}\n", edge(range.first, details.first_wall, details.first_term),
+                            edge(range.last, details.last_wall, details.last_term));
+        text += fmt::format("spans:    {} s\n", range.last.seconds - range.first.seconds);
+    }
+    text += fmt::format("entries:  {}\nbytes:    {}\n", range.entries, range.bytes);
+    std::string ops;
+    for (const auto& [op, count] : details.ops)
+        ops += fmt::format("{}{} {}", ops.empty() ? "" : ", ", op.empty() ? "(none)" : escaped(op), count);
+    text += fmt::format("ops:      {}\n", ops.empty() ? "-" : ops);
+    text += fmt::format("order:    {}\n", range.disorder ? describe(*range.disorder) : "ascending");
+    return text;
+}
+
+std::string as_json(const Range& range, const Details& details, const std::string& file) {
+    std::string text = fmt::format("{{\"file\":{}", json_quoted(file));
+    if (range.empty()) {
+        text += ",\"first\":null,\"last\":null";
+    } else {
+        text += fmt::format(",\"first\":\"{}\",\"last\":\"{}\",\"firstTime\":\"{}\",\"lastTime\":\"{}\"", to_string(range.first),
+                            to_string(range.last), to_utc_string(range.first), to_utc_string(range.last));
+    }
+    const auto number = [&](const char* key, std::optional<std::int64_t> value) {
+        if (value) text += fmt::format(",\"{}\":{}", key, *value);
+    };
+    number("firstWallMillis", details.first_wall);
+    number("lastWallMillis", details.last_wall);
+    number("firstTerm", details.first_term);
+    number("lastTerm", details.last_term);
+    text += fmt::format(",\"entries\":{},\"bytes\":{},\"ordered\":{},\"ops\":{{", range.entries, range.bytes, !range.disorder);
+    bool first = true;
+    for (const auto& [op, count] : details.ops) {
+        text += fmt::format("{}{}:{}", first ? "" : ",", json_quoted(op), count);
+        first = false;
+    }
+    return text + "}}\n";
+}
+
+/// The Extended JSON that selects what follows: from the last entry on, which proves that nothing is missing between.
+std::string as_query(Timestamp last, std::optional<Timestamp> until) {
+    const auto bound = [](const char* op, Timestamp ts) {
+        return fmt::format(R"("{}":{{"$timestamp":{{"t":{},"i":{}}}}})", op, ts.seconds, ts.ordinal);
+    };
+    return fmt::format(R"({{"ts":{{{}{}}}}})" "\n", bound("$gte", last), until ? "," + bound("$lte", *until) : "");
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    Tool tool("oplog-range", "[FILE...]",
+              "What oplog files span, a line each: FIRST LAST ENTRIES BYTES FILE. BYTES are of BSON, uncompressed.",
+              "  mongodump -d local -c oplog.rs --query \"$(oplog-range --query oplog.bson)\" -o inc1\n"
+              "  oplog-range oplog.bson\n");
+    tool.add_options()("first", "just the first timestamp")("last", "just the last timestamp")(
+        "long", "labelled, with wall-clock times, terms, operations and order")("json", "a JSON object a line")(
+        "query", "the query for the next increment: from the last entry of all FILEs on")(
+        "until", "with --query: up to T", cxxopts::value<std::string>(), "T");
+    return tool.run(argc, argv, [&] {
+        int forms = 0;
+        for (const char* form : {"first", "last", "long", "json", "query"}) forms += tool.has(form);
+        if (forms > 1) throw ArgumentError("--first, --last, --long, --json and --query exclude each other");
+        if (tool.has("until") && !tool.has("query")) throw ArgumentError("--until goes with --query");
+        std::optional<Timestamp> until;
+        if (tool.has("until")) until = parse_time(tool.value("until")).last;
+        const bool detailed = tool.has("long") || tool.has("json");
+
+        Range all;
+        tool.show_progress();
+        for (const std::string& file : tool.inputs()) {
+            try {
+                Input in(file);
+                Range range;
+                Details details;
+                for (const EntryView entry : in) {
+                    range.add(entry);
+                    if (detailed) details.add(entry);
+                }
+                if (tool.has("first") || tool.has("last")) {
+                    if (range.empty()) throw DataError(in.name() + ": no entries");
+                    print(to_string(tool.has("first") ? range.first : range.last) + "\n");
+                } else if (tool.has("long")) {
+                    print(as_long(range, details, in.name()));
+                } else if (tool.has("json")) {
+                    print(as_json(range, details, in.name()));
+                } else if (!tool.has("query")) {
+                    print(as_line(range, in.name()));
+                }
+                if (range.disorder)
+                    throw range.disorder->where ? FormatError(*range.disorder->where, describe(*range.disorder))
+                                                : DataError(describe(*range.disorder));
+                if (!range.empty()) {
+                    if (all.empty() || range.last > all.last) all.last = range.last;
+                    all.entries += range.entries;
+                }
+            } catch (const std::exception& error) {
+                tool.complain(error); // and on to the next file
+            }
+        }
+        if (!tool.has("query") || tool.failed()) return;
+        if (all.empty()) throw DataError("no entries: there is nothing to continue from");
+        if (until && *until < all.last) throw ArgumentError("--until " + tool.value("until") + " is before the last entry, " + to_string(all.last));
+        print(as_query(all.last, until));
+    });
+}

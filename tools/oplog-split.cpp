@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tool.hpp"
+
+#include <map>
+
+using namespace oplog;
+using namespace oplog::tools;
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// A number followed by one of the units, as in "1h" or "256M". Throws ArgumentError.
+std::uint64_t with_unit(const std::string& option, const std::string& text, const std::map<std::string_view, std::uint64_t>& units) {
+    std::string_view rest = text;
+    const auto number = oplog::detail::take_number(rest);
+    const auto unit = units.find(rest);
+    if (!number || *number == 0 || unit == units.end() || *number > std::numeric_limits<std::uint64_t>::max() / unit->second) {
+        std::string names;
+        for (const auto& [name, _] : units) names += (names.empty() || name.empty() ? "" : " ") + std::string(name);
+        throw ArgumentError(fmt::format("--{} '{}' is not a number above 0 with one of the units {}", option, text, names));
+    }
+    return *number * unit->second;
+}
+
+SplitPoints split_points(const Tool& tool) {
+    SplitPoints points;
+    if (tool.has("every")) {
+        const std::uint64_t seconds = with_unit("every", tool.value("every"), {{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}});
+        if (seconds > Timestamp::max().seconds) throw ArgumentError("--every is longer than any oplog");
+        points.every = static_cast<std::uint32_t>(seconds);
+    }
+    if (tool.has("size"))
+        points.size = with_unit("size", tool.value("size"), {{"", 1}, {"k", 1u << 10}, {"K", 1u << 10}, {"M", 1u << 20}, {"G", 1u << 30}});
+    if (tool.has("entries")) points.entries = with_unit("entries", tool.value("entries"), {{"", 1}});
+    for (const std::string& time : tool.list("at")) points.at.push_back(parse_time(time).first);
+    if (!points.every && !points.size && !points.entries && points.at.empty())
+        throw ArgumentError("say where to cut: --every, --size, --entries or --at");
+    return points;
+}
+
+/// Pieces on their way into a directory: in a hidden one inside it until all are whole.
+class Pieces {
+  public:
+    Pieces(const Tool& tool, const std::string& directory) : tool_(tool), directory_(directory) {
+        made_ = fs::create_directory(directory_);
+        std::string hidden = (directory_ / ".oplog-split-XXXXXX").string();
+        if (!::mkdtemp(hidden.data())) oplog::detail::throw_errno(directory);
+        hidden_ = hidden;
+    }
+    Pieces(const Pieces&) = delete;
+    ~Pieces() {
+        std::error_code ignored;
+        fs::remove_all(hidden_, ignored);
+        if (made_ && !published_) fs::remove(directory_, ignored);
+    }
+
+    Output begin(CompressionOptions compression) const { return Output(hidden(names_.size()), IfExists::refuse, compression); }
+    void end(Output& piece, std::string name) {
+        piece.close();
+        names_.push_back(std::move(name));
+    }
+
+    /// Gives the pieces their names. Yields their paths.
+    std::vector<std::string> publish() {
+        std::vector<std::string> paths;
+        for (const std::string& name : names_) {
+            paths.push_back((directory_ / name).string());
+            tool_.refuse_overlap(paths.back());
+            if (tool_.if_exists() == IfExists::refuse && fs::exists(fs::symlink_status(paths.back()))) oplog::detail::throw_errno(paths.back(), EEXIST);
+        }
+        published_ = true;
+        for (std::size_t i = 0; i < paths.size(); ++i) fs::rename(hidden(i), paths[i]);
+        oplog::detail::sync_directory(directory_.string());
+        return paths;
+    }
+
+  private:
+    std::string hidden(std::size_t number) const { return (hidden_ / std::to_string(number)).string(); }
+
+    const Tool& tool_;
+    fs::path directory_;
+    fs::path hidden_;
+    std::vector<std::string> names_;
+    bool made_ = false;
+    bool published_ = false;
+};
+
+} // namespace
+
+int main(int argc, char** argv) {
+    Tool tool("oplog-split", "--every 1h|--size 256M|--entries N|--at T,... -o DIR [FILE...]",
+              "Cuts an oplog into consecutive files DIR/<first>-<last>.bson and prints their paths, a line each. Put together,\n"
+              "they are the input byte for byte. They appear all together at the end, or not at all.",
+              "  oplog-split --every 1h -o pieces oplog.bson\n");
+    tool.add_options()("every", "cut at each multiple of this time: 30s, 15m, 1h, 1d", cxxopts::value<std::string>(), "TIME")(
+        "size", "pieces of at most this size (k, M, G: 1024 each), before compression", cxxopts::value<std::string>(), "SIZE")(
+        "entries", "pieces of N entries", cxxopts::value<std::string>(), "N")(
+        "at", "cut before the first entry at T or later, for each T", cxxopts::value<std::string>(), "T,...");
+    tool.add_options()("o,output", "the directory for the pieces; made if missing", cxxopts::value<std::string>(), "DIR")(
+        "f,force", "replace pieces that exist")("compress", "zstd[:LEVEL] or gzip[:LEVEL]", cxxopts::value<std::string>(), "METHOD");
+    return tool.run(argc, argv, [&] {
+        if (!tool.has("output")) throw ArgumentError("say where the pieces go: -o DIR");
+        Splitter splitter(split_points(tool));
+        const auto compression = tool.compression().value_or(CompressionOptions{});
+        const std::string suffix = compression.method == Compression::zstd ? ".bson.zst" : compression.method == Compression::gzip ? ".bson.gz" : ".bson";
+        std::vector<Input> inputs = tool.open_inputs();
+        tool.refuse_overlap(tool.value("output"));
+        Pieces pieces(tool, tool.value("output"));
+
+        std::optional<Output> piece;
+        Timestamp first, last;
+        const auto end_piece = [&] {
+            if (piece) pieces.end(*piece, piece_name(first, last) + suffix);
+            piece.reset();
+        };
+        for (Input& in : inputs)
+            for (const EntryView entry : in) {
+                if (splitter.begins_piece(entry)) {
+                    end_piece();
+                    piece.emplace(pieces.begin(compression));
+                    first = entry.ts();
+                }
+                piece->write(entry);
+                last = entry.ts();
+            }
+        end_piece();
+        for (const std::string& path : pieces.publish()) print(path + "\n");
+    });
+}

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// What the tools have in common: options, inputs, outputs, diagnostics, exit codes.
+
+#include <oplog/oplog.hpp>
+
+#define CXXOPTS_VECTOR_DELIMITER '\0' // a comma in a file name separates nothing
+#include <cxxopts.hpp>
+#include <fmt/format.h>
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <set>
+#include <string>
+#include <string_view>
+#include <sys/resource.h>
+#include <utility>
+#include <vector>
+
+namespace oplog::tools {
+
+/// Exit codes.
+enum Exit { fine = 0, bad_data = 1, failed = 2 };
+
+/// Text of files and file names, made safe for a terminal: one line, controls and invalid UTF-8 as \xNN.
+inline std::string escaped(std::string_view text) {
+    std::string out;
+    while (!text.empty()) {
+        const auto lead = static_cast<unsigned char>(text.front());
+        const std::size_t size = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+        const std::string_view character = text.substr(0, size);
+        // C1 controls (U+0080 to 9F) move cursors too.
+        const bool control = lead < 0x20 || lead == 0x7F || (lead == 0xC2 && character.size() == 2 && static_cast<unsigned char>(character[1]) < 0xA0);
+        if (!control && bson::is_utf8(character)) {
+            out += character;
+            text.remove_prefix(character.size());
+        } else {
+            out += fmt::format("\\x{:02x}", lead);
+            text.remove_prefix(1);
+        }
+    }
+    return out;
+}
+
+/// A JSON string. What is not UTF-8 shows as \\xNN.
+inline std::string json_quoted(std::string_view text) {
+    std::string out = "\"";
+    for (const char c : bson::is_utf8(text) ? std::string(text) : escaped(text)) {
+        if (c == '"' || c == '\\')
+            out += {'\\', c};
+        else if (static_cast<unsigned char>(c) < 0x20)
+            out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+        else
+            out += c;
+    }
+    return out + '"';
+}
+
+/// "1.5 GB": bytes for people.
+inline std::string human_size(double bytes) {
+    static constexpr const char* units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
+    std::size_t unit = 0;
+    while (bytes >= 999.5 && unit + 1 < std::size(units)) {
+        bytes /= 1000;
+        ++unit;
+    }
+    return fmt::format("{:.{}f} {}", bytes, unit == 0 || bytes >= 99.5 ? 0 : 1, units[unit]);
+}
+
+/// How much of the input has been read, on stderr about once a second.
+class Progress {
+  public:
+    void start(std::string tool, std::uint64_t total) {
+        tool_ = std::move(tool);
+        total_ = total;
+        started_ = next_ = Clock::now() + std::chrono::seconds(1);
+        started_ -= std::chrono::seconds(1);
+    }
+    void add(std::uint64_t bytes) {
+        done_ += bytes;
+        if (tool_.empty() || Clock::now() < next_) return;
+        next_ = Clock::now() + std::chrono::milliseconds(500);
+        const double seconds = std::chrono::duration<double>(Clock::now() - started_).count();
+        const double rate = static_cast<double>(done_) / seconds;
+        std::string line = fmt::format("{}: {}", tool_, human_size(static_cast<double>(done_)));
+        if (total_ > 0)
+            line += fmt::format(" of {}, {:.0f} s left", human_size(static_cast<double>(total_)),
+                                static_cast<double>(total_ > done_ ? total_ - done_ : 0) / rate);
+        fmt::print(stderr, "{}{}, {}/s{}", terminal_ ? "\r\033[K" : "", line, human_size(rate), terminal_ ? "" : "\n");
+        shown_ = true;
+    }
+    void stop() {
+        if (shown_ && terminal_) fmt::print(stderr, "\r\033[K");
+        shown_ = false;
+        tool_.clear();
+    }
+
+  private:
+    using Clock = std::chrono::steady_clock;
+    std::string tool_; ///< empty: not to be shown
+    std::uint64_t total_ = 0;
+    std::uint64_t done_ = 0;
+    bool shown_ = false;
+    bool terminal_ = ::isatty(STDERR_FILENO) != 0;
+    Clock::time_point started_;
+    Clock::time_point next_;
+};
+
+inline Progress progress;
+
+/// A file whose bytes count as progress.
+class CountedSource : public FileSource {
+  public:
+    using FileSource::FileSource;
+    std::size_t read(char* buffer, std::size_t size) {
+        const std::size_t got = FileSource::read(buffer, size);
+        progress.add(got);
+        return got;
+    }
+};
+
+using Input = BasicReader<DecompressingSource<CountedSource>>;
+using DocumentInput = BasicReader<DecompressingSource<CountedSource>, bson::Document>;
+using Output = Writer;
+
+/// Whether stdout holds a BSON stream that is not yet whole.
+inline std::atomic<bool> stdout_is_open{false};
+
+/// A signal unwinds nothing: the reader of a half-written pipe is told here.
+extern "C" inline void on_signal(int signal) {
+    if (stdout_is_open) static_cast<void>(!::write(STDOUT_FILENO, failure_mark.data(), failure_mark.size()));
+    ::signal(signal, SIG_DFL);
+    ::raise(signal);
+}
+
+/// Text to stdout. Throws std::system_error.
+inline void print(std::string_view text) { oplog::detail::write_all(STDOUT_FILENO, text.data(), text.size(), "stdout"); }
+
+/// A command line, parsed, and what tools ask of it.
+class Tool {
+  public:
+    /// `synopsis` without the name; `about` and `example` as --help shows them.
+    Tool(std::string name, std::string synopsis, std::string about, std::string example)
+        : name_(std::move(name)), synopsis_(std::move(synopsis)), example_(std::move(example)), options_(name_, about) {
+        options_.add_options("Common")("q,quiet", "no warnings")("v,verbose", "say more")("progress", "show progress even if stderr is no terminal")(
+            "no-progress", "show none")("h,help", "show this help")("version", "show the version");
+        options_.add_options("hidden")("inputs", "", cxxopts::value<std::vector<std::string>>());
+    }
+
+    cxxopts::OptionAdder add_options() { return options_.add_options(); }
+    void add_bounds() {
+        options_.add_options("Bounds (T: <seconds>[:<ordinal>], 2026-11-22T14:06:59Z, or local 2026-11-22[ 14:06[:59]]; what T leaves open is meant whole)")(
+            "from", "entries at T or later", cxxopts::value<std::string>(), "T")("after", "entries after T", cxxopts::value<std::string>(), "T")(
+            "to", "entries at T or earlier", cxxopts::value<std::string>(), "T")("before", "entries before T", cxxopts::value<std::string>(), "T");
+    }
+    void add_output(const std::string& what = "stdout") {
+        options_.add_options("Output")("o,output", "write to FILE instead of " + what, cxxopts::value<std::string>(), "FILE")(
+            "f,force", "replace FILE if it exists")("compress", "zstd[:LEVEL], gzip[:LEVEL] or none, whatever FILE is called", cxxopts::value<std::string>(), "METHOD");
+    }
+
+    /// Parses the command line, does the work, and turns what goes wrong into a message and an exit code.
+    template <class Work>
+    int run(int argc, char** argv, Work work) {
+        for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::signal(signal, on_signal);
+        ::signal(SIGPIPE, SIG_IGN); // seen as EPIPE, so that files are cleaned up
+        raise_file_limit();
+        try {
+            options_.parse_positional({"inputs"});
+            parsed_ = options_.parse(argc, argv);
+            if (has("help")) {
+                print(help());
+                return fine;
+            }
+            if (has("version")) {
+                print(name_ + " " OPLOG_VERSION "\n");
+                return fine;
+            }
+            work();
+            progress.stop();
+        } catch (const std::exception& error) {
+            progress.stop();
+            report(error);
+        }
+        return exit_code_;
+    }
+
+    bool has(const std::string& option) const { return parsed_.count(option) > 0; }
+    template <class T = std::string>
+    T value(const std::string& option) const {
+        return parsed_[option].as<T>();
+    }
+    template <class T = std::string>
+    std::optional<T> optional(const std::string& option) const {
+        return has(option) ? std::optional(value<T>(option)) : std::nullopt;
+    }
+
+    /// An option's value as a list, split at commas.
+    std::vector<std::string> list(const std::string& option) const {
+        std::vector<std::string> items;
+        std::string rest = optional(option).value_or("");
+        for (std::size_t comma = 0; !rest.empty() && comma != std::string::npos; rest.erase(0, comma + 1)) {
+            comma = rest.find(',');
+            items.push_back(rest.substr(0, comma));
+            if (items.back().empty()) throw ArgumentError("--" + option + " has an empty item: '" + value(option) + "'");
+            if (comma == std::string::npos) break;
+        }
+        return items;
+    }
+
+    /// The positional arguments; stdin if there are none. Throws ArgumentError.
+    std::vector<std::string> inputs() const {
+        std::vector<std::string> files = has("inputs") ? value<std::vector<std::string>>("inputs") : std::vector<std::string>{"-"};
+        if (!has("inputs") && ::isatty(STDIN_FILENO)) throw ArgumentError("no FILE named, and stdin is a terminal");
+        if (std::ranges::count(files, "-") > 1) throw ArgumentError("stdin can be read only once");
+        return files;
+    }
+
+    /// Opens every input; from then on reading them is shown as progress.
+    template <class Reader = Input>
+    std::vector<Reader> open_inputs(Check check = Check::frame) {
+        std::vector<Reader> readers;
+        for (const std::string& file : inputs()) readers.emplace_back(file, check);
+        show_progress();
+        return readers;
+    }
+    void show_progress() {
+        if (has("no-progress") || (!has("progress") && !::isatty(STDERR_FILENO))) return;
+        std::uint64_t total = 0;
+        for (const std::string& file : inputs()) {
+            std::error_code unknown;
+            const auto size = std::filesystem::file_size(resolve_input(file), unknown);
+            if (unknown) {
+                total = 0;
+                break;
+            }
+            total += size;
+        }
+        progress.start(name_, total);
+    }
+
+    Bounds bounds() const {
+        Bounds bounds;
+        if (has("from")) bounds.from = parse_time(value("from")).first;
+        if (has("after")) bounds.after = parse_time(value("after")).last;
+        if (has("to")) bounds.to = parse_time(value("to")).last;
+        if (has("before")) bounds.before = parse_time(value("before")).first;
+        const bool empty = (bounds.before == Timestamp::min()) || (bounds.after == Timestamp::max()) ||
+                           (bounds.from && bounds.too_late(*bounds.from)) || (bounds.to && bounds.too_early(*bounds.to)) ||
+                           (bounds.after && bounds.before && *bounds.after >= *bounds.before);
+        if (empty) throw ArgumentError("the bounds exclude everything");
+        return bounds;
+    }
+
+    std::optional<CompressionOptions> compression() const {
+        return has("compress") ? std::optional(parse_compression(value("compress"))) : std::nullopt;
+    }
+    IfExists if_exists() const { return has("force") ? IfExists::replace : IfExists::refuse; }
+
+    /// Opens the output for BSON or text; to be closed with finish().
+    Output open_output(Content content = Content::bson) {
+        const std::string path = optional("output").value_or("-");
+        if (path == "-" && content == Content::bson && ::isatty(STDOUT_FILENO))
+            throw ArgumentError("BSON is not written to a terminal; name a file with -o, or pipe it on");
+        refuse_overlap(path);
+        Output output(path, if_exists(), compression(), content);
+        stdout_is_open = path == "-" && content == Content::bson;
+        return output;
+    }
+    void finish(Output& output) {
+        output.close();
+        stdout_is_open = false;
+    }
+
+    /// An output that is an input or lies in one would destroy what it is made from. Throws ArgumentError.
+    void refuse_overlap(const std::string& output) const {
+        namespace fs = std::filesystem;
+        std::error_code error;
+        if (output == "-") return;
+        const fs::path target = fs::weakly_canonical(output, error);
+        const auto within = [](const fs::path& inner, const fs::path& outer) {
+            return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
+        };
+        for (const std::string& file : inputs()) {
+            if (file == "-") continue;
+            const fs::path input = fs::weakly_canonical(file, error);
+            if (fs::equivalent(output, file, error) && !fs::is_character_file(output, error))
+                throw ArgumentError("the output " + output + " is an input");
+            if (fs::is_directory(input, error) && within(target, input))
+                throw ArgumentError("the output " + output + " lies in the input " + file);
+        }
+    }
+
+    /// Something that the user should know; the work goes on.
+    void warn(std::string_view text) const {
+        if (!has("quiet")) diagnose("warning: " + std::string(text));
+    }
+    void note(std::string_view text) const {
+        if (has("verbose")) diagnose(text);
+    }
+    /// Reports bad data without stopping: the exit code will say so.
+    void complain(const std::exception& error) { report(error); }
+    bool failed() const { return exit_code_ != fine; }
+
+  private:
+    static void raise_file_limit() {
+        ::rlimit limit{};
+        if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+        limit.rlim_cur = limit.rlim_max; // a long chain is many open files
+        ::setrlimit(RLIMIT_NOFILE, &limit);
+    }
+
+    std::string help() const {
+        std::vector<std::string> groups;
+        for (const std::string& group : options_.groups())
+            if (group != "hidden") groups.push_back(group);
+        cxxopts::Options options = options_;
+        options.custom_help(synopsis_).positional_help("");
+        return options.help(groups) + "\nExample:\n" + example_;
+    }
+
+    void diagnose(std::string_view text) const { fmt::print(stderr, "{}: {}\n", name_, escaped(text)); }
+
+    void report(const std::exception& error) {
+        const auto* os = dynamic_cast<const std::system_error*>(&error);
+        if (os && os->code() == std::errc::broken_pipe) { // the reader has seen enough: end as anyone does
+            ::signal(SIGPIPE, SIG_DFL);
+            ::raise(SIGPIPE);
+        }
+        diagnose(error.what());
+        const bool usage = dynamic_cast<const ArgumentError*>(&error) || dynamic_cast<const cxxopts::exceptions::exception*>(&error);
+        if (usage) fmt::print(stderr, "hint: {} --help\n", name_);
+        if (os && os->code() == std::errc::file_exists) fmt::print(stderr, "hint: --force replaces it\n");
+        exit_code_ = std::max(exit_code_, dynamic_cast<const DataError*>(&error) ? Exit::bad_data : Exit::failed);
+    }
+
+    std::string name_;
+    std::string synopsis_;
+    std::string example_;
+    cxxopts::Options options_;
+    cxxopts::ParseResult parsed_;
+    Exit exit_code_ = fine;
+};
+
+} // namespace oplog::tools
