@@ -87,13 +87,18 @@ class Generator {
     }
 
     std::string next() {
-        const std::uint64_t dice = random_.below(1000);
-        const char* kind = dice < 450 ? "i" : dice < 850 ? "u" : dice < 930 ? "d" : dice < 990 ? "transaction" : dice < 998 ? "n" : "c";
+        if (run_ == 0) { // insertMany, updateMany: like entries come in runs
+            run_ = 1 + random_.below(16);
+            const std::uint64_t dice = random_.below(1000);
+            kind_ = dice < 450 ? "i" : dice < 850 ? "u" : dice < 930 ? "d" : dice < 990 ? "transaction" : dice < 998 ? "n" : "c";
+            template_ = &random_.one_of(templates_[kind_]);
+        }
+        --run_;
         if (++ordinal_ > 2000) {
             ++seconds_;
             ordinal_ = 1;
         }
-        return entry(kind, bson::Document(random_.one_of(templates_[kind])));
+        return entry(kind_, bson::Document(*template_));
     }
 
   private:
@@ -153,7 +158,7 @@ class Generator {
 
     std::string inserted(const bson::Document& from) {
         Builder out = with_id(from);
-        add_fields(out, random_.below(9));
+        add_fields(out, 2 + random_.below(14));
         // Few are large, as real ones: 1 in 1,000 has 20 kB, 1 in 50,000 has 1 MB.
         const std::uint64_t dice = random_.below(50000);
         if (dice == 0)
@@ -167,7 +172,7 @@ class Generator {
         const auto diff = from.find("diff");
         if (!diff || diff->document().find("i")) return std::string(from.bytes());
         Builder inserts;
-        add_fields(inserts, random_.below(4));
+        add_fields(inserts, random_.below(10));
         Builder changes;
         for (const bson::Element& element : diff->document()) changes.copy(element);
         changes.document("i", inserts.done());
@@ -222,6 +227,9 @@ class Generator {
 
     Random random_;
     std::map<std::string, std::vector<std::string>, std::less<>> templates_;
+    std::uint64_t run_ = 0; ///< entries left of it
+    std::string kind_;
+    const std::string* template_ = nullptr;
     std::uint32_t seconds_ = 1'700'000'000;
     std::uint32_t ordinal_ = 0;
 };

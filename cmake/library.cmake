@@ -25,12 +25,14 @@ else()
 endif()
 
 # How this project compiles its own code; users choose for themselves.
-add_library(oplog_own INTERFACE)
-target_compile_options(oplog_own INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
+add_library(oplog_warnings INTERFACE)
+target_compile_options(oplog_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
+  # gcc 12 is often wrong about std::optional and std::string.
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized -Wno-restrict>
   $<$<BOOL:${OPLOG_WERROR}>:-Werror>)
 if(OPLOG_SANITIZE)
-  target_compile_options(oplog_own INTERFACE -fsanitize=${OPLOG_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
-  target_link_options(oplog_own INTERFACE -fsanitize=${OPLOG_SANITIZE})
+  target_compile_options(oplog_warnings INTERFACE -fsanitize=${OPLOG_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(oplog_warnings INTERFACE -fsanitize=${OPLOG_SANITIZE})
 endif()
 if(PROJECT_IS_TOP_LEVEL)
   set(CMAKE_CXX_EXTENSIONS OFF)

@@ -130,9 +130,14 @@ int main(int argc, char** argv) {
                 Input in(file);
                 Range range;
                 Details details;
-                for (const EntryView entry : in) {
-                    range.add(entry);
-                    if (detailed) details.add(entry);
+                const auto in_parts = detailed ? std::nullopt : range_in_parts(in.name(), [](std::size_t bytes) { progress.add(bytes); });
+                if (in_parts) {
+                    range = *in_parts;
+                } else {
+                    for (const EntryView entry : in) {
+                        range.add(entry);
+                        if (detailed) details.add(entry);
+                    }
                 }
                 if (tool.has("first") || tool.has("last")) {
                     if (range.empty()) throw DataError(in.name() + ": no entries");

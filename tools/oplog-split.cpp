@@ -43,22 +43,25 @@ SplitPoints split_points(const Tool& tool) {
 class Pieces {
   public:
     Pieces(const Tool& tool, const std::string& directory) : tool_(tool), directory_(directory) {
-        made_ = fs::create_directory(directory_);
+        made_ = ::mkdir(directory.c_str(), 0777) == 0;
+        if (!made_ && errno != EEXIST) oplog::detail::throw_errno(directory);
         std::string hidden = (directory_ / ".oplog-split-XXXXXX").string();
         if (!::mkdtemp(hidden.data())) oplog::detail::throw_errno(directory);
         hidden_ = hidden;
+        current_ = this;
+        undo_on_signal = [] { current_->undo(); };
     }
     Pieces(const Pieces&) = delete;
     ~Pieces() {
-        std::error_code ignored;
-        fs::remove_all(hidden_, ignored);
-        if (made_ && !published_) fs::remove(directory_, ignored);
+        undo_on_signal = nullptr;
+        undo();
     }
 
     Output begin(CompressionOptions compression) const { return Output(hidden(names_.size()), IfExists::refuse, compression); }
     void end(Output& piece, std::string name) {
         piece.close();
         names_.push_back(std::move(name));
+        whole_ = names_.size();
     }
 
     /// Gives the pieces their names. Yields their paths.
@@ -69,7 +72,8 @@ class Pieces {
             tool_.refuse_overlap(paths.back());
             if (tool_.if_exists() == IfExists::refuse && fs::exists(fs::symlink_status(paths.back()))) oplog::detail::throw_errno(paths.back(), EEXIST);
         }
-        published_ = true;
+        const SignalsHeld all_or_none;
+        made_ = false;
         for (std::size_t i = 0; i < paths.size(); ++i) fs::rename(hidden(i), paths[i]);
         oplog::detail::sync_directory(directory_.string());
         return paths;
@@ -78,12 +82,39 @@ class Pieces {
   private:
     std::string hidden(std::size_t number) const { return (hidden_ / std::to_string(number)).string(); }
 
+    /// Takes away what is not published. A signal handler may call this: it allocates nothing.
+    void undo() const noexcept {
+        if (const int directory = ::open(hidden_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); directory >= 0) {
+            char name[24];
+            for (std::size_t i = 0; i <= whole_; ++i) { // one more: a piece may just have got its name
+                *std::to_chars(name, std::end(name) - 1, i).ptr = '\0';
+                ::unlinkat(directory, name, 0);
+            }
+            ::close(directory);
+        }
+        ::rmdir(hidden_.c_str());
+        if (made_) ::rmdir(directory_.c_str());
+    }
+
+    /// Signals wait for as long as it lives.
+    struct SignalsHeld {
+        SignalsHeld() {
+            ::sigset_t all;
+            ::sigfillset(&all);
+            ::pthread_sigmask(SIG_SETMASK, &all, &before);
+        }
+        SignalsHeld(const SignalsHeld&) = delete;
+        ~SignalsHeld() { ::pthread_sigmask(SIG_SETMASK, &before, nullptr); }
+        ::sigset_t before;
+    };
+
     const Tool& tool_;
     fs::path directory_;
     fs::path hidden_;
     std::vector<std::string> names_;
-    bool made_ = false;
-    bool published_ = false;
+    std::atomic<std::size_t> whole_ = 0; ///< pieces in the hidden directory
+    bool made_ = false;                  ///< the directory is new, and to be removed unless pieces appear
+    static inline const Pieces* current_ = nullptr;
 };
 
 } // namespace

@@ -129,8 +129,12 @@ using Output = Writer;
 /// Whether stdout holds a BSON stream that is not yet whole.
 inline std::atomic<bool> stdout_is_open{false};
 
+/// What else a signal must undo, through calls that a signal handler may make; or null.
+inline std::atomic<void (*)()> undo_on_signal{nullptr};
+
 /// A signal unwinds nothing: the reader of a half-written pipe is told here.
 extern "C" inline void on_signal(int signal) {
+    if (const auto undo = undo_on_signal.load()) undo();
     if (stdout_is_open) static_cast<void>(!::write(STDOUT_FILENO, failure_mark.data(), failure_mark.size()));
     ::signal(signal, SIG_DFL);
     ::raise(signal);
@@ -164,7 +168,8 @@ class Tool {
     /// Parses the command line, does the work, and turns what goes wrong into a message and an exit code.
     template <class Work>
     int run(int argc, char** argv, Work work) {
-        for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::signal(signal, on_signal);
+        for (const int signal : {SIGINT, SIGTERM, SIGHUP})
+            if (::signal(signal, on_signal) == SIG_IGN) ::signal(signal, SIG_IGN); // nohup and the like
         ::signal(SIGPIPE, SIG_IGN); // seen as EPIPE, so that files are cleaned up
         raise_file_limit();
         try {
@@ -197,15 +202,14 @@ class Tool {
         return has(option) ? std::optional(value<T>(option)) : std::nullopt;
     }
 
-    /// An option's value as a list, split at commas.
+    /// An option's value as a list, split at commas; empty if it is not given. Throws ArgumentError.
     std::vector<std::string> list(const std::string& option) const {
         std::vector<std::string> items;
-        std::string rest = optional(option).value_or("");
-        for (std::size_t comma = 0; !rest.empty() && comma != std::string::npos; rest.erase(0, comma + 1)) {
-            comma = rest.find(',');
-            items.push_back(rest.substr(0, comma));
-            if (items.back().empty()) throw ArgumentError("--" + option + " has an empty item: '" + value(option) + "'");
-            if (comma == std::string::npos) break;
+        if (!has(option)) return items;
+        const std::string text = value(option);
+        for (std::size_t at = 0; at <= text.size(); at += items.back().size() + 1) {
+            items.push_back(text.substr(at, text.find(',', at) - at));
+            if (items.back().empty()) throw ArgumentError("--" + option + " has an empty item: '" + text + "'");
         }
         return items;
     }
@@ -278,16 +282,17 @@ class Tool {
     void refuse_overlap(const std::string& output) const {
         namespace fs = std::filesystem;
         std::error_code error;
-        if (output == "-") return;
-        const fs::path target = fs::weakly_canonical(output, error);
+        const std::string writes = output == "-" ? "/dev/stdout" : output;
+        const fs::path target = fs::weakly_canonical(writes, error);
         const auto within = [](const fs::path& inner, const fs::path& outer) {
             return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
         };
         for (const std::string& file : inputs()) {
-            if (file == "-") continue;
-            const fs::path input = fs::weakly_canonical(file, error);
-            if (fs::equivalent(output, file, error) && !fs::is_character_file(output, error))
+            const std::string reads = file == "-" ? "/dev/stdin" : file;
+            if (fs::equivalent(writes, reads, error) && fs::is_regular_file(writes, error))
                 throw ArgumentError("the output " + output + " is an input");
+            if (file == "-" || output == "-") continue;
+            const fs::path input = fs::weakly_canonical(file, error);
             if (fs::is_directory(input, error) && within(target, input))
                 throw ArgumentError("the output " + output + " lies in the input " + file);
         }
@@ -297,11 +302,17 @@ class Tool {
     void warn(std::string_view text) const {
         if (!has("quiet")) diagnose("warning: " + std::string(text));
     }
+    /// What has been done.
+    void say(std::string_view text) const {
+        if (!has("quiet")) diagnose(text);
+    }
     void note(std::string_view text) const {
         if (has("verbose")) diagnose(text);
     }
     /// Reports bad data without stopping: the exit code will say so.
     void complain(const std::exception& error) { report(error); }
+    /// The work is done; the exit code says what it found.
+    void fail(Exit code) { exit_code_ = std::max(exit_code_, code); }
     bool failed() const { return exit_code_ != fine; }
 
   private:

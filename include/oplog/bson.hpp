@@ -201,18 +201,46 @@ class Element {
     Type type_;
 };
 
+namespace detail {
+
+[[noreturn, gnu::cold]] inline void fail_past_end(Type type) {
+    throw DataError(std::string(name(type)) + " runs past the end of its document");
+}
+[[noreturn, gnu::cold]] inline void fail_length(Type type, std::uint32_t length) {
+    throw DataError(std::string(name(type)) + " has the impossible length " + std::to_string(static_cast<std::int32_t>(length)));
+}
+[[noreturn, gnu::cold]] inline void fail_type(Type type) {
+    char hex[3];
+    std::snprintf(hex, sizeof hex, "%02x", static_cast<unsigned>(type));
+    throw DataError("unknown BSON type 0x" + std::string(hex));
+}
+
+/// The first zero byte from `at` on; there is one at `end` at the latest. Names of fields are short: a call of memchr
+/// takes longer than this whole search.
+inline const char* find_zero(const char* at, const char* end) noexcept {
+    for (; end - at >= 8; at += 8) {
+        const auto word = load<std::uint64_t>(at);
+        const std::uint64_t zeros = (word - 0x0101010101010101u) & ~word & 0x8080808080808080u;
+        if (zeros != 0) return at + std::countr_zero(zeros) / 8;
+    }
+    while (*at != 0) ++at;
+    return at;
+}
+
+} // namespace detail
+
 /// The size of a value of `type` that begins at `value`, of which no more than `left` bytes are its document's.
 /// Strings and documents are measured by their length prefix; what is inside is not looked at.
 inline std::size_t value_size(Type type, const char* value, std::size_t left) {
     const auto prefixed = [&](std::size_t more, std::size_t least) -> std::size_t {
-        if (left < 4) throw DataError(std::string(name(type)) + " runs past the end of its document");
-        const std::size_t length = load<std::uint32_t>(value);
-        if (length < least) throw DataError(std::string(name(type)) + " has the impossible length " + std::to_string(load<std::int32_t>(value)));
+        if (left < 4) detail::fail_past_end(type);
+        const auto length = load<std::uint32_t>(value);
+        if (length < least) detail::fail_length(type, length);
         return length + more;
     };
     const auto c_string = [&](std::size_t from) -> std::size_t {
         const void* end = from < left ? std::memchr(value + from, 0, left - from) : nullptr;
-        if (!end) throw DataError(std::string(name(type)) + " runs past the end of its document");
+        if (!end) detail::fail_past_end(type);
         return static_cast<std::size_t>(static_cast<const char*>(end) - value) + 1;
     };
     std::size_t size = 0;
@@ -238,13 +266,9 @@ inline std::size_t value_size(Type type, const char* value, std::size_t left) {
     case Type::binary: size = prefixed(5, 0); break;
     case Type::db_pointer: size = prefixed(4 + 12, 1); break;
     case Type::regex: size = c_string(c_string(0)); break;
-    default: {
-        char hex[3];
-        std::snprintf(hex, sizeof hex, "%02x", static_cast<unsigned>(type));
-        throw DataError("unknown BSON type 0x" + std::string(hex));
+    default: detail::fail_type(type);
     }
-    }
-    if (size > left) throw DataError(std::string(name(type)) + " runs past the end of its document");
+    if (size > left) detail::fail_past_end(type);
     return size;
 }
 
@@ -255,7 +279,11 @@ class Iterator {
     using difference_type = std::ptrdiff_t;
     using iterator_concept = std::input_iterator_tag;
 
-    explicit Iterator(const Document& document) : at_(document.data() + 4), end_(document.data() + document.size() - 1) { read(); }
+    /// At the field that begins `offset` bytes into the document; the first begins after the length.
+    explicit Iterator(const Document& document, std::uint32_t offset = 4)
+        : at_(document.data() + offset), end_(document.data() + document.size() - 1) {
+        read();
+    }
 
     const Element& operator*() const noexcept { return element_; }
     const Element* operator->() const noexcept { return &element_; }
@@ -272,8 +300,7 @@ class Iterator {
         if (at_ == end_) return;
         const auto type = static_cast<Type>(*at_);
         const char* key = at_ + 1;
-        // The document's own terminator ends the search at the latest.
-        const char* value = static_cast<const char*>(std::memchr(key, 0, static_cast<std::size_t>(end_ - key) + 1)) + 1;
+        const char* value = detail::find_zero(key, end_) + 1;
         if (value > end_) throw DataError("a field name runs past the end of its document");
         const std::size_t size = value_size(type, value, static_cast<std::size_t>(end_ - value));
         element_ = {type, {key, static_cast<std::size_t>(value - 1 - key)}, {value, size}};

@@ -90,7 +90,7 @@ class DecompressingSource {
   private:
     static constexpr std::size_t input_size = 128 << 10;
     static constexpr std::string_view zstd_magic{"\x28\xb5\x2f\xfd", 4};
-    static constexpr std::string_view gzip_magic{"\x1f\x8b", 2};
+    static constexpr std::string_view gzip_magic{"\x1f\x8b\x08", 3};
 
     struct ZstdDeleter {
         void operator()(ZSTD_DCtx* context) const noexcept { ::ZSTD_freeDCtx(context); }
@@ -102,21 +102,36 @@ class DecompressingSource {
         }
     };
 
-    /// A document is never shorter than five bytes, so the first four tell, and none is lost to waiting for them.
-    void recognise() {
-        while (filled_ < 4) {
-            const std::size_t got = source_.read(&input_[filled_], 4 - filled_);
+    void peek(std::size_t wanted) {
+        while (filled_ < wanted) { // as much as there is: reading from whole pages on is faster
+            const std::size_t got = source_.read(&input_[filled_], input_size - filled_);
             if (got == 0) break;
             filled_ += got;
         }
+    }
+
+    /// One document begins as gzip does: that of 559903 bytes, 1f 8b 08 00. In gzip the time of the file
+    /// follows (0, or long after 1970), then 0, 2 or 4; in a document a type, and letters of a name.
+    bool is_gzip() {
+        const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(input_[i]); };
+        if (byte(3) != 0) return true;
+        peek(10);
+        if (filled_ < 10) return true;
+        const auto time = bson::load<std::uint32_t>(&input_[4]);
+        return (time == 0 || time >= 1u << 24) && byte(8) <= 4;
+    }
+
+    /// A document is never shorter than five bytes, so the first four tell, and none is lost to waiting for them.
+    void recognise() {
+        peek(4);
         const std::string_view start(&input_[0], filled_);
         // A skippable frame (0x184D2A50 to 5F) may come before the first with content.
-        const bool skippable = filled_ == 4 && (bson::load<std::uint32_t>(start.data()) & 0xFFFFFFF0u) == 0x184D2A50u;
+        const bool skippable = filled_ >= 4 && (bson::load<std::uint32_t>(start.data()) & 0xFFFFFFF0u) == 0x184D2A50u;
         if (start.starts_with(zstd_magic) || skippable) {
             method_ = Compression::zstd;
             zstd_.reset(::ZSTD_createDCtx());
             if (!zstd_) throw std::bad_alloc();
-        } else if (start.starts_with(gzip_magic)) {
+        } else if (start.starts_with(gzip_magic) && (filled_ < 4 || is_gzip())) {
             method_ = Compression::gzip;
             gzip_.reset(new z_stream{});
             if (::inflateInit2(gzip_.get(), 15 + 16) != Z_OK) throw std::bad_alloc();

@@ -6,6 +6,7 @@
 #include "timestamp.hpp"
 
 #include <concepts>
+#include <cstring>
 #include <optional>
 #include <ranges>
 #include <string>
@@ -72,10 +73,42 @@ class EntryView {
         return found ? found->string() : std::string_view{};
     }
     static Timestamp find_ts(const bson::Document& document) {
-        const auto found = document.find("ts");
-        if (!found) throw DataError("no field 'ts': not an oplog entry");
-        return found->timestamp();
+        const std::uint32_t at = skip_usual_fields(document);
+        const char* const field = document.data() + at;
+        if (document.size() - at >= usual_field_room && std::memcmp(field, "\x11ts", 4) == 0)
+            return Timestamp::from_packed(bson::load<std::uint64_t>(field + 4));
+        for (bson::Iterator it(document, at); it != std::default_sentinel; ++it)
+            if (it->key() == "ts") return it->timestamp();
+        throw DataError("no field 'ts': not an oplog entry");
     }
+
+    /// The offset of `ts`, or of what comes before it that is not as servers usually write it: other fields, another
+    /// order. Why not just iterate: names that are known compare as one integer, and that makes the walk 10 times as fast.
+    static std::uint32_t skip_usual_fields(const bson::Document& document) {
+        const char* const data = document.data();
+        const std::uint64_t size = document.size();
+        std::uint64_t at = 4;
+        // Skips the field if it is there. Its value has `fixed` bytes and, unless `least` is 0, as many more as the
+        // prefix says, which are `least` or it is the iterator's to complain.
+        const auto skip = [&]<std::size_t N>(const char (&type_and_name)[N], std::uint64_t fixed, std::uint32_t least) {
+            static_assert(N + 4 <= usual_field_room);
+            if (std::memcmp(data + at, type_and_name, N) != 0) return;
+            const std::uint32_t length = least > 0 ? bson::load<std::uint32_t>(data + at + N) : 0;
+            const std::uint64_t next = at + N + fixed + length;
+            if (length >= least && next + usual_field_room <= size) at = next;
+        };
+        if (size < at + usual_field_room) return 4;
+        skip("\3lsid", 0, bson::min_document_size);
+        skip("\x12txnNumber", 8, 0);
+        skip("\2op", 4, 1);
+        skip("\2ns", 4, 1);
+        skip("\5ui", 5, 1);
+        skip("\3o", 0, bson::min_document_size);
+        skip("\3o2", 0, bson::min_document_size);
+        skip("\x10stmtId", 4, 0);
+        return static_cast<std::uint32_t>(at);
+    }
+    static constexpr std::uint32_t usual_field_room = 16; ///< bytes that are looked at at once
 
     bson::Document document_;
     const Position* where_;

@@ -183,7 +183,7 @@ class FileSink {
         }
     }
 
-    void write(const char* data, std::size_t size) { detail::write_all(file_.get(), data, size, path_); }
+    void write(const char* data, std::size_t size) { detail::write_all(file_.get(), data, size, path_ == "-" ? "stdout" : path_); }
 
     void close() {
         if (!is_stream_) {
@@ -193,7 +193,7 @@ class FileSink {
         if (is_stream_ && path_ == "-") { // someone else's to close; but a full disk may only show here
             const detail::Descriptor copy(::dup(file_.get()));
             file_ = {};
-            if (!copy.is_open()) detail::throw_errno(path_);
+            if (!copy.is_open()) detail::throw_errno("stdout");
             return;
         }
         if (!file_.close()) detail::throw_errno(path_);

@@ -46,12 +46,11 @@ enum class JsonLayout : std::uint8_t {
 
 namespace detail {
 
-/// The longest run of bytes that is written between two checks for room, and the bytes that copy_plain() may
-/// write beyond what it counts.
-constexpr std::size_t json_slack = 512;
+/// Room that there always is, so that whatever is short is written without asking.
+constexpr std::size_t json_slack = 256;
 
-// Each copies a chunk to `out` and says how many of its bytes come before the first that a JSON string cannot
-// take as it is: controls, '"', '\\' and, as they are still to be checked, the bytes of multi-byte characters.
+// Copies a chunk to `out` and says how many of its bytes come before the first that a JSON string cannot take as
+// it is: controls, '"', '\\' and, as they are still to be checked, the bytes of multi-byte characters.
 #ifdef __SSE2__
 constexpr std::size_t json_chunk = 16;
 
@@ -63,7 +62,8 @@ inline std::size_t copy_plain(const char* from, char* out) noexcept {
     const __m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
     const __m128i backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
     const int special = _mm_movemask_epi8(_mm_or_si128(control, _mm_or_si128(quote, backslash)));
-    return static_cast<std::size_t>(std::countr_zero(static_cast<unsigned>(special) | 0x10000u));
+    // A branch and not arithmetic: it is predicted, so that the next chunk need not wait.
+    return special == 0 ? json_chunk : static_cast<std::size_t>(std::countr_zero(static_cast<unsigned>(special)));
 }
 #else
 constexpr std::size_t json_chunk = 8;
@@ -105,18 +105,7 @@ char* put(char* out, const char (&text)[N]) noexcept {
     std::memcpy(out, text, N - 1);
     return out + N - 1;
 }
-inline char* put(char* out, std::string_view text) noexcept {
-    return out + text.copy(out, text.size());
-}
-
-constexpr auto decimal_pairs = [] {
-    std::array<char, 200> pairs{};
-    for (std::size_t i = 0; i < 100; ++i) {
-        pairs[2 * i] = static_cast<char>('0' + i / 10);
-        pairs[2 * i + 1] = static_cast<char>('0' + i % 10);
-    }
-    return pairs;
-}();
+inline char* put(char* out, std::string_view text) noexcept { return out + text.copy(out, text.size()); }
 
 constexpr auto hex_pairs = [] {
     std::array<char, 512> pairs{};
@@ -137,47 +126,39 @@ constexpr auto base64_pairs = [] {
     return pairs;
 }();
 
-inline char* put_2(char* out, std::uint32_t below_100) noexcept {
-    std::memcpy(out, &decimal_pairs[std::size_t{2} * below_100], 2);
-    return out + 2;
+template <class T>
+char* put_integer(char* out, T value) noexcept {
+    return std::to_chars(out, out + 20, value).ptr;
 }
-inline char* put_4(char* out, std::uint32_t below_10000) noexcept { return put_2(put_2(out, below_10000 / 100), below_10000 % 100); }
-inline char* put_8(char* out, std::uint32_t below_1e8) noexcept { return put_4(put_4(out, below_1e8 / 10000), below_1e8 % 10000); }
-
-// About twice as fast as std::to_chars, and integers are what an oplog has most of.
-inline char* put_up_to_4(char* out, std::uint32_t below_10000) noexcept {
-    if (below_10000 >= 1000) return put_4(out, below_10000);
-    if (below_10000 >= 100) {
-        *out++ = static_cast<char>('0' + below_10000 / 100);
-        return put_2(out, below_10000 % 100);
+inline char* put_2_digits(char* out, std::uint32_t value) noexcept {
+    *out++ = static_cast<char>('0' + value / 10);
+    *out++ = static_cast<char>('0' + value % 10);
+    return out;
+}
+/// Thousandths as three digits, without zeros at the end but for the first digit.
+inline char* put_fraction(char* out, std::uint32_t thousandths) noexcept {
+    *out++ = static_cast<char>('0' + thousandths / 100);
+    if (thousandths % 100 == 0) return out;
+    out = put_2_digits(out, thousandths % 100);
+    return thousandths % 10 == 0 ? out - 1 : out;
+}
+/// 1234 as 1.234
+inline char* put_mantissa(char* out, std::string_view digits) noexcept {
+    *out++ = digits[0];
+    if (digits.size() == 1) return out;
+    *out++ = '.';
+    return put(out, digits.substr(1));
+}
+/// 1234 with `whole` digits before the point: 12.34, or 0.001234 for -2.
+inline char* put_with_point(char* out, std::string_view digits, int whole) noexcept {
+    if (whole > 0) {
+        out = put(out, digits.substr(0, static_cast<std::size_t>(whole)));
+        *out++ = '.';
+        return put(out, digits.substr(static_cast<std::size_t>(whole)));
     }
-    if (below_10000 >= 10) return put_2(out, below_10000);
-    *out = static_cast<char>('0' + below_10000);
-    return out + 1;
-}
-inline char* put_up_to_8(char* out, std::uint32_t below_1e8) noexcept {
-    if (below_1e8 < 10000) return put_up_to_4(out, below_1e8);
-    return put_4(put_up_to_4(out, below_1e8 / 10000), below_1e8 % 10000);
-}
-inline char* put_unsigned(char* out, std::uint64_t value) noexcept {
-    constexpr std::uint64_t e8 = 100'000'000;
-    if (value < e8) return put_up_to_8(out, static_cast<std::uint32_t>(value));
-    const std::uint64_t rest = value / e8;
-    if (rest < e8) {
-        out = put_up_to_8(out, static_cast<std::uint32_t>(rest));
-    } else {
-        out = put_up_to_4(out, static_cast<std::uint32_t>(rest / e8));
-        out = put_8(out, static_cast<std::uint32_t>(rest % e8));
-    }
-    return put_8(out, static_cast<std::uint32_t>(value % e8));
-}
-inline char* put_signed(char* out, std::int64_t value) noexcept {
-    auto magnitude = static_cast<std::uint64_t>(value);
-    if (value < 0) {
-        *out++ = '-';
-        magnitude = 0 - magnitude;
-    }
-    return put_unsigned(out, magnitude);
+    out = put(out, "0.");
+    for (; whole < 0; ++whole) *out++ = '0';
+    return put(out, digits);
 }
 
 inline char* put_hex(char* out, const char* bytes, std::size_t size) noexcept {
@@ -212,18 +193,13 @@ inline char* put_finite_double(char* out, double value) noexcept {
         value = -value;
     }
     if (value < 1e6) {
-        // A short decimal fraction. A number with at most 15 digits that rounds to `value` is the only one, so the shortest.
-        const auto scaled = static_cast<std::uint32_t>(value * 1e3 + 0.5);
-        if (static_cast<double>(scaled) / 1e3 == value) {
-            out = put_unsigned(out, scaled / 1000);
+        // A fraction of few digits needs no search, and is five times as fast. As no other number of up to 15 digits
+        // rounds to `value`, it is the shortest.
+        const auto thousandths = static_cast<std::uint32_t>(value * 1e3 + 0.5);
+        if (thousandths / 1e3 == value) {
+            out = put_integer(out, thousandths / 1000);
             *out++ = '.';
-            const std::uint32_t fraction = scaled % 1000;
-            *out++ = static_cast<char>('0' + fraction / 100);
-            if (fraction % 100 == 0) return out;
-            *out++ = static_cast<char>('0' + fraction / 10 % 10);
-            if (fraction % 10 == 0) return out;
-            *out++ = static_cast<char>('0' + fraction % 10);
-            return out;
+            return put_fraction(out, thousandths % 1000);
         }
     }
     char text[32]; // D[.DDDD]e±XX[X]
@@ -231,41 +207,27 @@ inline char* put_finite_double(char* out, double value) noexcept {
     const char* const mark = std::find<const char*>(text, end, 'e');
     int exponent = 0;
     std::from_chars(mark + 2, end, exponent);
-    if (mark[1] == '-') exponent = -exponent;
-    char digits[32];
-    std::size_t count = 0;
-    for (const char* at = text; at != mark; ++at)
-        if (*at != '.') digits[count++] = *at;
-
-    const std::string_view all(digits, count);
+    const char sign = mark[1];
+    if (sign == '-') exponent = -exponent;
+    const char* first = text;
+    if (text[1] == '.') {
+        text[1] = text[0];
+        ++first;
+    }
+    const std::string_view digits(first, static_cast<std::size_t>(mark - first));
     if (exponent < -4 || exponent >= 6) {
-        *out++ = digits[0];
-        if (count > 1) {
-            *out++ = '.';
-            out = put(out, all.substr(1));
-        }
+        out = put_mantissa(out, digits);
         *out++ = 'E';
-        *out++ = exponent < 0 ? '-' : '+';
-        const auto magnitude = static_cast<std::uint32_t>(std::abs(exponent));
-        return magnitude < 10 ? put_2(out, magnitude) : put_unsigned(out, magnitude);
+        *out++ = sign;
+        const auto size = static_cast<std::uint32_t>(std::abs(exponent));
+        return size < 100 ? put_2_digits(out, size) : put_integer(out, size);
     }
-    if (exponent < 0) {
-        out = put(out, std::string_view("0.000").substr(0, static_cast<std::size_t>(1 - exponent)));
-        return put(out, all);
-    }
-    const std::size_t whole = static_cast<std::size_t>(exponent) + 1;
-    if (count > whole) {
-        out = put(out, all.substr(0, whole));
-        *out++ = '.';
-        return put(out, all.substr(whole));
-    }
-    out = put(out, all);
-    for (std::size_t i = count; i < whole; ++i) *out++ = '0';
-    return put(out, ".0");
+    // Integers below a million have been printed above.
+    return put_with_point(out, digits, exponent + 1);
 }
 
-/// A decimal as the specification's "conversion to string" has it, all 113 bits of the significand, which is up to
-/// 35 digits, one more than allowed. (libbson drops the last of them when there is a sign.)
+/// A decimal in the specification's form. All of the significand's 113 bits count, which is up to 35 digits, one more
+/// than a decimal may have; libbson's function drops that one when there is a sign.
 inline char* put_decimal128(char* out, std::uint64_t low, std::uint64_t high) noexcept {
     __extension__ typedef unsigned __int128 Wide;
     const auto special = high >> 58 & 31;
@@ -284,29 +246,15 @@ inline char* put_decimal128(char* out, std::uint64_t low, std::uint64_t high) no
         significand /= 10;
     } while (significand != 0);
     const std::string_view all(first, static_cast<std::size_t>(digits + sizeof digits - first));
-    const int count = static_cast<int>(all.size());
     const int exponent = biased - 6176;
-    const int scientific = exponent + count - 1;
+    const int scientific = exponent + static_cast<int>(all.size()) - 1;
     if (exponent > 0 || scientific < -6) {
-        *out++ = all[0];
-        if (count > 1) {
-            *out++ = '.';
-            out = put(out, all.substr(1));
-        }
+        out = put_mantissa(out, all);
         *out++ = 'E';
         if (scientific >= 0) *out++ = '+';
-        return put_signed(out, scientific);
+        return put_integer(out, scientific);
     }
-    if (exponent == 0) return put(out, all);
-    if (scientific >= 0) {
-        const auto whole = static_cast<std::size_t>(scientific) + 1;
-        out = put(out, all.substr(0, whole));
-        *out++ = '.';
-        return put(out, all.substr(whole));
-    }
-    out = put(out, "0.");
-    for (int i = -1; i > scientific; --i) *out++ = '0';
-    return put(out, all);
+    return exponent == 0 ? put(out, all) : put_with_point(out, all, scientific + 1);
 }
 
 /// "2021-01-12T03:29:55.248Z", without zeros at the end of the fraction. For 1970 to 9999.
@@ -315,22 +263,20 @@ inline char* put_iso_date(char* out, std::int64_t milliseconds) noexcept {
     const auto day = std::chrono::floor<std::chrono::days>(time);
     const std::chrono::year_month_day date(day);
     const auto in_day = static_cast<std::uint32_t>((time - day).count());
-    out = put_4(out, static_cast<std::uint32_t>(static_cast<int>(date.year())));
+    out = put_integer(out, static_cast<int>(date.year()));
     *out++ = '-';
-    out = put_2(out, static_cast<unsigned>(date.month()));
+    out = put_2_digits(out, static_cast<unsigned>(date.month()));
     *out++ = '-';
-    out = put_2(out, static_cast<unsigned>(date.day()));
+    out = put_2_digits(out, static_cast<unsigned>(date.day()));
     *out++ = 'T';
-    out = put_2(out, in_day / 3'600'000);
+    out = put_2_digits(out, in_day / 3'600'000);
     *out++ = ':';
-    out = put_2(out, in_day / 60'000 % 60);
+    out = put_2_digits(out, in_day / 60'000 % 60);
     *out++ = ':';
-    out = put_2(out, in_day / 1000 % 60);
-    if (const std::uint32_t fraction = in_day % 1000; fraction != 0) {
+    out = put_2_digits(out, in_day / 1000 % 60);
+    if (in_day % 1000 != 0) {
         *out++ = '.';
-        *out++ = static_cast<char>('0' + fraction / 100);
-        if (fraction % 100 != 0) *out++ = static_cast<char>('0' + fraction / 10 % 10);
-        if (fraction % 10 != 0) *out++ = static_cast<char>('0' + fraction % 10);
+        out = put_fraction(out, in_day % 1000);
     }
     *out++ = 'Z';
     return out;
@@ -390,7 +336,7 @@ class JsonBuffer {
         Kind kind;
     };
     struct Text {
-        const char* at; ///< the zero byte where it ended; null if it is not UTF-8
+        const char* at; ///< how far the document was read; null for bytes that are not valid BSON
         char* out;
     };
 
@@ -417,8 +363,8 @@ class JsonBuffer {
         return larger + used;
     }
 
-    /// Prints what is inside a string's quotes: from `at` up to `stop`, or for a C string up to its zero byte. A zero
-    /// byte must follow, which also ends a character that is cut short; up to `limit` bytes may be read.
+    /// Prints what is inside a string's quotes: from `at` up to the zero byte at `stop`, or for a C string up to the first
+    /// there is; that byte also ends a character that is cut short. May read up to `limit`.
     template <bool c_string>
     Text put_text(char* out, const char* at, const char* stop, const char* limit) {
         for (;;) {
@@ -473,8 +419,7 @@ class JsonBuffer {
         return {at, out};
     }
 
-    /// Prints the string at `value` (length, bytes, zero byte) of which `left` bytes are its document's, in quotes.
-    /// Returns where it ends.
+    /// Prints the string at `value` (length, bytes, zero byte) with its quotes; `left` bytes are its document's.
     [[gnu::always_inline]] inline Text put_string(char* out, const char* value, std::size_t left, const char* limit) {
         if (left < 5) return {nullptr, nullptr};
         const std::size_t length = bson::load<std::uint32_t>(value);
@@ -488,13 +433,7 @@ class JsonBuffer {
         return {text.at + 1, text.out};
     }
 
-    /// Prints text that has been taken out of its document.
-    Text put_owned(char* out, const std::string& text) {
-        const char* const stop = text.data() + text.size();
-        return put_text<false>(out, text.data(), stop, stop + 1);
-    }
-
-    /// The types that are seldom seen. Returns where the value ends.
+    /// Prints a value of the types that are seldom seen.
     [[gnu::noinline]] Text put_rare(char* out, bson::Type type, const char* value, const char* end, const char* limit) {
         constexpr Text bad{nullptr, nullptr};
         const auto left = static_cast<std::size_t>(end - value);
@@ -532,8 +471,11 @@ class JsonBuffer {
             const std::string_view options(pattern.at + 1); // the document's terminator ends it at the latest
             const char* const after = options.data() + options.size();
             if (after >= end || !bson::is_utf8(options)) return bad;
-            const Text text = put_owned(detail::put(pattern.out, R"(","options":")"), sorted(options));
-            return {after + 1, detail::put(text.out, R"("}})")};
+            out = detail::put(pattern.out, R"(","options":")");
+            const std::string in_order = sorted(options);
+            const char* const stop = in_order.data() + in_order.size();
+            out = put_text<false>(out, in_order.data(), stop, stop + 1).out;
+            return {after + 1, detail::put(out, R"("}})")};
         }
         default: return bad;
         }
@@ -553,7 +495,7 @@ class JsonBuffer {
         return result;
     }
 
-    /// Returns where the text ends, or null for bytes that are not valid BSON.
+    /// Prints on one line. Returns where the text ends, or null for bytes that are not valid BSON: validate() knows why.
     template <JsonMode mode>
     char* print(const bson::Document& document, char* out) {
         using bson::load;
@@ -611,7 +553,7 @@ class JsonBuffer {
             case Type::int32: {
                 if (left < 4) return nullptr;
                 if constexpr (canonical) out = put(out, R"({"$numberInt":")");
-                out = detail::put_signed(out, load<std::int32_t>(at));
+                out = detail::put_integer(out, load<std::int32_t>(at));
                 if constexpr (canonical) out = put(out, R"("})");
                 at += 4;
                 break;
@@ -619,7 +561,7 @@ class JsonBuffer {
             case Type::int64: {
                 if (left < 8) return nullptr;
                 if constexpr (canonical) out = put(out, R"({"$numberLong":")");
-                out = detail::put_signed(out, load<std::int64_t>(at));
+                out = detail::put_integer(out, load<std::int64_t>(at));
                 if constexpr (canonical) out = put(out, R"("})");
                 at += 8;
                 break;
@@ -656,7 +598,7 @@ class JsonBuffer {
                 const auto value = load<std::int64_t>(at);
                 constexpr std::int64_t year_10000 = 253'402'300'800'000;
                 if (canonical || value < 0 || value >= year_10000) {
-                    out = detail::put_signed(put(out, R"({"$date":{"$numberLong":")"), value);
+                    out = detail::put_integer(put(out, R"({"$date":{"$numberLong":")"), value);
                     out = put(out, R"("}})");
                 } else {
                     out = detail::put_iso_date(put(out, R"({"$date":")"), value);
@@ -667,8 +609,8 @@ class JsonBuffer {
             }
             case Type::timestamp: {
                 if (left < 8) return nullptr;
-                out = detail::put_unsigned(put(out, R"({"$timestamp":{"t":)"), load<std::uint32_t>(at + 4));
-                out = detail::put_unsigned(put(out, R"(,"i":)"), load<std::uint32_t>(at));
+                out = detail::put_integer(put(out, R"({"$timestamp":{"t":)"), load<std::uint32_t>(at + 4));
+                out = detail::put_integer(put(out, R"(,"i":)"), load<std::uint32_t>(at));
                 out = put(out, "}}");
                 at += 8;
                 break;

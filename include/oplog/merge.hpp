@@ -32,8 +32,9 @@ class ContinuityError : public DataError {
 
 /// What a merge asks of its slices.
 enum class Continuity {
-    any,  ///< gaps are fine
-    chain ///< each slice shares an entry with those before it, and over their common span all agree
+    any,  ///< nothing, but that entries with the same ts are the same
+    gaps, ///< over their common span all slices agree; gaps are fine, and noted
+    chain ///< over their common span all agree, and each slice shares an entry with those before it
 };
 
 /// Slices in any order and overlap as one strictly rising input range. An entry that several slices
@@ -60,6 +61,8 @@ class Merge {
         return true;
     }
     const EntryView& current() const noexcept { return *at_current_[0]->entry; }
+    /// With Continuity::gaps: what would have been thrown for each gap so far.
+    const std::vector<ContinuityError>& gaps() const noexcept { return gaps_; }
 
     class iterator {
       public:
@@ -141,25 +144,27 @@ class Merge {
             if (other->entry->bytes() != one.entry->bytes())
                 diverged(*other, "another entry " + to_string(smallest) + " than " + name(one) + " has");
         alone_ = at_current_.size() == 1;
-        if (continuity_ == Continuity::chain) {
+        if (continuity_ != Continuity::any) {
             if (absent) diverged(one, name(*absent) + " spans entry " + to_string(smallest) + " and has it not");
             const auto started = [](const Head* head) { return head->started; };
             if (ended_ && std::ranges::none_of(at_current_, started))
-                fail(ContinuityError::Kind::gap, one, "gap: this slice begins with entry " + to_string(smallest) + ", and " +
+                gap(one, "this slice begins with entry " + to_string(smallest) + ", and " +
                      ended_->file + " before it ends with " + to_string(ended_->ts));
         }
         for (Head* head : at_current_) head->started = true;
     }
 
     [[noreturn]] static void diverged(const Head& head, const std::string& how) {
-        fail(ContinuityError::Kind::divergence, head, "divergence: " + how);
+        throw error(ContinuityError::Kind::divergence, head, "divergence: " + how);
     }
-    [[noreturn]] static void fail(ContinuityError::Kind kind, const Head& head, const std::string& reason) {
-        try {
-            head.entry->fail(reason);
-        } catch (const DataError& error) {
-            throw ContinuityError(kind, error.what());
-        }
+    void gap(const Head& head, const std::string& how) {
+        ContinuityError gap = error(ContinuityError::Kind::gap, head, "gap: " + how);
+        if (continuity_ == Continuity::chain) throw gap;
+        gaps_.push_back(std::move(gap));
+    }
+    static ContinuityError error(ContinuityError::Kind kind, const Head& head, const std::string& reason) {
+        const Position* const where = head.entry->where();
+        return where ? ContinuityError(kind, FormatError(*where, reason).what()) : ContinuityError(kind, reason);
     }
 
     std::vector<std::unique_ptr<Head>> heads_; ///< slices with entries left
@@ -167,6 +172,7 @@ class Merge {
     bool alone_ = false;                       ///< just one has it
     Timestamp runner_up_;                      ///< the first entry of all other slices
     std::optional<End> ended_;                 ///< the latest end of a slice so far
+    std::vector<ContinuityError> gaps_;
     Continuity continuity_;
 };
 

@@ -7,6 +7,7 @@
 #include "io.hpp"
 #include "validate.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <iterator>
 #include <memory>
@@ -29,10 +30,10 @@ enum class Check {
 template <ByteSource Source, class Item = EntryView>
 class BasicReader {
   public:
+    using source_type = Source;
+
     BasicReader(Source source, std::string name, Check check = Check::frame)
-        : source_(std::move(source)), check_(check), where_(std::make_unique<Position>(Position{std::move(name), 0, 0})) {
-        grow(buffer_size);
-    }
+        : source_(std::move(source)), check_(check), where_(std::make_unique<Position>(Position{std::move(name), 0, 0})) {}
     /// Opens a file, "-" for stdin, or the oplog in a directory (see resolve_input).
     explicit BasicReader(const std::string& path, Check check = Check::frame)
         requires std::constructible_from<Source, const std::string&>
@@ -104,40 +105,46 @@ class BasicReader {
 
   private:
     static constexpr std::size_t buffer_size = 256 << 10; // measured: 192 to 512 KiB are alike, less and more lose
-    static constexpr std::size_t padding = 16;            // so that a field name may be loaded as a whole word
+    static constexpr std::size_t page_size = 4096;
+    struct alignas(page_size) Page {
+        char bytes[page_size];
+    };
 
     [[noreturn]] void fail(std::string_view reason) const { throw FormatError(*where_, reason); }
 
     void check_length(std::int32_t length) const {
-        if (length < static_cast<std::int32_t>(bson::min_document_size))
-            fail("impossible document length " + std::to_string(length));
-        if (length > static_cast<std::int32_t>(bson::max_document_size))
-            fail("document length " + std::to_string(length) + " is over the limit of " + std::to_string(bson::max_document_size));
+        constexpr auto least = static_cast<std::int32_t>(bson::min_document_size), most = static_cast<std::int32_t>(bson::max_document_size);
+        if (length >= least && length <= most) return;
+        fail_length(length);
+    }
+    [[noreturn]] void fail_length(std::int32_t length) const {
+        if (length < static_cast<std::int32_t>(bson::min_document_size)) fail("impossible document length " + std::to_string(length));
+        fail("document length " + std::to_string(length) + " is over the limit of " + std::to_string(bson::max_document_size));
     }
 
-    void grow(std::size_t capacity) {
-        auto larger = std::make_unique_for_overwrite<char[]>(capacity + padding);
-        if (filled_ > at_) std::memcpy(larger.get(), &buffer_[at_], filled_ - at_);
-        std::memset(larger.get() + capacity, 0, padding);
-        buffer_ = std::move(larger);
-        filled_ -= at_;
-        at_ = 0;
-        capacity_ = capacity;
-    }
+    static constexpr std::size_t round_up(std::size_t size) { return (size + page_size - 1) / page_size * page_size; }
 
     /// Reads until `wanted` bytes are at hand from at_ on. False if the stream ends before.
     bool fill(std::size_t wanted) {
-        if (wanted > capacity_) {
-            grow(wanted);
-        } else if (at_ > 0) {
-            std::memmove(&buffer_[0], &buffer_[at_], filled_ - at_);
-            filled_ -= at_;
-            at_ = 0;
+        // What is left goes right before a page, and reading on fills whole pages: the kernel copies pages
+        // to pages half again as fast as anything else.
+        const std::size_t left = filled_ - at_;
+        const std::size_t end = round_up(left);
+        if (end - left + wanted > capacity_) {
+            capacity_ = page_size + round_up(wanted);
+            auto larger = std::make_unique_for_overwrite<Page[]>(capacity_ / page_size);
+            std::memcpy(larger[0].bytes + (end - left), &buffer_[at_], left);
+            pages_ = std::move(larger);
+            buffer_ = pages_[0].bytes;
+        } else {
+            std::memmove(&buffer_[end - left], &buffer_[at_], left);
         }
-        while (filled_ < wanted) {
+        at_ = end - left;
+        filled_ = end;
+        while (filled_ - at_ < wanted) {
             std::size_t got = 0;
             try {
-                got = source_.read(&buffer_[filled_], capacity_ - filled_);
+                got = source_.read(&buffer_[filled_], std::min(capacity_ - filled_, buffer_size)); // a large document must not make reads leave the cache
             } catch (const DataError& error) {
                 fail(error.what());
             }
@@ -150,8 +157,9 @@ class BasicReader {
     Source source_;
     Check check_;
     std::unique_ptr<Position> where_; // its own allocation: entries point to it, and a reader can be moved
-    std::unique_ptr<char[]> buffer_;
-    std::size_t capacity_ = 0;
+    std::size_t capacity_ = page_size + buffer_size;
+    std::unique_ptr<Page[]> pages_ = std::make_unique_for_overwrite<Page[]>(capacity_ / page_size);
+    char* buffer_ = pages_[0].bytes;
     std::size_t at_ = 0;     ///< the current document's first byte
     std::size_t filled_ = 0; ///< end of what has been read
     std::uint32_t size_ = 0; ///< of the current document

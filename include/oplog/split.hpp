@@ -19,7 +19,7 @@ struct SplitPoints {
     std::uint32_t every = 0;    ///< seconds: pieces begin at multiples of it since 1970
     std::uint64_t size = 0;     ///< bytes: a piece is no larger, unless it is one larger entry
     std::uint64_t entries = 0;  ///< entries a piece
-    std::vector<Timestamp> at;  ///< a piece begins with the first entry >= each of these
+    std::vector<Timestamp> at = {}; ///< a piece begins with the first entry >= each of these
 };
 
 /// Says for entry after entry whether a new piece begins with it. Put together, the pieces are the input.

@@ -84,29 +84,32 @@ inline bool take_char(std::string_view& text, std::string_view any_of) {
     return true;
 }
 
-/// Seconds since 1970 of a wall-clock time in the process's time zone.
-/// Throws ArgumentError for a time that a clock change skips or repeats.
-inline std::time_t local_seconds(const std::tm& wall, std::string_view text) {
-    std::optional<std::time_t> found;
-    for (const int dst : {0, 1}) {
-        std::tm tm = wall;
-        tm.tm_isdst = dst;
-        const std::time_t time = std::mktime(&tm);
-        const bool as_written = tm.tm_isdst == dst && tm.tm_hour == wall.tm_hour && tm.tm_min == wall.tm_min;
-        if (!as_written || time == found) continue;
-        if (found)
-            throw ArgumentError("time '" + std::string(text) +
-                                "' occurs twice at a clock change; write it with an offset, as in 2026-10-25T02:30:00+01:00");
-        found = time;
-    }
-    if (!found) throw ArgumentError("time '" + std::string(text) + "' is skipped by a clock change");
-    return *found;
+/// Seconds since 1970 of a wall-clock time in the process's time zone. A time that a clock change
+/// skips or repeats throws ArgumentError, unless it is where a whole day begins: at its first moment.
+inline std::time_t local_seconds(std::tm wall, std::string_view text, bool whole_day) {
+    const std::time_t as_utc = ::timegm(&wall);
+    const auto local = [](std::time_t time) {
+        std::tm tm{};
+        ::localtime_r(&time, &tm);
+        return tm;
+    };
+    // A clock change nearby shows in the offsets of the day before and of the day after: one of them holds.
+    const std::time_t before = as_utc - local(as_utc - 86400).tm_gmtoff;
+    const std::time_t after = as_utc - local(as_utc + 86400).tm_gmtoff;
+    const auto as_written = [&](std::time_t time) { return time + local(time).tm_gmtoff == as_utc; };
+    if (whole_day) return as_written(after) && !as_written(before) ? after : before;
+    if (before != after && as_written(before) && as_written(after))
+        throw ArgumentError("time '" + std::string(text) +
+                            "' occurs twice at a clock change; write it with an offset, as in 2026-10-25T02:30:00+01:00");
+    if (as_written(before)) return before;
+    if (as_written(after)) return after;
+    throw ArgumentError("time '" + std::string(text) + "' is skipped by a clock change");
 }
 
 } // namespace detail
 
 /// Parses "<seconds>[:<ordinal>]", RFC 3339 ("2026-11-22T14:06:59Z", any offset) or local time
-/// ("YYYY-MM-DD[ HH:MM[:SS]]"). Local time is what the C library's mktime makes of it.
+/// ("YYYY-MM-DD[ HH:MM[:SS]]", in the time zone of the C library).
 /// A fraction of a second is refused: an oplog's clock has whole seconds. Throws ArgumentError.
 inline TimeSpan parse_time(std::string_view text) {
     constexpr std::uint64_t limit = std::numeric_limits<std::uint32_t>::max();
@@ -170,11 +173,11 @@ inline TimeSpan parse_time(std::string_view text) {
     std::int64_t start = 0;
     if (date.empty()) {
         if (rfc3339) throw bad("has no offset; end it with Z or +HH:MM, or put a space instead of the T for local time");
-        start = detail::local_seconds(tm, text);
-        if (length == 86400) { // a day of a clock change has 23 or 25 hours
+        const bool whole_day = length == 86400;
+        start = detail::local_seconds(tm, text, whole_day);
+        if (whole_day) { // one of a clock change has 23 or 25 hours
             tm.tm_mday += 1;
-            tm.tm_isdst = -1;
-            length = std::mktime(&tm) - start;
+            length = detail::local_seconds(tm, text, true) - start;
         }
     } else {
         std::int64_t offset = 0;

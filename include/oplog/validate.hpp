@@ -108,7 +108,7 @@ inline void validate(const Document& document) {
             continue;
         }
         const char* const key = level.at + 1;
-        const char* const key_end = static_cast<const char*>(std::memchr(key, 0, static_cast<std::size_t>(level.end - key) + 1));
+        const char* const key_end = detail::find_zero(key, level.end);
         if (key_end == level.end) throw DataError("a field name runs past the end of its document");
         const char* const value = key_end + 1;
         const auto type = static_cast<Type>(*level.at);

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <condition_variable>
+#include <csignal>
 #include <cstring>
 #include <exception>
 #include <memory>
@@ -96,12 +97,26 @@ class BasicWriter {
         /// Gives the full buffer to the thread and waits for an empty one.
         void hand_over() {
             std::unique_lock lock(mutex);
-            if (!thread.joinable()) thread = std::thread([this] { empty_buffers(); });
+            if (!thread.joinable()) start();
             ++pending;
             filling = (filling + 1) % buffers;
             changed.notify_all();
             changed.wait(lock, [this] { return pending < buffers || error; });
             rethrow();
+        }
+
+        /// A thread that takes no signals: they are the program's.
+        void start() {
+            ::sigset_t all, before;
+            ::sigfillset(&all);
+            ::pthread_sigmask(SIG_SETMASK, &all, &before);
+            try {
+                thread = std::thread([this] { empty_buffers(); });
+            } catch (...) {
+                ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+                throw;
+            }
+            ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
         }
 
         /// Everything to the sink; the thread ends.

@@ -7,6 +7,8 @@ import bson
 
 SKIPPED_DATABASES = {"config", "local"}
 SKIPPED_NAMESPACES = {"admin.system.version", "admin.system.keys"}
+# The server makes these when first needed and keeps them empty afterwards, where no dump shows them.
+NOTHING_WHEN_EMPTY = ("system.users", "system.roles", "system.views")
 LARGE = 4096
 
 
@@ -35,17 +37,24 @@ def state_of(server):
     if server.auth:
         state["admin.system.users"].documents = [
             raw for raw in state["admin.system.users"].documents if bson.decode(raw)["user"] != server.user]
-    return state
+    return {
+        namespace: collection for namespace, collection in state.items()
+        if collection.documents or namespace.split(".", 1)[1] not in NOTHING_WHEN_EMPTY}
 
 
 def _collection(database, info, md5):
     stored = info["type"] == "collection"
-    indexes = {} if info["type"] == "view" else {
-        spec["name"]: _by_key(spec) for spec in database[info["name"]].list_indexes()}
+    indexes = {} if info["type"] == "view" else _indexes(database, info["name"])
     in_order = bool(info["options"].get("capped"))
     documents = _documents(database[info["name"]]) if stored else []
     options = {**_by_key(info["options"]), "idIndex": _by_key(info.get("idIndex", {}))}
     return Collection(info["type"], options, indexes, documents if in_order else sorted(documents), in_order, md5)
+
+
+def _indexes(database, name):
+    """The finished ones: a restore does not continue a build."""
+    cursor = database.command("listIndexes", name, includeBuildUUIDs=True, cursor={"batchSize": 1000})["cursor"]
+    return {spec["name"]: _by_key(spec) for spec in cursor["firstBatch"] if "buildUUID" not in spec}
 
 
 def _by_key(document):

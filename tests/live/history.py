@@ -12,6 +12,7 @@ from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 
 from pymongo import WriteConcern
+from pymongo.read_concern import ReadConcern
 
 from compare import state_of
 
@@ -64,7 +65,8 @@ class History:
 
     def last_visible(self):
         """The last entry of a forward query: at or before every write that is still in flight."""
-        for entry in self._oplog().find({"ts": {"$gte": Timestamp(int(time.time()) - 60, 0)}}, {"ts": 1}):
+        oplog = self.client.local.get_collection("oplog.rs", read_concern=ReadConcern("majority"))
+        for entry in oplog.find({"ts": {"$gte": Timestamp(int(time.time()) - 60, 0)}}, {"ts": 1}):
             last = entry["ts"]
         return last
 

@@ -51,8 +51,11 @@ class Bench:
 
     def __init__(self, folder):
         self.folder = folder
-        self.source = Server(folder / "source", parameters=SOURCE_PARAMETERS)
+        self.source = self._new_source()
         self.target = Server(folder / "target")
+
+    def _new_source(self):
+        return Server(self.folder / "source", parameters=SOURCE_PARAMETERS)
 
     def wait(self):
         self.source.wait()
@@ -63,13 +66,22 @@ class Bench:
         scratch = self.folder / "case"
         scratch.mkdir()
         try:
+            history = self._written(write, tools, scratch)
+            return [self._cell(method, history, scratch) for method in methods]
+        finally:
+            shutil.rmtree(scratch)
+
+    def _written(self, write, tools, scratch):
+        try:
             self.source.wipe()
             history = History(self.source, tools, scratch)
             write(history)
             history.finish()
-            return [self._cell(method, history, scratch) for method in methods]
-        finally:
-            shutil.rmtree(scratch)
+            return history
+        except Exception:
+            self.source.stop()  # it may hold failpoints and transactions that would hang the next workload
+            self.source = self._new_source().wait()
+            raise
 
     def _cell(self, method, history, scratch):
         points = history.points

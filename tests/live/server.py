@@ -17,6 +17,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 START_TIMEOUT = 60
+ANSWER_TIMEOUT_MS = 120_000
 KEPT_DATABASES = {"admin", "config", "local"}
 ADMIN_COLLECTIONS = {"system.version", "system.keys", "system.users", "system.roles"}
 
@@ -67,14 +68,14 @@ class Server:
         settings = {"diagnosticDataCollectionEnabled": "false", "ttlMonitorEnabled": "false", **(parameters or {})}
         command = [
             find_mongod(), "--replSet", "rs0", "--dbpath", str(self.directory / "db"), "--port", str(self.port),
-            "--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25",
+            "--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.5",
             "--oplogSize", str(oplog_size_mb), "--logpath", str(self.directory / "mongod.log"), *arguments,
         ]
         for name, value in settings.items():
             command += ["--setParameter", f"{name}={value}"]
         if auth:
             keyfile = self.directory / "keyfile"
-            keyfile.write_text("oplog-live-tests\n")
+            keyfile.write_text("oplogLiveTests\n")  # base64 digits only
             keyfile.chmod(0o600)
             command += ["--auth", "--keyFile", str(keyfile)]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=_die_with_parent)
@@ -100,7 +101,7 @@ class Server:
             client.admin.command("createUser", self.user, pwd=self.password, roles=["root", "__system"])
         client.close()  # it met a server without sessions
         login = {"username": self.user, "password": self.password} if self.auth else {}
-        self.client = MongoClient(self.uri, **login)
+        self.client = MongoClient(self.uri, socketTimeoutMS=ANSWER_TIMEOUT_MS, **login)
         return self
 
     def _until(self, deadline, condition):

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 STAND_IN = Path(__file__).parent / "standin"
-TIMEOUT = 300
+TIMEOUT = 120
 FAILED_DOCUMENTS = re.compile(r"(\d+) document\(s\) failed to restore")
 
 

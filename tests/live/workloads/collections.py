@@ -95,7 +95,8 @@ def views(h):
     h.db.create_collection("v", viewOn="a", pipeline=[{"$match": {"n": {"$gt": 2}}}])
     h.db.create_collection("dropped", viewOn="a", pipeline=[])
     h.full_dump()
-    h.db.create_collection("w", viewOn="v", pipeline=[{"$project": {"n": 1}}], collation=FRENCH)
+    h.db.create_collection("w", viewOn="a", pipeline=[{"$project": {"n": 1}}], collation=FRENCH)
+    h.db.create_collection("on a view", viewOn="v", pipeline=[{"$limit": 1}])
     h.db.command("collMod", "v", viewOn="a", pipeline=[{"$match": {"n": 1}}])
     h.cut()
     h.db.dropped.drop()
@@ -117,6 +118,18 @@ def views_dropped_to_the_last(h):
     h.db.create_collection("v", viewOn="a", pipeline=[{"$limit": 1}])
     h.db.v.drop()
     h.db.v.insert_one({"_id": "a collection now"})
+
+
+@workload
+def the_first_view_after_others_are_gone(h):
+    """The source keeps an empty system.views, of which the dump says nothing, and so writes no create for it."""
+    h.db.a.insert_many(numbered(5))
+    h.db.create_collection("v", viewOn="a", pipeline=[])
+    h.db.v.drop()
+    h.full_dump()
+    h.db.create_collection("w", viewOn="a", pipeline=[])
+    h.cut()
+    h.client.other.create_collection("x", viewOn="a", pipeline=[])
 
 
 @workload
@@ -249,8 +262,8 @@ def users_and_roles(h):
     h.client.admin.command("createUser", "root2", pwd="c", roles=["root"], mechanisms=["SCRAM-SHA-256"])
     h.cut()
     h.db.command("dropUser", "bob")
-    h.client.other.command("createRole", "writer", privileges=[], roles=[{"role": "reader", "db": "shop"}, "readWrite"])
-    h.db.command("grantRolesToUser", "ann", roles=[{"role": "writer", "db": "other"}])
+    h.client.admin.command("createRole", "writer", privileges=[], roles=[{"role": "reader", "db": "shop"}, "readWrite"])
+    h.db.command("grantRolesToUser", "ann", roles=[{"role": "writer", "db": "admin"}])
     h.remember()
     h.cut()
     h.db.command("dropRole", "reader")

@@ -2,9 +2,10 @@
 
 import random
 import threading
+import time
 from contextlib import suppress
 
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from tools import ToolError
 
@@ -13,6 +14,12 @@ from .transactions import insert_in_transaction
 
 POINTS_IN_TIME = 50
 DUMP_ATTEMPTS = 10
+
+
+def wait_for(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 class Writers:
@@ -90,25 +97,87 @@ def dump_while_written(h):
 def a_write_that_commits_during_the_dump(h):
     """mongodump --oplog starts from the newest entry, past the hole of a write still in flight, and so can lose that write.
 
-    The careful way: before the dump, the last entry of a forward query, which stops at the hole; increments from there.
+    The careful way: before the dump, the last entry of a forward query of majority, which stops at the hole; increments
+    from there.
     """
     h.db.a.insert_many(numbered(50))
     h.db.b.insert_many(numbered(10))
     failpoint = {"configureFailPoint": "hangAfterCollectionInserts", "data": {"collectionNS": "shop.a"}}
     times = h.client.admin.command({**failpoint, "mode": "alwaysOn"})["count"]
-    writer = threading.Thread(target=h.db.a.insert_one, args=({"_id": "in flight"},))
+    writer = threading.Thread(target=h.db.a.insert_one, args=({"_id": "in flight"},), daemon=True)
     writer.start()
-    try:
-        h.client.admin.command("waitForFailPoint", failpoint["configureFailPoint"], timesEntered=times + 1, maxTimeMS=30000)
-        h.unacknowledged().b.insert_one({"_id": "after the hole"})
-        before = h.last_visible()
-        h.full_dump()
-    finally:
+    h.client.admin.command("waitForFailPoint", failpoint["configureFailPoint"], timesEntered=times + 1, maxTimeMS=30000)
+    h.unacknowledged().b.insert_one({"_id": "after the hole"})
+    before = h.last_visible()
+
+    def reads_the_oplog_forward():
+        running = h.client.admin.aggregate([{"$currentOp": {}}, {"$match": {"ns": "local.oplog.rs"}}])
+        return any(operation["command"].get("sort") == {"$natural": 1} for operation in running)
+
+    def release():
+        wait_for(reads_the_oplog_forward)  # the collections are dumped by then, and it waits for the hole to close
         h.client.admin.command({**failpoint, "mode": "off"})
-        writer.join()
+
+    releaser = threading.Thread(target=release, daemon=True)
+    releaser.start()
+    h.full_dump()
+    releaser.join()
+    writer.join()
     h.last = before
     h.cut()
     h.db.a.insert_one({"_id": "later"})
+
+
+@workload
+def increments_that_begin_before_the_dump(h):
+    """What the careful way gives when nothing is in flight: entries that the dump has seen already, or outlived."""
+    h.db.a.insert_many(numbered(10))
+    h.db.b.insert_many(numbered(10))
+    before = h.last_visible()
+    h.db.a.update_many({}, {"$inc": {"n": 1}})
+    h.db.a.create_index("n")
+    h.db.short.insert_one({"_id": "created, filled and dropped"})
+    h.db.short.drop()
+    h.db.b.insert_one({"_id": "dropped with its collection"})
+    h.db.b.drop()
+    insert_in_transaction(h, 7, tag="x", collections=("a", "c"))
+    h.db.c.drop()
+    h.note()
+    h.full_dump()
+    h.last = before
+    h.cut()
+    h.db.a.insert_one({"_id": "after"})
+
+
+@workload
+def renames_before_the_dump_within_the_increments(h):
+    h.db.a.insert_many(numbered(10))
+    h.db.old.insert_many(numbered(3))
+    before = h.last_visible()
+    h.db.a.insert_one({"_id": "then renamed"})
+    h.db.a.rename("b")
+    h.db.old.rename("b", dropTarget=True)
+    h.db.b.create_index("n")
+    h.note()
+    h.full_dump()
+    h.last = before
+    h.cut()
+    h.db.b.insert_one({"_id": "after"})
+
+
+@workload
+def a_name_used_again_before_the_dump_within_the_increments(h):
+    h.db.a.insert_many(numbered(10))
+    before = h.last_visible()
+    h.db.a.insert_one({"_id": "in the first a"})
+    h.db.a.rename("b")
+    h.db.a.insert_one({"_id": "in the second a"})
+    h.db.a.create_index("m")
+    h.note()
+    h.full_dump()
+    h.last = before
+    h.cut()
+    h.db.a.insert_one({"_id": "after"})
 
 
 @workload
@@ -199,7 +268,8 @@ def fifty_points_in_time(h):
         elif kind == 10:
             insert_in_transaction(h, chance.choice([2, 7, 12]), tag=f"t{number}.")
         else:
-            collection.create_index("n", name=f"n{number % 2}") if number % 4 else collection.drop_indexes()
+            with suppress(OperationFailure):  # no such collection yet
+                collection.create_index(f"k{number % 3}") if number % 4 else collection.drop_indexes()
         if number in moments:
             h.remember()
         if number % 90 == 60:

@@ -171,6 +171,7 @@ def a_prepared_transaction_aborted(h):
 
 @workload
 def prepared_transactions_interleaved(h):
+    h.db.c.insert_one({"_id": 0})
     start(h)
     first = Prepared(h, lambda session: h.db.a.insert_many([{"_id": f"p{number}"} for number in range(8)], session=session))
     second = Prepared(h, lambda session: h.db.b.update_many({}, {"$inc": {"n": 1000}}, session=session))

@@ -1,0 +1,230 @@
+#!/usr/bin/env python3
+"""Measures the tools against what does the same work without them, and rewrites the table of docs/performance.md.
+
+Every row's two commands take turns (A B A B ...) after a warm-up, on files that are in the page cache; the ratio is that of
+the medians. Inputs are made by bench-generate; what is written goes to a tmpfs. Needs a Release build.
+"""
+import argparse
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MB = 1_000_000
+
+
+class Command:
+    """A command line, the file its stdout goes to, and how many bytes of input it works through."""
+
+    def __init__(self, argv, size, stdout=os.devnull, written=None):
+        self.argv = [str(a) for a in argv]
+        self.size = size
+        self.stdout = str(stdout)
+        self.written = written  # removed before each run: it is neither replaced nor freed on the clock
+
+    def run(self, watch=None):
+        """Seconds that it took; `watch` is called with the process while it runs."""
+        if self.written:
+            Path(self.written).unlink(missing_ok=True)
+        with open(self.stdout, "wb") as out:
+            start = time.perf_counter()
+            process = subprocess.Popen(self.argv, stdout=out, stderr=subprocess.DEVNULL)
+            if watch:
+                watch(process)
+            code = process.wait()
+            seconds = time.perf_counter() - start
+        if code != 0:
+            sys.exit(f"exit code {code}: {' '.join(self.argv)}")
+        return seconds
+
+    def peak_memory(self):
+        """The largest anonymous memory seen, in bytes, in a run of its own."""
+        peak = 0
+
+        def sample(process):
+            nonlocal peak
+            try:
+                while True:
+                    status = Path(f"/proc/{process.pid}/status").read_text()
+                    found = re.search(r"RssAnon:\s+(\d+) kB", status)
+                    if not found:
+                        return  # a zombie: it has ended
+                    peak = max(peak, int(found[1]) * 1024)
+                    time.sleep(0.001)
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+
+        def watch(process):
+            threading.Thread(target=sample, args=(process,), daemon=True).start()
+
+        self.run(watch)
+        return peak
+
+
+class Row:
+    def __init__(self, work, ours, rival, rival_name, target, by_rate=False):
+        self.work, self.ours, self.rival, self.rival_name, self.target = work, ours, rival, rival_name, target
+        self.by_rate = by_rate  # "at least N times as fast", on inputs of different sizes
+
+    def measure(self, rounds):
+        self.ours.run()
+        self.rival.run()
+        ours, rival = [], []
+        for _ in range(rounds):
+            ours.append(self.ours.run())
+            rival.append(self.rival.run())
+        self.seconds = statistics.median(ours)
+        self.rate = self.ours.size / self.seconds
+        rival_seconds = statistics.median(rival)
+        self.rival_rate = self.rival.size / rival_seconds
+        self.ratio = self.rate / self.rival_rate if self.by_rate else self.seconds / rival_seconds
+        self.memory = self.ours.peak_memory()
+        met = self.target is None or (self.ratio >= self.target if self.by_rate else self.ratio <= self.target)
+        self.verdict = "" if met else " (missed)"
+
+    def markdown(self):
+        if self.by_rate:
+            ratio, target = f"{self.ratio:.0f} times as fast", f"at least {self.target}"
+        else:
+            ratio, target = f"{self.ratio:.2f} times as long", f"at most {self.target}"
+        target = "" if self.target is None else target + self.verdict
+        rates = f"{self.rate / MB:,.0f} MB/s | {self.rival_name}, {self.rival_rate / MB:,.{0 if self.rival_rate > 50 * MB else 1}f} MB/s"
+        return f"| {self.work} | {rates} | {ratio} | {target} | {self.memory / (1 << 20):.1f} MiB |"
+
+
+def machine():
+    cpu = platform.processor()
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            cpu = line.split(":", 1)[1].strip()
+            break
+    memory = re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())
+    return f"{cpu}, {os.cpu_count()} cores, {int(memory[1]) / (1 << 20):.0f} GiB of memory, Linux {platform.release().split('-')[0]}"
+
+
+def is_release(build):
+    cache = build / "CMakeCache.txt"
+    return cache.exists() and "CMAKE_BUILD_TYPE:STRING=Release" in cache.read_text()
+
+
+def tool_path(build, name):
+    found = sorted(p for p in build.rglob(name) if p.is_file() and os.access(p, os.X_OK))
+    if not found:
+        sys.exit(f"{name} is not in {build}: build it first")
+    return found[0]
+
+
+def rows(options, inputs, outputs):
+    """Makes the inputs and yields what is to be measured."""
+    def tool(name):
+        return tool_path(options.build, name)
+
+    def make(path, *argv):
+        with open(path, "wb") as out:
+            subprocess.run([str(a) for a in argv], stdout=out, check=True)
+        return path
+
+    seeds = sorted((ROOT / "tests" / "data").glob("*/*/**/oplog*.bson"))
+    oplog = make(inputs / "oplog.bson", tool("bench-generate"), options.megabytes * MB, *seeds)
+    line = subprocess.run([tool("oplog-range"), oplog], stdout=subprocess.PIPE, check=True, text=True).stdout.split()
+    first, last = (int(field.split(":")[0]) for field in line[:2])
+    size = oplog.stat().st_size
+
+    def cut(path, start, end, *more):
+        """The entries between two fractions of the time the oplog spans."""
+        span = last - first + 1
+        bounds = ["--from", f"{first + int(span * start)}:0", "--before", f"{first + int(span * end)}:0"]
+        subprocess.run([tool("oplog-slice"), *bounds, "-f", "-o", path, *more, oplog], check=True)
+        return path
+
+    written = outputs / "written.bson"
+    yield Row("oplog-range", Command([tool("oplog-range"), oplog], size),
+              Command(["cat", oplog], size), "`cat FILE >/dev/null`", 1.3)
+
+    half = cut(inputs / "half.bson", 0.25, 0.75)
+    middle = ["--from", f"{first + int((last - first + 1) * 0.25)}:0", "--before", f"{first + int((last - first + 1) * 0.75)}:0"]
+    yield Row("oplog-slice of the middle half", Command([tool("oplog-slice"), *middle, "-o", written, oplog], half.stat().st_size, written=written),
+              Command(["cp", half, written], half.stat().st_size, written=written), "`cp` of the slice", 1.6)
+    half.unlink()
+
+    slices = [cut(inputs / f"slice{i}.bson", i / 8, (i + 1.1) / 8) for i in range(8)]
+    total = sum(path.stat().st_size for path in slices)
+    yield Row("oplog-merge of 8 slices, each a tenth into the next", Command([tool("oplog-merge"), "-o", written, *slices], total, written=written),
+              Command(["cat", *slices], total, stdout=written), "`cat` of the slices to a file", 1.5)
+    for i, path in enumerate(slices):
+        cut(path, i / 11, (i + 4) / 11)
+    total = sum(path.stat().st_size for path in slices)
+    yield Row("oplog-merge of 8 slices, four over each moment", Command([tool("oplog-merge"), "-o", written, *slices], total, written=written),
+              Command(["cat", *slices], total, stdout=written), "`cat` of the slices to a file", 1.5)
+    for path in [*slices, written]:
+        path.unlink()
+
+    cat = Command([tool("oplog-cat"), oplog], size)
+    small = cut(inputs / "small.bson", 0.4, 0.4 + 16 * MB / size)
+    yield Row("oplog-cat", cat, Command([tool("bench-libbson-json"), small], small.stat().st_size),
+              f"libbson's `bson_as_canonical_extended_json` and `fwrite` (on {small.stat().st_size / MB:.0f} MB)", 40, by_rate=True)
+    bsondump = shutil.which("bsondump", path=os.environ.get("MONGO_TOOLS_BIN")) or shutil.which("bsondump")
+    if bsondump:
+        smaller = cut(inputs / "smaller.bson", 0.4, 0.4 + 6 * MB / size)
+        yield Row("oplog-cat", cat, Command([bsondump, smaller], smaller.stat().st_size),
+                  f"`bsondump` (on {smaller.stat().st_size / MB:.0f} MB, since it is slow)", 100, by_rate=True)
+
+    for method, suffix, rival in (("zstd", "zst", ["zstd", "-dc"]), ("gzip:1", "gz", ["gzip", "-dc"])):
+        if not shutil.which(rival[0]):
+            continue
+        packed = cut(inputs / f"packed.bson.{suffix}", 0.1, 0.1 + 200 * MB / size, "--compress", method)
+        plain = int(subprocess.run([tool("oplog-range"), packed], stdout=subprocess.PIPE, check=True, text=True).stdout.split()[3])
+        yield Row(f"oplog-range of .{suffix} (of {plain / MB:.0f} MB of BSON)", Command([tool("oplog-range"), packed], plain),
+                  Command([*rival, packed], plain), f"`{' '.join(rival)} >/dev/null`", None)
+
+
+def validation(options, oplog):
+    """Megabytes a second of bson::validate, which is `Check::full`."""
+    output = subprocess.run([tool_path(options.build, "bench-validate"), oplog], stdout=subprocess.PIPE, check=True, text=True).stdout.split()
+    return int(output[0]) / float(output[1]) / MB
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=Path, default=ROOT / "build" / "release", help="the build directory (default: build/release)")
+    parser.add_argument("--megabytes", type=int, default=1200, help="size of the oplog to make (default: 1200)")
+    parser.add_argument("--rounds", type=int, default=7, help="runs of each command (default: 7)")
+    parser.add_argument("--only", default="", help="rows whose name holds this; the document is then left alone")
+    parser.add_argument("--tmpfs", type=Path, default=Path("/dev/shm"), help="where outputs go (default: /dev/shm)")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "performance.md", help="the document to rewrite")
+    options = parser.parse_args()
+    if not is_release(options.build):
+        sys.exit(f"{options.build} is no Release build: cmake --preset release && cmake --build --preset release")
+
+    lines = ["| work | rate | compared with | takes, or is | wanted | memory |", "|---|---|---|---|---|---|"]
+    with tempfile.TemporaryDirectory() as inputs, tempfile.TemporaryDirectory(dir=options.tmpfs) as outputs:
+        for row in rows(options, Path(inputs), Path(outputs)):
+            if options.only not in row.work:
+                continue
+            row.measure(options.rounds)
+            lines.append(row.markdown())
+            print(lines[-1], flush=True)
+        rate = validation(options, Path(inputs) / "oplog.bson")
+    notes = [f"On: {machine()}. Oplog of {options.megabytes:,} MB, {options.rounds} rounds.",
+             f"The full check of every byte (`Check::full`) runs at {rate:,.0f} MB/s in memory."]
+    print(*notes, sep="\n")
+    if options.only:
+        return
+    text = options.page.read_text()
+    table = "\n".join(["<!-- table: written by bench/run.py -->", *notes, "", *lines, "<!-- end of table -->"])
+    changed, count = re.subn(r"<!-- table:.*?<!-- end of table -->", lambda _: table, text, flags=re.DOTALL)
+    if count != 1:
+        sys.exit(f"{options.page}: the table's markers are missing")
+    options.page.write_text(changed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "builder.hpp"
+#include "operation.hpp"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace oplog {
+
+/// One index of a collection.
+struct Index {
+    std::string name;
+    std::string spec;       ///< BSON: key, name, and all its options
+    std::string collection; ///< the name that `spec` is for: a time series' indexes are told in terms of the
+                            ///< series by a dump and of its buckets by an oplog, and the two do not mix
+};
+
+/// What is known of a collection at a point of an oplog.
+struct Collection {
+    std::string uuid;                     ///< 16 bytes; empty if unknown
+    std::optional<std::string> dumped_as; ///< its namespace in the full dump; none if it was made since
+    std::vector<Index> indexes;           ///< all that are known, `_id_` too where there is one
+    bool indexes_changed = false;         ///< since the dump: they, or the name that they are under
+
+    std::vector<Index>::iterator index(std::string_view name) {
+        return std::ranges::find(indexes, name, &Index::name);
+    }
+};
+
+/// The collections of a server and their indexes, by the names that oplog entries use: a time series is its buckets.
+/// Follows the commands that change them.
+class Catalog {
+  public:
+    using Collections = std::map<std::string, Collection, std::less<>>;
+
+    const Collections& collections() const noexcept { return collections_; }
+
+    Collection* find(std::string_view ns) {
+        const auto found = collections_.find(ns);
+        return found == collections_.end() ? nullptr : &found->second;
+    }
+    /// The namespace of the collection with that UUID; null if there is none.
+    const std::string* find_uuid(std::string_view uuid) const {
+        const auto found = by_uuid_.find(uuid);
+        return found == by_uuid_.end() ? nullptr : &found->second;
+    }
+
+    /// A new collection, instead of any other of that name.
+    Collection& create(std::string_view ns, std::string_view uuid) {
+        drop(ns);
+        Collection& made = collections_[std::string(ns)];
+        made.uuid = uuid;
+        if (!uuid.empty()) by_uuid_[made.uuid] = ns;
+        return made;
+    }
+    /// The collection of that name; one about which nothing is known if there is none.
+    Collection& get(std::string_view ns) {
+        Collection* const found = find(ns);
+        return found ? *found : create(ns, {});
+    }
+    void drop(std::string_view ns) {
+        const auto found = collections_.find(ns);
+        if (found == collections_.end()) return;
+        by_uuid_.erase(found->second.uuid);
+        collections_.erase(found);
+    }
+    void drop_database(std::string_view database) {
+        const std::string prefix = std::string(database) + '.';
+        for (auto at = collections_.lower_bound(prefix); at != collections_.end() && at->first.starts_with(prefix);) {
+            by_uuid_.erase(at->second.uuid);
+            at = collections_.erase(at);
+        }
+    }
+    /// The collection takes its indexes along, and replaces any of the new name.
+    void rename(std::string_view from, std::string_view to) {
+        drop(to);
+        auto node = collections_.extract(collections_.find(from));
+        if (node.empty()) return;
+        node.key() = to;
+        Collection& moved = node.mapped();
+        moved.indexes_changed = true;
+        for (Index& index : moved.indexes) index.collection = split_namespace(to).collection;
+        if (!moved.uuid.empty()) by_uuid_[moved.uuid] = to;
+        collections_.insert(std::move(node));
+    }
+
+    /// Adds an index, or replaces the one of its name. `spec` is as a createIndexes or commitIndexBuild tells it.
+    void add_index(std::string_view ns, const bson::Document& spec) {
+        Collection& collection = get(ns);
+        const auto name = spec.find("name");
+        if (!name) throw DataError("an index without a name");
+        drop_index(ns, name->string());
+        collection.indexes.push_back({std::string(name->string()), std::string(spec.bytes()), std::string(split_namespace(ns).collection)});
+        collection.indexes_changed = true;
+    }
+    /// False if there is no such index.
+    bool drop_index(std::string_view ns, std::string_view name) {
+        Collection* const collection = find(ns);
+        if (!collection) return false;
+        const auto index = collection->index(name);
+        if (index == collection->indexes.end()) return false;
+        collection->indexes.erase(index);
+        collection->indexes_changed = true;
+        return true;
+    }
+    /// Changes an index as the `index` of a collMod says. False if there is no such index.
+    bool modify_index(std::string_view ns, const bson::Document& change) {
+        Collection* const collection = find(ns);
+        if (!collection) return false;
+        const auto name = change.find("name"), key = change.find("keyPattern");
+        const auto index = std::ranges::find_if(collection->indexes, [&](const Index& each) {
+            return name ? each.name == name->string() : key && bson::Document(each.spec).find("key")->value() == key->value();
+        });
+        if (index == collection->indexes.end()) return false;
+        index->spec = modified(bson::Document(index->spec), change);
+        collection->indexes_changed = true;
+        return true;
+    }
+
+  private:
+    /// An option that is switched off is not there at all, as the server has it.
+    static std::string modified(const bson::Document& spec, const bson::Document& change) {
+        const auto wanted = [&](std::string_view option) -> std::optional<bson::Element> {
+            return option == "name" || option == "keyPattern" || option == "key" ? std::nullopt : change.find(option);
+        };
+        const auto off = [](const bson::Element& value) { return value.is(bson::Type::boolean) && !value.boolean(); };
+        const auto unique = wanted("unique");
+        bson::Builder builder;
+        for (const bson::Element& option : spec) {
+            const auto changed = wanted(option.key());
+            if (option.key() == "prepareUnique" && unique && unique->truthy()) continue; // it was the preparation for this
+            if (!changed)
+                builder.append(option);
+            else if (!off(*changed))
+                builder.append(*changed);
+        }
+        for (const bson::Element& option : change)
+            if (wanted(option.key()) && !off(option) && !spec.find(option.key())) builder.append(option);
+        return builder.finish();
+    }
+
+    Collections collections_;
+    std::map<std::string, std::string, std::less<>> by_uuid_;
+};
+
+} // namespace oplog

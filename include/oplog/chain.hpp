@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "catalog.hpp"
+#include "compress.hpp"
+#include "dump.hpp"
+#include "merge.hpp"
+#include "range.hpp"
+#include "stage.hpp"
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace oplog {
+
+/// The collections and indexes that a dump's metadata tells of, as its oplog calls them.
+inline Catalog catalog_of(const Dump& dump) {
+    Catalog catalog;
+    for (const DumpCollection& dumped : dump.collections()) {
+        const Metadata metadata = dumped.read_metadata();
+        if (metadata.is_view()) continue;
+        const std::string name = (metadata.is_timeseries() ? std::string(buckets_prefix) : "") + dumped.name;
+        std::string uuid;
+        for (std::size_t i = 0; i + 1 < metadata.uuid.size(); i += 2)
+            uuid += static_cast<char>(std::stoi(metadata.uuid.substr(i, 2), nullptr, 16));
+        Collection& collection = catalog.create(join_namespace(dumped.database, name), uuid);
+        collection.dumped_as = dumped.ns();
+        for (const std::string& spec : metadata.indexes)
+            if (const auto index_name = bson::Document(spec).find("name"))
+                collection.indexes.push_back({std::string(index_name->string()), spec, dumped.name});
+    }
+    return catalog;
+}
+
+/// A full dump, if there is one, and its increments, in any order: what stage, verify and apply work on.
+class Chain {
+  public:
+    /// A file, and what to call it in messages.
+    struct Slice {
+        std::string path;
+        std::string name;
+    };
+
+    /// The slices' paths are of regular files: they are read more than once. Throws std::system_error and DataError; DataError also
+    /// for a full dump without an oplog, or with an empty one: nothing says what time it is of, or continues it.
+    Chain(std::optional<std::string> full, std::vector<Slice> slices) : slices_(std::move(slices)) {
+        if (!full) return;
+        full_.emplace(*full);
+        if (!full_->oplog()) throw DataError(*full + ": no oplog.bson in it: it was not made with mongodump --oplog");
+        slices_.insert(slices_.begin(), {*full_->oplog(), *full_->oplog()});
+        span_ = range(Reader(*full_->oplog()));
+        if (span_.empty()) throw DataError(*full_->oplog() + ": no entries: nothing tells what time the full dump is of");
+    }
+
+    const std::optional<Dump>& full() const noexcept { return full_; }
+    /// The full dump's oplog first.
+    const std::vector<Slice>& slices() const noexcept { return slices_; }
+    /// The full dump is what the server was at the last entry of its oplog; none without one.
+    std::optional<Timestamp> consistent_point() const { return full_ ? std::optional(span_.last) : std::nullopt; }
+    /// What had committed before the first entry of its oplog is in the full dump.
+    std::optional<Timestamp> dump_start() const { return full_ ? std::optional(span_.first) : std::nullopt; }
+
+    /// All slices, to be read once.
+    template <class In = Reader>
+    Merge<In> merged(Continuity continuity = Continuity::chain, Check check = Check::frame) const {
+        std::vector<In> readers;
+        readers.reserve(slices_.size());
+        for (const Slice& slice : slices_) readers.emplace_back(typename In::source_type(slice.path), slice.name, check);
+        return Merge<In>(std::move(readers), continuity);
+    }
+
+    /// What staging begins with.
+    Stager::Start start() const {
+        Stager::Start start;
+        if (full_) start.catalog = catalog_of(*full_);
+        start.consistent_point = consistent_point();
+        return start;
+    }
+
+  private:
+    std::optional<Dump> full_;
+    std::vector<Slice> slices_;
+    Range span_;
+};
+
+} // namespace oplog

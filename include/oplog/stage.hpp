@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "builder.hpp"
+#include "catalog.hpp"
+#include "entry.hpp"
+#include "operation.hpp"
+#include "transaction.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace oplog {
+
+/// Something that was found out about a chain.
+struct Finding {
+    enum class Severity {
+        note,    ///< worth knowing: staging sees to it
+        warning, ///< something is left out, or cannot be known
+        error,   ///< a restore cannot be right
+    };
+    Severity severity = Severity::note;
+    std::optional<Position> where;
+    std::optional<Timestamp> ts;
+    std::string text; ///< a sentence
+};
+
+/// "FILE: offset N: document K: TIMESTAMP: TEXT", as far as it is known.
+inline std::string to_string(const Finding& finding) {
+    const std::string text = (finding.ts ? to_string(*finding.ts) + ": " : "") + finding.text;
+    return finding.where ? FormatError(*finding.where, text).what() : text;
+}
+
+/// Turns the entries of a chain into a stream that a stock `mongorestore --oplogReplay` replays to
+/// exactly the source's state. Fed entry by entry, in order; an entry that replay gets right is passed on
+/// byte for byte. The rest, and why:
+///
+/// - Replay keeps a catalog of indexes that does not follow renames, and knows nothing of indexes that an
+///   earlier run built. So indexes are followed here, commands about them are left out, and finish()
+///   writes those of every collection concerned as they are at the end, under its last name. In the
+///   full dump's metadata such collections must keep `_id_` alone: see catalog().
+/// - renameCollection with dropTarget names the target by a UUID that the restored server does not have;
+///   the target would stay. It becomes one applyOps that drops the target and then renames.
+/// - A full dump is fuzzy: it may have seen what the first entries after its start tell. Up to its
+///   consistent point an entry counts for the collection with its UUID, whatever that was called, and for
+///   no later one that has taken over its name.
+/// - dbCheck concerns the source's health alone.
+///
+/// A transaction's operations count when it commits. Transactions in `left_out` are left out whole.
+class Stager {
+  public:
+    /// What is known before the first entry.
+    struct Start {
+        Catalog catalog;                           ///< as the full dump tells it; empty without one
+        std::optional<Timestamp> consistent_point; ///< the last entry of the full dump's oplog; none without one
+        std::set<TransactionId> left_out;          ///< those that do not commit in time
+        std::set<std::pair<std::string, std::string>> unfinished; ///< indexes (namespace, name) that the dump has and that
+                                                                  ///< were still being built at the wanted time
+    };
+    using Report = std::function<void(Finding)>;
+
+    /// `report` is told of errors and notes; an error's entry is treated as stock replay would.
+    Stager(Start start, Report report)
+        : catalog_(std::move(start.catalog)), consistent_point_(start.consistent_point), left_out_(std::move(start.left_out)),
+          building_(std::move(start.unfinished)), report_(std::move(report)) {}
+
+    /// Takes in the next entry, and calls write(std::string_view document) with what becomes of it, if anything.
+    /// Throws FormatError for operations that are malformed.
+    template <class Write>
+    void add(const EntryView& entry, Write&& write) {
+        try {
+            take(entry, write);
+        } catch (const FormatError&) {
+            throw;
+        } catch (const DataError& error) {
+            entry.fail(error.what());
+        }
+    }
+
+    /// Writes the indexes, as entries that follow the last one. To be called once, after the last entry.
+    template <class Write>
+    void finish(Write&& write) {
+        for (const auto& [ns, name] : building_) {
+            report({Finding::Severity::warning, std::nullopt, std::nullopt, "the build of index " + name + " on " + ns + " is not committed: the index is left out"});
+            catalog_.drop_index(ns, name);
+        }
+        Timestamp ts = last_;
+        for (const auto& [ns, collection] : catalog_.collections()) {
+            if (!collection.indexes_changed) continue;
+            for (const Index& index : collection.indexes) {
+                if (index.name == "_id_") continue;
+                ts = Timestamp::from_packed(ts.packed() + 1);
+                bson::Builder entry;
+                entry.string("op", "c").string("ns", join_namespace(split_namespace(ns).database, "$cmd"));
+                entry.begin_document("o").string("createIndexes", index.collection);
+                for (const bson::Element& option : bson::Document(index.spec))
+                    if (option.key() != "ns") entry.append(option); // of old servers: a name it may no longer have
+                entry.end().timestamp("ts", ts).int64("v", 2);
+                write(entry.finish());
+            }
+        }
+    }
+
+    /// Takes in an entry after the last that is wanted. An index build that commits only there, having begun before
+    /// the first entry of all, was under way all the time; the full dump lists it among the indexes nevertheless.
+    /// `started` and `unfinished` are the caller's to keep: namespaces and names.
+    static void look_ahead(const EntryView& entry, std::set<std::pair<std::string, std::string>>& started,
+                           std::set<std::pair<std::string, std::string>>& unfinished) {
+        if (entry.op() != "c") return;
+        const Operation operation(entry);
+        const Command command = parse_command(operation);
+        for (const std::string& name : index_names(operation)) {
+            if (command.kind == CommandKind::start_index_build) started.emplace(command.ns, name);
+            if (command.kind == CommandKind::commit_index_build && !started.contains({command.ns, name})) unfinished.emplace(command.ns, name);
+        }
+    }
+
+    /// Collections and indexes as they are after the entries so far.
+    Catalog& catalog() noexcept { return catalog_; }
+
+  private:
+    template <class Write>
+    void take(const EntryView& entry, Write&& write) {
+        entry_ = &entry;
+        last_ = entry.ts();
+        const Operation operation(entry);
+        if (!operation.is_command()) { // nearly all
+            const Edit edit = place(operation);
+            if (edit.kind == Edit::Kind::keep) write(entry.bytes());
+            if (edit.kind == Edit::Kind::replace) write(edit.with.front());
+            return;
+        }
+        const TransactionInfo transaction = transaction_info(entry);
+        if (transaction && left_out_.contains(transaction.id())) return;
+        std::vector<std::string>* const waiting = transaction && transaction.has_operations() && !transaction.commits() ? &waiting_[transaction.id()] : nullptr;
+        if (transaction.ends())
+            if (auto node = waiting_.extract(transaction.id()); !node.empty() && transaction.commits())
+                for (const std::string& command : node.mapped()) follow(Operation(bson::Document(command)));
+        const Edit edit = edit_operations(entry.document(), [&](const Operation& inner) {
+            if (!inner.is_command()) return place(inner);
+            return decide(inner, waiting);
+        });
+        if (edit.kind == Edit::Kind::keep) write(entry.bytes());
+        if (edit.kind == Edit::Kind::replace) write(edit.with.front());
+    }
+
+    /// Whether the entry is one that the full dump may have seen the effects of.
+    bool fuzzy() const { return consistent_point_ && last_ <= *consistent_point_; }
+
+    void report(Finding finding) const {
+        if (report_) report_(std::move(finding));
+    }
+    void report(Finding::Severity severity, std::string text) const {
+        report({severity, entry_->where() ? std::optional(*entry_->where()) : std::nullopt, entry_->ts(), std::move(text)});
+    }
+    void note(std::string text) const { report(Finding::Severity::note, std::move(text)); }
+    void error(std::string text) const { report(Finding::Severity::error, std::move(text)); }
+
+    /// What mongorestore does not replay, whatever it is.
+    static bool is_skipped(std::string_view ns) {
+        const auto [database, collection] = split_namespace(ns);
+        if (database.starts_with("__mdb_internal")) return true;
+        if (database != "config") return false;
+        for (const std::string_view kept : {"chunks", "collections", "databases", "settings", "shards", "tags", "version"})
+            if (collection == kept) return false;
+        return true;
+    }
+
+    /// An insert, update or delete, or what else is no command.
+    Edit place(const Operation& operation) {
+        const std::string_view op = operation.op;
+        if (op == "n") return Edit::keep();
+        if (op != "i" && op != "u" && op != "d") {
+            constexpr std::string_view passed_over[] = {"cd", "ci", "cu", "km"};
+            if (std::ranges::find(passed_over, op) == std::end(passed_over) && !is_skipped(operation.ns))
+                error("operation '" + std::string(op) + "' on " + std::string(operation.ns) + " is not known to mongorestore");
+            return Edit::keep();
+        }
+        if (operation.ns == "admin.system.version") {
+            const auto id = (operation.op == "u" && operation.o2 ? *operation.o2 : operation.o).find("_id");
+            if (id && id->is(bson::Type::string) && id->string() == "featureCompatibilityVersion")
+                error("the source's featureCompatibilityVersion changes here, and a replay would change the target's; stage up to before it (--before " +
+                      to_string(entry_->ts()) + ")");
+        }
+        if (!fuzzy() || operation.ui.empty()) return Edit::keep();
+
+        if (const std::string* ns = catalog_.find_uuid(operation.ui)) {
+            if (*ns == operation.ns) return Edit::keep();
+            note("the full dump has the collection under a later name, which mongorestore would not know");
+            return Edit::replace(with_namespace(operation, *ns));
+        }
+        // Not in the dump and not made since: dropped before the dump came to it. Its name may be another's by now.
+        if (is_internal(operation.ns) || made_.contains(operation.ui) || holder_is_unknown(operation.ns)) return Edit::keep();
+        note("the full dump has no longer the collection that this is for; mongorestore would take another, or stop");
+        return Edit::drop();
+    }
+
+    /// Collections that a dump does not have as files of their own.
+    static bool is_internal(std::string_view ns) {
+        const auto [database, collection] = split_namespace(ns);
+        return database == "admin" || (collection.starts_with("system.") && !collection.starts_with(buckets_prefix));
+    }
+
+    /// Dumps by old mongodumps do not tell UUIDs.
+    bool holder_is_unknown(std::string_view ns) {
+        const Collection* const holder = catalog_.find(ns);
+        return holder && holder->uuid.empty();
+    }
+
+    static std::string with_namespace(const Operation& operation, std::string_view ns) {
+        return changed(operation.document, [&](const bson::Element& element, bson::Builder& builder) {
+            if (element.key() != "ns") return false;
+            builder.string("ns", ns);
+            return true;
+        });
+    }
+
+    /// What becomes of a command. What it does to the catalog waits for its transaction to commit, if it is in one.
+    Edit decide(const Operation& operation, std::vector<std::string>* waiting) {
+        if (is_skipped(operation.ns)) return Edit::keep();
+        const Command command = parse_command(operation);
+        if (fuzzy() && is_past(operation, command)) return Edit::drop();
+        const Edit edit = rewrite(operation, command);
+        if (waiting)
+            waiting->emplace_back(operation.document.bytes());
+        else
+            follow(operation);
+        if (waiting && command.kind == CommandKind::create && !operation.ui.empty()) made_.emplace(operation.ui);
+        return edit;
+    }
+
+    /// Whether the full dump has seen all that a command about collections does, or something later.
+    bool is_past(const Operation& operation, const Command& command) {
+        if (operation.ui.empty() || command.ns.empty() || is_internal(command.ns) || holder_is_unknown(command.ns)) return false;
+        const std::string* const now = catalog_.find_uuid(operation.ui);
+        switch (command.kind) {
+        case CommandKind::create: {
+            if (now) return true;
+            const Collection* const holder = catalog_.find(command.ns);
+            return holder && holder->dumped_as; // another has the name: this one was dropped before the dump
+        }
+        case CommandKind::rename_collection: return !now || *now == command.target;
+        default: return !now || *now != command.ns;
+        }
+    }
+
+    /// What stock replay is given in a command's place.
+    Edit rewrite(const Operation& operation, const Command& command) {
+        switch (command.kind) {
+        case CommandKind::create_indexes:
+        case CommandKind::commit_index_build:
+        case CommandKind::db_check: return Edit::drop();
+        case CommandKind::drop_indexes:
+            note("dropIndexes: mongorestore, restoring slice by slice, would keep an index that an earlier slice made");
+            return Edit::drop();
+        case CommandKind::coll_mod: {
+            if (!operation.o.find("index")) return Edit::keep();
+            note("collMod of an index: mongorestore, restoring slice by slice, would fail when an earlier slice made it");
+            bson::Builder rest;
+            int fields = 0;
+            for (const bson::Element& field : operation.o)
+                if (field.key() != "index") {
+                    rest.append(field);
+                    ++fields;
+                }
+            const std::string o = rest.finish();
+            return fields == 1 ? Edit::drop() : Edit::replace(with_o(operation, bson::Document(o)));
+        }
+        case CommandKind::rename_collection: {
+            const auto drop_target = operation.o.find("dropTarget");
+            note("renameCollection: mongorestore would build the collection's indexes under the old name");
+            if (!drop_target || (drop_target->is(bson::Type::boolean) && !drop_target->boolean())) return Edit::keep();
+            note("renameCollection with dropTarget: mongorestore would leave the old target behind, as tmpXXXXX.rename");
+            return Edit::replace(as_drop_and_rename(operation, command));
+        }
+        case CommandKind::import_collection:
+        case CommandKind::truncate_range:
+        case CommandKind::create_database_metadata:
+        case CommandKind::drop_database_metadata:
+        case CommandKind::unknown:
+            if (command.name != "dropIdent") error("mongorestore does not know the command " + std::string(command.name) + " and would stop here, midway");
+            return Edit::keep();
+        default: return Edit::keep();
+        }
+    }
+
+    static std::string with_o(const Operation& operation, const bson::Document& o) {
+        return changed(operation.document, [&](const bson::Element& element, bson::Builder& builder) {
+            if (element.key() != "o") return false;
+            builder.document("o", o);
+            return true;
+        });
+    }
+
+    std::string as_drop_and_rename(const Operation& operation, const Command& command) const {
+        const auto [database, collection] = split_namespace(command.target);
+        const std::string rename = changed(operation.o, [](const bson::Element& field, bson::Builder&) { return field.key() == "dropTarget"; });
+        bson::Builder o;
+        o.begin_array("applyOps");
+        o.begin_document("0").string("op", "c").string("ns", join_namespace(database, "$cmd"));
+        o.begin_document("o").string("drop", collection).end().end();
+        o.begin_document("1").string("op", "c").string("ns", operation.ns).document("o", bson::Document(rename)).end();
+        o.end();
+        const std::string both = o.finish();
+        return changed(operation.document, [&](const bson::Element& element, bson::Builder& builder) {
+            if (element.key() == "ns")
+                builder.string("ns", "admin.$cmd");
+            else if (element.key() == "o")
+                builder.document("o", bson::Document(both));
+            else
+                return element.key() == "o2" || element.key() == "ui";
+            return true;
+        });
+    }
+
+    /// Takes a command's effect into the catalog.
+    void follow(const Operation& operation) {
+        const Command command = parse_command(operation);
+        switch (command.kind) {
+        case CommandKind::create: catalog_.create(command.ns, operation.ui); break;
+        case CommandKind::drop: catalog_.drop(command.ns); break;
+        case CommandKind::drop_database: catalog_.drop_database(command.database); break;
+        case CommandKind::rename_collection: catalog_.rename(command.ns, command.target); break;
+        case CommandKind::create_indexes: {
+            const std::string spec = changed(operation.o, [](const bson::Element& field, bson::Builder&) { return field.key() == "createIndexes"; });
+            catalog_.add_index(command.ns, bson::Document(spec));
+            break;
+        }
+        case CommandKind::start_index_build:
+            for (const std::string& name : index_names(operation)) building_.emplace(command.ns, name);
+            break;
+        case CommandKind::commit_index_build:
+        case CommandKind::abort_index_build: {
+            for (const std::string& name : index_names(operation)) {
+                building_.erase({command.ns, name});
+                catalog_.drop_index(command.ns, name);
+            }
+            if (command.kind == CommandKind::commit_index_build)
+                for (const bson::Element& spec : indexes(operation)) catalog_.add_index(command.ns, spec.document());
+            break;
+        }
+        case CommandKind::drop_indexes: drop_indexes(operation, command); break;
+        case CommandKind::coll_mod:
+            if (const auto change = operation.o.find("index"); change && !catalog_.modify_index(command.ns, change->document()))
+                unknown_index(command, "changes", fuzzy());
+            break;
+        case CommandKind::convert_to_capped: drop_all_indexes(command.ns); break;
+        default: break;
+        }
+    }
+
+    void drop_indexes(const Operation& operation, const Command& command) {
+        const auto index = operation.o.find("index");
+        if (!index || !index->is(bson::Type::string)) {
+            error("dropIndexes on " + command.ns + " names no index");
+        } else if (index->string() == "*") {
+            if (!consistent_point_) return unknown_index(command, "drops", false);
+            drop_all_indexes(command.ns);
+        } else if (!catalog_.drop_index(command.ns, index->string())) {
+            unknown_index(command, "drops", consistent_point_.has_value());
+        }
+    }
+    void drop_all_indexes(std::string_view ns) {
+        Collection& collection = catalog_.get(ns);
+        std::erase_if(collection.indexes, [](const Index& each) { return each.name != "_id_"; });
+        collection.indexes_changed = true;
+    }
+
+    /// The commands about an index that was made before the first entry can be followed only from the full dump on.
+    void unknown_index(const Command& command, const char* does, bool done_already) const {
+        if (done_already) return; // before the dump came to it, or it was never there
+        error(std::string(command.name) + " " + does + " an index of " + command.ns +
+              " that was made before these slices begin, which mongorestore would not do; stage with the full dump (--full)");
+    }
+
+    static bson::Document indexes(const Operation& operation) {
+        const auto indexes = operation.o.find("indexes");
+        return indexes ? indexes->array() : bson::Document();
+    }
+    static std::vector<std::string> index_names(const Operation& operation) {
+        std::vector<std::string> names;
+        for (const bson::Element& spec : indexes(operation))
+            if (const auto name = spec.document().find("name")) names.emplace_back(name->string());
+        return names;
+    }
+
+    Catalog catalog_;
+    std::optional<Timestamp> consistent_point_;
+    std::set<TransactionId> left_out_;
+    std::set<std::pair<std::string, std::string>> building_; ///< indexes that are being built: namespace, name
+    Report report_;
+
+    const EntryView* entry_ = nullptr; ///< the current one
+    Timestamp last_;
+    std::map<TransactionId, std::vector<std::string>> waiting_; ///< commands of open transactions
+    std::set<std::string, std::less<>> made_; ///< UUIDs of collections that open transactions make
+};
+
+} // namespace oplog

@@ -1,0 +1,293 @@
+#!/usr/bin/env python3
+"""What all tools have in common: help, usage, outputs, overlap of inputs and outputs, untrusted names."""
+import os
+import re
+import signal
+import stat
+import subprocess
+import unittest
+
+from support import BIN, BSON_TOOLS, ENVIRONMENT, MARK, TOOLS, ToolTest, chain, entries, entry
+
+
+class Help(ToolTest):
+    def test_help_goes_to_stdout_and_names_every_option_and_an_example(self):
+        for tool in TOOLS:
+            for option in ("-h", "--help"):
+                out = self.good(tool, option).decode()
+                self.assertIn(f"Usage:\n  oplog-{tool} ", out)
+                for common in ("--quiet", "--verbose", "--progress", "--no-progress", "--version"):
+                    self.assertIn(common, out)
+                self.assertRegex(out, rf"\nExample:\n(  \S.*\n)*  oplog-{tool} ")
+
+    def test_the_example_of_every_help_works_as_printed(self):
+        for tool in TOOLS:
+            with self.subTest(tool):
+                os.makedirs(self.dir / tool)
+                example = self.good(tool, "--help").decode().split("\nExample:\n", 1)[1]
+                # The oplog or the chain that it names, of the time that it asks for.
+                if "full/" in example:
+                    for n, name in enumerate(("full/oplog.bson", "inc1/local/oplog.rs.bson", "inc2/local/oplog.rs.bson")):
+                        self.write(f"{tool}/{name}", entries(2 * n + 1, 2 * n + 2, 2 * n + 3))
+                else:
+                    self.write(f"{tool}/oplog.bson", b"".join(entry(1610422195 + 600 * n) for n in range(20)))
+                # mongodump is no part of this: a stand-in that keeps what it was told.
+                self.write(f"{tool}/path/mongodump", b"#!/bin/sh\nprintf '%s\\n' \"$@\" >mongodump.args\n")
+                os.chmod(self.dir / tool / "path/mongodump", 0o755)
+                done = subprocess.run(["bash", "-euc", "set -o pipefail\n" + example], cwd=self.dir / tool, timeout=60, capture_output=True,
+                                      env={**ENVIRONMENT, "PATH": f"{self.dir}/{tool}/path:{ENVIRONMENT['PATH']}"})
+                self.assertEqual((done.returncode, done.stderr), (0, b""), example)
+        self.assertEqual(self.read("range/mongodump.args").decode().split("\n")[:6],
+                         ["-d", "local", "-c", "oplog.rs", "--query", '{"ts":{"$gte":{"$timestamp":{"t":1610433595,"i":1}}}}'])
+        self.assertEqual(self.read("merge/oplog.bson"), entries(1, 2, 3, 4, 5, 6, 7))
+        self.assertEqual(self.good("range", "slice/slice.bson").decode().split()[:3], ["1610422795:1", "1610423995:1", "3"])
+
+    def test_version_is_one_line(self):
+        for tool in TOOLS:
+            self.assertRegex(self.good(tool, "--version").decode(), rf"\Aoplog-{tool} \d+\.\d+\.\d+\n\Z")
+
+
+class Usage(ToolTest):
+    def test_an_unknown_option_is_a_usage_error_and_nothing_is_written(self):
+        self.write("a.bson", entries(1))
+        for tool in TOOLS:
+            for option in ("--nope", "--nope=1", "-Z"):
+                name = option.lstrip("-").split("=")[0]
+                self.usage(f"Option ‘{name}’ does not exist", tool, option, *self.command(tool, "a.bson"))
+        self.assertEqual(self.files(), ["a.bson"])
+
+    def test_an_option_without_its_argument_is_a_usage_error(self):
+        for tool, option in (("slice", "from"), ("merge", "output"), ("split", "every"), ("cat", "ns"), ("range", "until")):
+            self.usage(f"Option ‘{option}’ is missing an argument", tool, "--" + option)
+
+    def test_stdin_twice_is_a_usage_error(self):
+        for tool in TOOLS:
+            self.usage("stdin can be read only once", tool, *self.command(tool, "-", "-"))
+        self.assertEqual(self.files(), [])
+
+    def test_a_way_to_compress_that_is_none_is_a_usage_error(self):
+        self.write("a.bson", entries(1))
+        for tool in ("slice", "merge", "cat", "split"):
+            self.usage("compression 'lz4' is none of zstd[:LEVEL], gzip[:LEVEL], none", tool, "--compress", "lz4", *self.command(tool, "a.bson"))
+            self.usage("compression 'gzip:10' has a level that is not between 1 and 9", tool, "--compress", "gzip:10", *self.command(tool, "a.bson"))
+        self.assertEqual(self.files(), ["a.bson"])
+
+    def test_an_option_after_two_dashes_is_a_file(self):
+        self.write("--nope", entries(1))
+        for tool in TOOLS:
+            self.good(tool, *self.command(tool), "--", "--nope")
+
+    def test_a_comma_in_a_file_name_separates_nothing(self):
+        self.write("a,b.bson", entries(1))
+        self.assertEqual(self.good("range", "a,b.bson"), b"100:1 100:1 1 %d a,b.bson\n" % len(entries(1)))
+
+
+class Outputs(ToolTest):
+    def setUp(self):
+        super().setUp()
+        self.write("a.bson", entries(1, 2))
+
+    def test_no_o_or_a_dash_is_stdout(self):
+        for args in ((), ("-o", "-")):
+            self.assertEqual(self.good("slice", *args, "a.bson"), entries(1, 2))
+        self.assertEqual(self.good("slice", stdin=entries(3)), entries(3))
+        self.assertEqual(self.good("slice", "a.bson", "-", stdin=entries(3)), entries(1, 2, 3))
+
+    def test_an_output_that_exists_is_refused_and_force_replaces_it(self):
+        for tool in ("slice", "merge", "cat"):
+            self.write("out", b"old")
+            self.fails(2, "{}: out: File exists\nhint: --force replaces it\n", tool, "a.bson", "-o", "out")
+            self.assertEqual(self.read("out"), b"old")
+            for force in ("-f", "--force"):
+                self.write("out", b"old")
+                self.good(tool, force, "a.bson", "-o", "out")
+                self.assertNotEqual(self.read("out"), b"old")
+        self.assertEqual(self.files(), ["a.bson", "out"])
+
+    def test_a_failed_run_leaves_an_existing_output_as_it_was(self):
+        self.write("bad.bson", entries(1, 2) + b"x")
+        self.write("out", b"old")
+        for tool in BSON_TOOLS:
+            self.fails(1, f"{{}}: bad.bson: offset {len(entries(1, 2))}: document 3: the stream ends inside a document: 1 stray bytes\n",
+                       tool, "--force", "bad.bson", "-o", "out")
+        self.assertEqual(self.read("out"), b"old")
+        self.assertEqual(self.files(), ["a.bson", "bad.bson", "out"])
+
+    def test_an_output_gets_the_permissions_that_the_umask_leaves(self):
+        self.good("slice", "a.bson", "-o", "out", umask=0o027)
+        self.assertEqual(stat.S_IMODE(os.stat(self.dir / "out").st_mode), 0o640)
+        self.good("slice", "a.bson", "-fo", "out", umask=0o022)
+        self.assertEqual(stat.S_IMODE(os.stat(self.dir / "out").st_mode), 0o644)
+
+    def test_an_output_where_no_file_can_be_is_an_error(self):
+        os.mkdir(self.dir / "d")
+        self.fails(2, "{}: none/out: No such file or directory\n", "slice", "a.bson", "-o", "none/out")
+        self.fails(2, "{}: d: Is a directory\n", "slice", "a.bson", "-o", "d")
+        self.fails(2, "{}: d: Is a directory\n", "slice", "a.bson", "-f", "-o", "d")
+        self.fails(2, "{}: a.bson/out: Not a directory\n", "slice", "a.bson", "-o", "a.bson/out")
+
+    def test_an_output_that_is_an_input_is_refused_even_by_force(self):
+        os.symlink("a.bson", self.dir / "link")
+        os.link(self.dir / "a.bson", self.dir / "hard")
+        for tool in ("slice", "merge", "cat"):
+            for output in ("a.bson", "./a.bson", "link", "hard"):
+                self.usage(f"the output {output} is an input", tool, "--force", "a.bson", "-o", output)
+            with open(self.dir / "a.bson", "rb") as stdin:
+                self.usage("the output a.bson is an input", tool, "--force", "-o", "a.bson", stdin=stdin)
+        self.assertEqual(self.read("a.bson"), entries(1, 2))
+
+    def test_stdout_that_is_an_input_is_refused(self):
+        for tool in ("slice", "merge", "cat"):
+            code, _, err = self.shell(f"oplog-{tool} a.bson >>a.bson")
+            self.assertEqual((code, err), (2, f"oplog-{tool}: the output - is an input\nhint: oplog-{tool} --help\n"))
+        self.assertEqual(self.read("a.bson"), entries(1, 2))
+
+    def test_an_output_inside_an_input_directory_is_refused(self):
+        self.write("full/oplog.bson", entries(1, 2))
+        os.symlink("full", self.dir / "again")
+        for output in ("full/out", "full/oplog.bson", "full/../full/out", "again/out"):
+            for source in ("full", "full/", "again"):
+                code, _, err = self.run_tool("slice", "--force", source, "-o", output)
+                self.assertEqual((code, err), (2, f"oplog-slice: the output {output} lies in the input {source}\nhint: oplog-slice --help\n"))
+        self.usage("the output full/pieces lies in the input full", "split", "--entries", "1", "-o", "full/pieces", "full")
+        self.usage("the output full lies in the input full", "split", "--entries", "1", "-o", "full", "full")
+        self.assertEqual(self.files(), ["a.bson", "again", "full", "full/oplog.bson"])
+
+    def test_a_full_device_is_an_error(self):
+        for tool in ("slice", "merge", "cat"):
+            self.fails(2, "{}: /dev/full: No space left on device\n", tool, "a.bson", "-o", "/dev/full")
+        for tool in TOOLS:
+            with open("/dev/full", "wb") as full:
+                self.fails(2, "{}: stdout: No space left on device\n", tool, *self.command(tool, "a.bson"), out=None, stdout=full)
+
+    def test_a_full_disk_is_an_error_and_leaves_nothing(self):
+        os.mkdir(self.dir / "disk")
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", self.dir / "disk"], capture_output=True).returncode != 0:
+            self.skipTest("cannot mount a small disk")
+        self.addCleanup(subprocess.run, ["umount", self.dir / "disk"])
+        self.write("big.bson", b"".join(entry(100, n, size=1000) for n in range(1, 1000)))
+        for tool in ("slice", "merge", "cat"):
+            self.fails(2, "{}: disk/out: No space left on device\n", tool, "big.bson", "-o", "disk/out")
+        code, out, err = self.run_tool("split", "--entries", "40", "-o", "disk/pieces", "big.bson")
+        self.assertEqual((code, out), (2, b""))
+        self.assertRegex(err, r"\Aoplog-split: disk/pieces.*: No space left on device\n\Z")
+        self.assertEqual(os.listdir(self.dir / "disk"), [])
+
+    def test_what_cannot_be_read_is_an_error(self):
+        for tool in TOOLS:
+            self.fails_on(tool, 2, "{}: none.bson: No such file or directory\n", "none.bson")
+            self.fails_on(tool, 2, "{}: /proc/self/mem: Input/output error\n", "/proc/self/mem")
+        os.mkdir(self.dir / "d")
+        for tool in TOOLS:
+            self.fails_on(tool, 2, "{}: d: neither oplog.bson nor local/oplog.rs.bson in this directory\n", "d")
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs another user")
+    def test_a_file_without_permission_is_an_error(self):
+        os.chmod(self.dir, 0o777)
+        os.chmod(self.dir / "a.bson", 0o000)
+        if subprocess.run([BIN / "oplog-range", "--version"], user=65534, capture_output=True).returncode != 0:
+            self.skipTest("the tools cannot be run by another user")
+        for tool in TOOLS:
+            self.fails_on(tool, 2, "{}: a.bson: Permission denied\n", "a.bson", user=65534, group=65534)
+
+    def test_of_several_inputs_that_fail_range_reports_each(self):
+        self.write("bad.bson", b"x")
+        out = b"100:1 100:2 2 %d a.bson\n" % len(entries(1, 2))
+        self.fails(2, "{}: bad.bson: offset 0: document 1: the stream ends inside a document: 1 stray bytes\n{}: none: No such file or directory\n",
+                   "range", "bad.bson", "none", "a.bson", out=out)
+
+    def test_a_terminal_is_not_written_to(self):
+        master, slave = os.openpty()
+        self.addCleanup(os.close, master)
+        for tool in BSON_TOOLS:
+            code, _, err = self.run_tool(tool, "a.bson", stdout=slave)
+            self.assertEqual((code, err), (2, f"oplog-{tool}: BSON is not written to a terminal; name a file with -o, or pipe it on\nhint: oplog-{tool} --help\n"))
+        with os.fdopen(slave, "rb") as terminal:
+            code, _, err = self.run_tool("slice", stdin=terminal)
+        self.assertEqual((code, err), (2, "oplog-slice: no FILE named, and stdin is a terminal\nhint: oplog-slice --help\n"))
+
+    def test_names_are_escaped_in_messages_and_lines(self):
+        name = "a\n\x1b[2J\u009b\udcffé.bson"
+        shown = "a\\x0a\\x1b[2J\\xc2\\x9b\\xffé.bson"
+        size = len(entries(1, 2))
+        with open(os.fsencode(self.dir) + b"/" + os.fsencode(name), "wb") as f:
+            f.write(entries(1, 2) + b"x")
+        for tool in TOOLS:
+            self.fails_on(tool, 1, f"{{}}: {shown}: offset {size}: document 3: the stream ends inside a document: 1 stray bytes\n", name)
+        with open(os.fsencode(self.dir) + b"/" + os.fsencode(name), "wb") as f:
+            f.write(entries(1, 2))
+        self.assertEqual(self.good("range", name).decode(), f"100:1 100:2 2 {size} {shown}\n")
+
+    def test_progress_is_shown_when_asked_for(self):
+        code, _, err = self.run_tool("slice", "--no-progress", "a.bson")
+        self.assertEqual((code, err), (0, ""))
+        code, out, err = self.run_tool("slice", "--progress", "a.bson")
+        self.assertEqual((code, out), (0, entries(1, 2)))
+
+
+class Signals(ToolTest):
+    def stalled(self, *args, **options):
+        """A slice that has read 900 kB of its stdin and waits for more."""
+        data = b"".join(entry(100, n, size=1000) for n in range(1, 901))
+        process = self.start("slice", *args, stdin=subprocess.PIPE, **options)
+        self.addCleanup(process.stdin.close)
+        process.stdin.write(data)
+        process.stdin.flush()
+        return process, data
+
+    def wait_for_input(self, process):
+        """Until the process sleeps in a read of its empty stdin."""
+        import array, fcntl, termios, time
+        for _ in range(500):
+            unread = array.array("i", [0])
+            fcntl.ioctl(process.stdin.fileno(), termios.FIONREAD, unread)
+            with open(f"/proc/{process.pid}/stat") as f:
+                if unread[0] == 0 and f.read().rpartition(")")[2].split()[0] == "S":
+                    return
+            time.sleep(0.01)
+        self.fail("it does not read")
+
+    def test_a_killed_tool_leaves_no_file(self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL):
+            process, _ = self.stalled("-o", "out.bson")
+            self.wait_for_input(process)
+            process.send_signal(number)
+            self.assertEqual(process.wait(10), -number)
+            self.assertEqual(self.files(), [])
+
+    def test_a_killed_split_leaves_no_piece_and_no_debris(self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            process = self.start("split", "--entries", "100", "-o", "pieces", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            self.addCleanup(process.stdin.close)
+            self.addCleanup(process.stdout.close)
+            process.stdin.write(b"".join(entry(100, n, size=1000) for n in range(1, 901)))
+            process.stdin.flush()
+            self.wait_for_input(process)
+            process.send_signal(number)
+            self.assertEqual(process.wait(10), -number)
+            self.assertEqual(process.stdout.read(), b"")
+            self.assertEqual(self.files(), [])
+
+    def test_a_tool_killed_amid_a_pipe_makes_the_next_fail(self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            process, data = self.stalled(stdout=subprocess.PIPE)
+            after = self.start("slice", "-o", "out.bson", stdin=process.stdout)
+            process.stdout.close()
+            self.wait_for_input(process)
+            process.send_signal(number)
+            self.assertEqual(process.wait(10), -number)
+            self.assertEqual(after.wait(10), 1)
+            self.assertRegex(after.stderr.read().decode(), r"\Aoplog-slice: -: offset \d+: document \d+: .*\n\Z")
+            self.assertEqual(self.files(), [])
+
+    def test_a_signal_that_is_ignored_stays_ignored(self):
+        process, data = self.stalled("-o", "out.bson", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        self.wait_for_input(process)
+        process.send_signal(signal.SIGHUP)
+        process.stdin.close()
+        self.assertEqual(process.wait(10), 0)
+        self.assertEqual(self.read("out.bson"), data)
+
+
+if __name__ == "__main__":
+    unittest.main()

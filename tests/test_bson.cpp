@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "support.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace oplog;
+using namespace oplog::test;
+
+namespace {
+
+std::string refusal(const std::string& bytes) {
+    return message_of<DataError>([&] {
+        for (const bson::Element& element : bson::Document(bytes)) static_cast<void>(element);
+    });
+}
+
+} // namespace
+
+TEST_CASE("a document's frame is checked") {
+    CHECK_NOTHROW(bson::Document(Bson().bytes()));
+    CHECK(bson::Document().empty());
+    CHECK(bson::Document().size() == 5);
+    for (const std::string& bytes : {std::string(), std::string("\5\0\0", 3), std::string("\4\0\0\0", 4), std::string("\5\0\0\0\1", 5),
+                                     std::string("\6\0\0\0\0", 5), std::string("\5\0\0\0\0\0", 6)})
+        CHECK_THROWS_AS(bson::Document{bytes}, DataError);
+}
+
+TEST_CASE("elements come in their order with name, type and value") {
+    const std::string bytes = Bson().int32("a", -1).string("", "x").int32("a", 2).bytes();
+    const bson::Document document(bytes);
+    std::string keys;
+    for (const bson::Element& element : document) keys += "[" + std::string(element.key()) + "]";
+    CHECK(keys == "[a][][a]");
+    CHECK(document.find("a")->integer() == -1); // the first of that name
+    CHECK(document.find("")->string() == "x");
+    CHECK(!document.find("b"));
+    CHECK(document.find("a")->bytes() == bytes.substr(4, 7));
+}
+
+TEST_CASE("every type has its size") {
+    const std::string bytes = Bson()
+                                  .raw(0x01, "double", little_endian(0x3FF8000000000000, 8))
+                                  .string("string", std::string_view("a\0b", 3))
+                                  .document("document", Bson().int32("x", 1))
+                                  .array("array", Bson().int32("0", 1))
+                                  .raw(0x05, "binary", little_endian(3, 4) + std::string("\0abc", 4))
+                                  .raw(0x05, "empty", little_endian(0, 4) + std::string(1, '\0'))
+                                  .raw(0x06, "undefined", "")
+                                  .raw(0x07, "id", "abcdefghijkl")
+                                  .raw(0x08, "boolean", "\1")
+                                  .date("date", -1)
+                                  .raw(0x0A, "null", "")
+                                  .raw(0x0B, "regex", std::string("a.*\0ix\0", 7))
+                                  .raw(0x0C, "pointer", little_endian(2, 4) + std::string("c\0", 2) + "abcdefghijkl")
+                                  .raw(0x0D, "code", little_endian(2, 4) + std::string("f\0", 2))
+                                  .raw(0x0E, "symbol", little_endian(2, 4) + std::string("s\0", 2))
+                                  .raw(0x0F, "scoped", little_endian(15, 4) + little_endian(2, 4) + std::string("f\0", 2) + Bson().bytes())
+                                  .int32("int32", 1)
+                                  .timestamp("ts", {5, 6})
+                                  .int64("int64", -1)
+                                  .raw(0x13, "decimal", std::string(16, '\0'))
+                                  .raw(0xFF, "min", "")
+                                  .raw(0x7F, "max", "")
+                                  .int32("last", 99)
+                                  .bytes();
+    const bson::Document document(bytes);
+    CHECK(document.find("last")->integer() == 99);
+    CHECK(document.find("double")->integer() == 1);
+    CHECK(document.find("document")->document().find("x")->integer() == 1);
+    CHECK(document.find("array")->array().find("0")->integer() == 1);
+    CHECK(document.find("ts")->timestamp() == Timestamp{5, 6});
+    CHECK(document.find("date")->date() == -1);
+    CHECK(document.find("boolean")->boolean());
+    CHECK(document.find("boolean")->truthy());
+    CHECK(document.find("int64")->truthy());
+    CHECK(!document.find("null")->truthy());
+    CHECK(document.find("min")->is(bson::Type::min_key));
+    CHECK_NOTHROW(bson::validate(document));
+}
+
+TEST_CASE("a value of another type is an error that names the field") {
+    const std::string bytes = Bson().int32("a", 1).string("s", "x").raw(0x01, "nan", little_endian(0x7FF8000000000000, 8)).bytes();
+    const bson::Document document(bytes);
+    CHECK(message_of<DataError>([&] { static_cast<void>(document.find("a")->timestamp()); }) == "field 'a' is an int32, not a timestamp");
+    CHECK(message_of<DataError>([&] { static_cast<void>(document.find("s")->document()); }) == "field 's' is a string, not a document");
+    CHECK(message_of<DataError>([&] { static_cast<void>(document.find("s")->integer()); }) == "field 's' is a string, not a number");
+    CHECK(message_of<DataError>([&] { static_cast<void>(document.find("nan")->integer()); }) == "field 'nan' is no whole number");
+}
+
+TEST_CASE("values that run past their document are found, not followed") {
+    CHECK(refusal(Bson().raw(0x10, "a", "\1\2\3").bytes()) == "int32 runs past the end of its document");
+    CHECK(refusal(Bson().raw(0x02, "a", little_endian(100, 4) + std::string("x\0", 2)).bytes()) == "string runs past the end of its document");
+    CHECK(refusal(Bson().raw(0x02, "a", little_endian(0, 4)).bytes()) == "string has the impossible length 0");
+    CHECK(refusal(Bson().raw(0x02, "a", little_endian(0xFFFFFFFF, 4)).bytes()) == "string runs past the end of its document");
+    CHECK(refusal(Bson().raw(0x02, "a", "\1").bytes()) == "string runs past the end of its document");
+    CHECK(refusal(Bson().raw(0x03, "a", little_endian(4, 4)).bytes()) == "document has the impossible length 4");
+    CHECK(refusal(Bson().raw(0x03, "a", little_endian(0x7FFFFFFF, 4)).bytes()) == "document runs past the end of its document");
+    CHECK(refusal(Bson().raw(0x05, "a", little_endian(0xFFFFFFFF, 4) + "\1").bytes()) == "binary runs past the end of its document");
+    CHECK(refusal(Bson().raw(0x0F, "a", little_endian(13, 4)).bytes()) == "code with scope has the impossible length 13");
+    CHECK(refusal(Bson().raw(0x0C, "a", little_endian(0xFFFFFFF0, 4)).bytes()) == "DBPointer runs past the end of its document");
+    CHECK(refusal(Bson().raw(0x0B, "a", "abc").bytes()) == "regular expression runs past the end of its document");
+    CHECK(refusal(Bson().raw(0x42, "a", "").bytes()) == "unknown BSON type 0x42");
+    CHECK(refusal(Bson().raw(0x00, "a", "").bytes()) == "unknown BSON type 0x00");
+    CHECK(refusal(little_endian(7, 4) + "\x0A" + "a" + '\0') == "a field name runs past the end of its document");
+}
+
+TEST_CASE("no single changed byte leads outside the document") {
+    const std::string good = Bson().string("s", "x").document("d", Bson().array("a", Bson().int32("0", 1))).raw(0x0B, "r", std::string("a\0b\0", 4)).bytes();
+    for (std::size_t i = 4; i + 1 < good.size(); ++i)
+        for (int value = 0; value < 256; ++value) {
+            // In an allocation of exactly its size, so that a sanitizer sees a step beyond.
+            const std::vector<char> copy = [&] {
+                std::vector<char> c(good.begin(), good.end());
+                c[i] = static_cast<char>(value);
+                return c;
+            }();
+            const bson::Document document(std::string_view(copy.data(), copy.size()));
+            static_cast<void>(message_of<DataError>([&] { static_cast<void>(document.find("nothing")); }));
+            static_cast<void>(message_of<DataError>([&] { bson::validate(document); }));
+        }
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "support.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace oplog;
+using namespace oplog::test;
+
+TEST_CASE("a slice has the entries within its bounds, bytes untouched") {
+    const std::string bytes = entries({1, 2, 3, 4, 5});
+    const auto sliced = [&](const Bounds& bounds) { return timestamps(slice(reader(bytes), bounds)); };
+    CHECK(sliced({.from = Timestamp{100, 2}, .to = Timestamp{100, 4}}) == "100:2 100:3 100:4");
+    CHECK(sliced({.after = Timestamp{100, 2}, .before = Timestamp{100, 4}}) == "100:3");
+    CHECK(sliced({.to = Timestamp{100, 2}}) == "100:1 100:2");
+    CHECK(sliced({.from = Timestamp{100, 5}}) == "100:5");
+    CHECK(sliced({.after = Timestamp{100, 5}}) == "");
+    CHECK(sliced({.before = Timestamp{100, 1}}) == "");
+    CHECK(all_bytes(slice(reader(bytes), {})) == bytes);
+    CHECK(all_bytes(slice(reader(bytes), {.from = Timestamp{100, 3}})) == entries({3, 4, 5}));
+    CHECK(timestamps(slice(reader(""), {.from = Timestamp{100, 3}})) == "");
+}
+
+TEST_CASE("disorder is an error wherever it is, outside the bounds too") {
+    const std::string place = "in: offset " + std::to_string(entries({1, 2}).size()) + ": document 3: ";
+    const auto refused = [](const std::string& bytes, const Bounds& bounds) {
+        return message_of<DataError>([&] { timestamps(slice(reader(bytes), bounds)); });
+    };
+    for (const Bounds& bounds : {Bounds{}, Bounds{.from = Timestamp{200, 0}}, Bounds{.before = Timestamp{100, 2}}}) {
+        CHECK(refused(entries({2, 3, 1}), bounds) == place + "out of order: entry 100:1 after 100:3");
+        CHECK(refused(entries({2, 3, 3}), bounds) == place + "entry 100:3 occurs twice in a row");
+    }
+}
+
+TEST_CASE("a slice is a range over what it was given, owned or not") {
+    const std::vector<Entry> in{Entry(entry({1, 1})), Entry(entry({2, 1})), Entry(entry({3, 1}))};
+    CHECK(timestamps(slice(in, {.after = Timestamp{1, 1}})) == "2:1 3:1");
+    CHECK(timestamps(slice(slice(in, {.after = Timestamp{1, 1}}), {.before = Timestamp{3, 1}})) == "2:1");
+    CHECK(range(slice(in, {.to = Timestamp{2, 1}})).entries == 2);
+    static_assert(EntryRange<Slice<MemoryReader>>);
+}

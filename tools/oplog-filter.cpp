@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "selection.hpp"
+#include "spool.hpp"
+
+using namespace oplog;
+using namespace oplog::tools;
+
+int main(int argc, char** argv) {
+    Tool tool("oplog-filter", "[OPTIONS] [FILE...]",
+              "The wanted operations, inside applyOps and transactions too, under the wanted names. A collection is followed\n"
+              "through its renames. That takes two passes, so what comes from a pipe goes through a temporary file.",
+              "  oplog-filter --ns 'shop.*' --exclude-ns shop.sessions --rename 'shop.*=test.*' oplog.bson -o test.bson\n");
+    add_selection(tool);
+    tool.add_options()("op", "only these operations, as in i,u,d,c", cxxopts::value<std::string>(), "LIST")("no-noops", "no periodic and other no-ops");
+    tool.add_output();
+    return tool.run(argc, argv, [&] {
+        Selection wanted = selection(tool);
+        if (tool.has("no-noops")) wanted.without_noops();
+        for (const std::string& op : tool.list("op")) wanted.only(op);
+
+        Output out = tool.open_output();
+        TwoPasses inputs(tool.inputs());
+        if (wanted.looks_ahead()) inputs.first([&](const EntryView& entry) { wanted.learn(entry); });
+        tool.show_progress();
+        std::uint64_t entries = 0, kept = 0, altered = 0;
+        inputs.second(
+            [&](const EntryView& entry) {
+                ++entries;
+                const Edit edit = wanted.apply(entry);
+                if (edit.kind == Edit::Kind::drop) return;
+                ++kept;
+                if (edit.kind == Edit::Kind::keep) return out.write(entry);
+                ++altered;
+                for (const std::string& document : edit.with) out.write(std::string_view(document));
+            },
+            Check::full);
+        tool.finish(out);
+        tool.note(fmt::format("{} of {} entries, {} of them changed", kept, entries, altered));
+    });
+}

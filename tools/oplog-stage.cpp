@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "chain_tool.hpp"
+
+using namespace oplog;
+using namespace oplog::tools;
+
+namespace {
+
+/// The readings of a chain that staging takes: nothing is written before everything is known to be right.
+class Staging {
+  public:
+    Staging(const Tool& tool, const Chain& chain)
+        : tool_(tool), chain_(chain), bounds_(tool.bounds()), selection_(selection(tool)),
+          continuity_(tool.has("allow-gap") ? Continuity::gaps : Continuity::chain) {
+        if (selection_.looks_ahead())
+            for_each_wanted([&](const EntryView& entry) { selection_.learn(entry); });
+        examine();
+    }
+
+    /// The last entry that is staged.
+    Timestamp time() const noexcept { return time_; }
+    const Selection& selected() const noexcept { return selection_; }
+
+    /// Writes the oplog. Yields what has become of the collections.
+    template <class Writer>
+    Catalog write(Writer& out) const {
+        Stager stager(start_, {});
+        Selection wanted = selection_;
+        const auto write = [&](std::string_view document) { out.write(document); };
+        for_each_wanted([&](const EntryView& entry) {
+            select(wanted, entry, [&](const EntryView& selected) { stager.add(selected, write); });
+        });
+        stager.finish(write);
+        return std::move(stager.catalog());
+    }
+
+  private:
+    template <class Use>
+    void for_each_wanted(Use use) const {
+        Merge<Input> entries = chain_.merged<Input>(continuity_);
+        for (const EntryView& entry : entries)
+            if (!bounds_.too_late(entry.ts())) use(entry);
+    }
+
+    void examine() {
+        Stager::Start start = chain_.start();
+        start.catalog = selected(start.catalog);
+        Examiner examiner(std::move(start), bounds_, chain_.dump_start(), [&](const Finding& finding) {
+            if (finding.severity == Finding::Severity::error) throw DataError(to_string(finding));
+            if (finding.severity == Finding::Severity::warning) tool_.warn(to_string(finding));
+        });
+        Selection wanted = selection_;
+        Merge<Input> entries = chain_.merged<Input>(continuity_, Check::full);
+        std::optional<Timestamp> last, last_wanted;
+        for (const EntryView& entry : entries) {
+            last = entry.ts();
+            if (!bounds_.too_late(entry.ts())) last_wanted = last;
+            select(wanted, entry, [&](const EntryView& selected) { examiner.add(selected); });
+        }
+        for (const ContinuityError& gap : entries.gaps()) tool_.warn(gap.what());
+        if (!last) throw DataError("there are no entries to stage");
+        if (const auto consistent = chain_.consistent_point(); consistent && (!last_wanted || *last_wanted < *consistent))
+            throw DataError(fmt::format("{}: the full dump is consistent from {} ({}) on and cannot be staged for an earlier time",
+                                        chain_.full()->path(), to_string(*consistent), to_utc_string(*consistent)));
+        if (!last_wanted) throw DataError("there are no entries to stage: the chain begins after the time that is wanted");
+        if ((bounds_.to && last->seconds < bounds_.to->seconds) || (bounds_.before && last->seconds + 1 < bounds_.before->seconds))
+            tool_.warn("the chain ends before the time that is wanted, with " + to_string(*last) + " (" + to_utc_string(*last) + ")");
+        examiner.finish();
+        start_ = examiner.start();
+        time_ = *last_wanted;
+    }
+
+    /// The collections that are wanted, under the names that they are wanted under.
+    Catalog selected(const Catalog& dumped) const {
+        Catalog catalog;
+        for (const auto& [ns, collection] : dumped.collections()) {
+            if (!selection_.selects(ns)) continue;
+            const std::string name = selection_.renaming().collection(ns).value_or(ns);
+            Collection& taken = catalog.create(name, collection.uuid);
+            taken = collection;
+            for (Index& index : taken.indexes) index.collection = split_namespace(logical_namespace(name)).collection;
+        }
+        return catalog;
+    }
+
+    const Tool& tool_;
+    const Chain& chain_;
+    Bounds bounds_;
+    Selection selection_;
+    Continuity continuity_;
+    Stager::Start start_;
+    Timestamp time_;
+};
+
+/// A collection's metadata as the staged dump must have it; none if it can stay as it is.
+std::optional<Metadata> staged_metadata(const DumpCollection& dumped, const std::string& name, const Catalog& catalog) {
+    Metadata metadata = dumped.read_metadata();
+    const bool indexes_follow = std::ranges::any_of(catalog.collections(), [&](const auto& each) {
+        return each.second.dumped_as == dumped.ns() && each.second.indexes_changed;
+    });
+    const bool temporary = bson::Document(metadata.options).find("temp").has_value(); // mongorestore fails with it
+    if (!indexes_follow && !temporary && name == dumped.name) return std::nullopt;
+    if (indexes_follow)
+        std::erase_if(metadata.indexes, [](const std::string& spec) {
+            const auto index = bson::Document(spec).find("name");
+            return !index || index->string() != "_id_";
+        });
+    metadata.options = changed(bson::Document(metadata.options), [](const bson::Element& option, bson::Builder&) { return option.key() == "temp"; });
+    metadata.collection = name;
+    return metadata;
+}
+
+/// Takes over the full dump's collections.
+void take_collections(const Dump& full, const Selection& selection, const Catalog& catalog, DumpWriter& out) {
+    for (const DumpCollection& dumped : full.collections()) {
+        if (!selection.selects(dumped.ns())) continue;
+        const std::string ns = selection.renaming().collection(dumped.ns()).value_or(dumped.ns());
+        const auto [database, name] = split_namespace(ns);
+        const auto metadata = dumped.metadata.empty() ? std::nullopt : staged_metadata(dumped, std::string(name), catalog);
+        const bool renamed = ns != dumped.ns();
+        if (!dumped.data.empty()) {
+            const bool buckets = dumped.read_metadata().is_timeseries();
+            out.take(dumped.data, renamed ? out.data_name(database, (buckets ? std::string(buckets_prefix) : "") + std::string(name)) : full.relative(dumped.data));
+        }
+        if (metadata)
+            out.write_metadata(database, *metadata);
+        else if (!dumped.metadata.empty())
+            out.take(dumped.metadata, full.relative(dumped.metadata));
+    }
+    if (full.prelude()) out.take(*full.prelude(), full.relative(*full.prelude()));
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    Tool tool("oplog-stage", "[--full DUMP] INC... [-o OUT]",
+              "A chain - a full dump and its increments, in any order - as one dump directory that a stock\n"
+              "mongorestore --oplogReplay restores to exactly the source's state at the chain's end, or at an earlier time.\n"
+              "Without --full: the oplog alone, for a server that the full dump has been restored to already.",
+              "  oplog-stage --full full inc1 inc2 inc3 --to 2021-01-12T03:39:59Z -o staged\n"
+              "  mongorestore --oplogReplay staged\n");
+    tool.add_options()("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")(
+        "to", "the state at T, entries at T included", cxxopts::value<std::string>(), "T")(
+        "before", "the state before T", cxxopts::value<std::string>(), "T")("allow-gap", "stage even where entries are missing between slices")(
+        "copy", "copy the full dump's files instead of linking them");
+    add_selection(tool);
+    tool.add_output();
+    return tool.run(argc, argv, [&] {
+        const std::optional<std::string> output = tool.optional("output");
+        if (tool.has("full") && !output) throw ArgumentError("with --full, name the directory to make: -o OUT");
+        const bool directory = output && *output != "-" && (tool.has("full") || !std::filesystem::path(*output).has_extension());
+        if (directory && tool.has("compress")) throw ArgumentError("--compress is for a file; mongorestore reads no compressed oplog in a directory");
+
+        std::optional<Output> file;
+        if (!directory) file.emplace(tool.open_output());
+        const ChainInputs inputs(tool);
+        const auto& full = inputs.chain().full();
+        std::optional<DumpWriter> dump;
+        if (directory)
+            dump.emplace(*output, DumpWriter::Options{.if_exists = tool.if_exists(), .take_over = tool.has("copy") ? TakeOver::copy : TakeOver::link,
+                                                      .gzip = full && full->gzip(), .inputs = inputs.named()});
+        const Staging staging(tool, inputs.chain());
+        if (file) {
+            staging.write(*file);
+            tool.finish(*file);
+        } else {
+            Writer oplog = dump->open_oplog();
+            const Catalog catalog = staging.write(oplog);
+            oplog.close();
+            if (full) take_collections(*full, staging.selected(), catalog, *dump);
+            dump->close();
+        }
+        const std::string where = directory ? *output : "--oplogFile " + output.value_or("FILE") + " EMPTY_DIRECTORY";
+        tool.say(fmt::format("the state of {} ({}); to restore it: mongorestore --oplogReplay {}{}", to_string(staging.time()),
+                             to_utc_string(staging.time()), full && full->gzip() ? "--gzip " : "", where));
+    });
+}

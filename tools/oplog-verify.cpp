@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "chain_tool.hpp"
+
+#include <map>
+
+using namespace oplog;
+using namespace oplog::tools;
+
+namespace {
+
+/// What is wrong with a chain, and which times it can be restored to.
+class Verification {
+  public:
+    explicit Verification(const Chain& chain) : chain_(chain) {
+        for (const Chain::Slice& slice : chain.slices()) verify_slice(slice);
+        verify_chain();
+    }
+
+    const std::vector<Finding>& findings() const noexcept { return findings_; }
+    /// How often a note was made, of which the findings have the first.
+    std::uint64_t times(const Finding& note) const { return notes_.at(note.text); }
+    bool good() const {
+        return std::ranges::none_of(findings_, [](const Finding& f) { return f.severity == Finding::Severity::error; });
+    }
+    /// The first and the last time; none if there is no time that it can be restored to.
+    const std::optional<std::pair<Timestamp, Timestamp>>& window() const noexcept { return window_; }
+
+  private:
+    void find(Finding finding) {
+        if (finding.severity == Finding::Severity::note && ++notes_[finding.text] > 1) return;
+        findings_.push_back(std::move(finding));
+    }
+
+    /// Every byte of one file, by itself: what is wrong further on would else hide behind what is wrong before.
+    void verify_slice(const Chain::Slice& slice) {
+        Input in(Input::source_type(slice.path), slice.name, Check::full);
+        OrderCheck check_order;
+        TransactionTracker transactions;
+        try {
+            for (const EntryView entry : in) {
+                check_order(entry);
+                transactions.add(entry);
+            }
+        } catch (const FormatError& error) {
+            find({Finding::Severity::error, error.where(), std::nullopt, error.reason()});
+        }
+        for (const auto& [id, state] : transactions.open())
+            find({Finding::Severity::note, in.where(), state.last, "the slice ends inside a transaction, which restoring slice by slice would lose"});
+    }
+
+    /// The slices together, up to the first thing that keeps them from being one history.
+    void verify_chain() {
+        std::optional<Timestamp> last, broken_at;
+        Examiner examiner(chain_.start(), {}, chain_.dump_start(), [&](Finding finding) {
+            if (finding.severity == Finding::Severity::error && !broken_at) broken_at = finding.ts;
+            find(std::move(finding));
+        });
+        try {
+            Merge<Reader> entries = chain_.merged();
+            for (const EntryView& entry : entries) {
+                examiner.add(entry);
+                if (!broken_at) last = entry.ts();
+            }
+        } catch (const ContinuityError& error) {
+            find({Finding::Severity::error, std::nullopt, std::nullopt, error.what()});
+        } catch (const FormatError& error) {
+            if (good()) find({Finding::Severity::error, error.where(), std::nullopt, error.reason()}); // else it is its slice's
+        }
+        examiner.finish();
+        if (!last) return;
+        const Timestamp first = chain_.consistent_point().value_or(examiner.range().first);
+        if (first <= *last) window_ = {first, *last};
+    }
+
+    const Chain& chain_;
+    std::vector<Finding> findings_;
+    std::map<std::string, std::uint64_t> notes_;
+    std::optional<std::pair<Timestamp, Timestamp>> window_;
+};
+
+constexpr std::string_view severities[] = {"note", "warning", "error"};
+
+std::string as_text(const Verification& verification) {
+    std::string text;
+    for (const Finding& finding : verification.findings()) {
+        text += fmt::format("{}: {}", severities[static_cast<int>(finding.severity)], escaped(to_string(finding)));
+        if (finding.severity == Finding::Severity::note && verification.times(finding) > 1) text += fmt::format(" ({} times)", verification.times(finding));
+        text += '\n';
+    }
+    if (const auto& window = verification.window())
+        text += fmt::format("restorable from {} ({}) to {} ({})\n", to_string(window->first), to_utc_string(window->first),
+                            to_string(window->second), to_utc_string(window->second));
+    else
+        text += "restorable to no time\n";
+    return text;
+}
+
+std::string as_json(const Verification& verification) {
+    std::string text = fmt::format("{{\"good\":{},\"window\":", verification.good());
+    if (const auto& window = verification.window())
+        text += fmt::format(R"({{"first":"{}","last":"{}","firstTime":"{}","lastTime":"{}"}})", to_string(window->first), to_string(window->second),
+                            to_utc_string(window->first), to_utc_string(window->second));
+    else
+        text += "null";
+    text += ",\"findings\":[";
+    for (const Finding& finding : verification.findings()) {
+        if (text.back() == '}') text += ',';
+        text += fmt::format("{{\"severity\":\"{}\"", severities[static_cast<int>(finding.severity)]);
+        if (finding.where)
+            text += fmt::format(",\"file\":{},\"offset\":{},\"document\":{}", json_quoted(finding.where->file), finding.where->offset, finding.where->document);
+        if (finding.ts) text += fmt::format(",\"ts\":\"{}\"", to_string(*finding.ts));
+        if (finding.severity == Finding::Severity::note) text += fmt::format(",\"times\":{}", verification.times(finding));
+        text += fmt::format(",\"text\":{}}}", json_quoted(finding.text));
+    }
+    return text + "]}\n";
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    Tool tool("oplog-verify", "[--full DUMP] INC...",
+              "Proves that a chain - a full dump and its increments, in any order - can be restored: every byte of BSON, order,\n"
+              "continuity, transactions, and all that a restore would have to get right. Ends with the times that it can be\n"
+              "restored to. Notes are what mongorestore alone would do wrong, and oplog-stage sees to.",
+              "  oplog-verify --full full inc1 inc2 inc3\n");
+    tool.add_options()("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")("json", "all of it as a JSON object");
+    return tool.run(argc, argv, [&] {
+        const ChainInputs inputs(tool);
+        tool.show_progress();
+        const Verification verification(inputs.chain());
+        print(tool.has("json") ? as_json(verification) : as_text(verification));
+        if (!verification.good()) tool.fail(bad_data);
+    });
+}
