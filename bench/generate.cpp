@@ -50,7 +50,9 @@ class Builder {
         bytes_.append(value).push_back('\0');
         return *this;
     }
-    Builder& document(std::string_view key, std::string_view bytes, bson::Type type = bson::Type::document) { return raw(type, key, bytes); }
+    Builder& document(std::string_view key, std::string_view bytes, bson::Type type = bson::Type::document) {
+        return raw(type, key, bytes);
+    }
     Builder& raw(bson::Type type, std::string_view key, std::string_view value) {
         bytes_.push_back(static_cast<char>(type));
         bytes_.append(key).push_back('\0');
@@ -78,7 +80,10 @@ class Generator {
         for (const std::string& seed : seeds)
             for (const EntryView entry : PlainReader(seed)) {
                 std::string kind(entry.op());
-                if (kind == "c" && entry.o().find("applyOps")) kind = "transaction";
+                if (kind == "c" && entry.document().find("lsid")) {
+                    if (!entry.o().find("applyOps")) continue; // a commit or abort
+                    kind = "transaction";
+                }
                 templates_[kind].emplace_back(entry.bytes());
             }
         for (const char* kind : {"i", "u", "d", "c", "transaction"})
@@ -87,18 +92,25 @@ class Generator {
     }
 
     std::string next() {
-        if (run_ == 0) { // insertMany, updateMany: like entries come in runs
+        if (run_ == 0) { // insertMany, updateMany: like entries come in runs; a transaction's are its chain
             run_ = 1 + random_.below(16);
             const std::uint64_t dice = random_.below(1000);
-            kind_ = dice < 450 ? "i" : dice < 850 ? "u" : dice < 930 ? "d" : dice < 990 ? "transaction" : dice < 998 ? "n" : "c";
+            kind_ = dice < 450   ? "i"
+                    : dice < 850 ? "u"
+                    : dice < 930 ? "d"
+                    : dice < 990 ? "transaction"
+                    : dice < 998 ? "n"
+                                 : "c";
+            if (kind_ == "transaction") run_ = random_.below(4) == 0 ? 2 + random_.below(3) : 1;
             template_ = &random_.one_of(templates_[kind_]);
+            session_ = random_.below(32);
+            ++transaction_;
+            previous_ = {};
+            count_ = 0;
         }
         --run_;
-        if (++ordinal_ > 2000) {
-            ++seconds_;
-            ordinal_ = 1;
-        }
-        return entry(kind_, bson::Document(*template_));
+        if (++now_.ordinal > 2000) now_ = {now_.seconds + 1, 1};
+        return entry(bson::Document(*template_));
     }
 
   private:
@@ -114,26 +126,62 @@ class Generator {
             .done();
     }
 
-    std::string entry(std::string_view kind, const bson::Document& from) {
+    std::string entry(const bson::Document& from) {
         Builder out;
         for (const bson::Element& element : from) {
             const std::string_view key = element.key();
             if (key == "ts")
-                out.number(element.type(), key, Timestamp{seconds_, ordinal_}.packed());
+                out.number(element.type(), key, now_.packed());
             else if (key == "wall")
-                out.number(element.type(), key, std::int64_t{seconds_} * 1000 + ordinal_ / 2);
+                out.number(element.type(), key, std::int64_t{now_.seconds} * 1000 + now_.ordinal / 2);
             else if (key == "txnNumber")
-                out.number(bson::Type::int64, key, static_cast<std::int64_t>(random_.below(10000)));
+                out.number(bson::Type::int64, key, transaction_);
+            else if (key == "lsid")
+                out.document(key, of_session(element.document()));
             else if (key == "o2" && element.is(bson::Type::document))
                 out.document(key, with_id(element.document()).done());
-            else if (key == "o" && kind == "i")
+            else if (key == "o" && kind_ == "i")
                 out.document(key, inserted(element.document()));
-            else if (key == "o" && kind == "u")
+            else if (key == "o" && kind_ == "u")
                 out.document(key, updated(element.document()));
-            else if (key == "o" && kind == "d")
+            else if (key == "o" && kind_ == "d")
                 out.document(key, with_id(element.document()).done());
+            else if (key == "o" && kind_ == "transaction")
+                out.document(key, link_of_chain(element.document()));
+            else if (key == "prevOpTime" && kind_ == "transaction")
+                out.document(key, Builder()
+                                      .number(bson::Type::timestamp, "ts", previous_.packed())
+                                      .number(bson::Type::int64, "t", std::int64_t{previous_ == Timestamp{} ? -1 : 1})
+                                      .done());
             else
                 out.copy(element);
+        }
+        previous_ = now_;
+        return out.done();
+    }
+
+    /// The session's lsid: one of 32, told apart by the first byte of the UUID.
+    std::string of_session(const bson::Document& lsid) {
+        Builder out;
+        for (const bson::Element& element : lsid) {
+            std::string value(element.value());
+            if (element.key() == "id") value[5] = static_cast<char>(session_);
+            out.raw(element.type(), element.key(), value);
+        }
+        return out.done();
+    }
+
+    /// The command of a transaction that has more entries to come, or had some before.
+    std::string link_of_chain(const bson::Document& command) {
+        Builder out;
+        for (const bson::Element& element : command) {
+            if (element.key() != "applyOps") continue; // partialTxn, count: set anew
+            out.copy(element);
+            for (const bson::Element& ignored : element.array()) count_ += !ignored.bytes().empty();
+            if (run_ > 0)
+                out.number(bson::Type::boolean, "partialTxn", char{1});
+            else if (previous_ != Timestamp{})
+                out.number(bson::Type::int64, "count", count_);
         }
         return out.done();
     }
@@ -195,18 +243,20 @@ class Generator {
             case 2: out.number(bson::Type::int32, key, static_cast<std::int32_t>(random_())); break;
             case 3: out.number(bson::Type::int64, key, static_cast<std::int64_t>(random_() >> 20)); break;
             case 4: out.number(bson::Type::double_, key, static_cast<double>(random_.below(10'000'000)) / 100); break;
-            case 5: out.number(bson::Type::date, key, std::int64_t{seconds_} * 1000); break;
+            case 5: out.number(bson::Type::date, key, std::int64_t{now_.seconds} * 1000); break;
             case 6: out.number(bson::Type::boolean, key, static_cast<char>(random_.below(2))); break;
             case 7:
-                out.document(key, Builder()
-                                      .string("street", words(2))
-                                      .string("city", one_word())
-                                      .number(bson::Type::int32, "zip", static_cast<std::int32_t>(random_.below(100000)))
-                                      .done());
+                out.document(key,
+                             Builder()
+                                 .string("street", words(2))
+                                 .string("city", one_word())
+                                 .number(bson::Type::int32, "zip", static_cast<std::int32_t>(random_.below(100000)))
+                                 .done());
                 break;
             default: {
                 Builder array;
-                for (std::uint64_t i = 0, size = random_.below(8); i < size; ++i) array.string(std::to_string(i), one_word());
+                for (std::uint64_t i = 0, size = random_.below(8); i < size; ++i)
+                    array.string(std::to_string(i), one_word());
                 out.document(key, array.done(), bson::Type::array);
             }
             }
@@ -214,8 +264,9 @@ class Generator {
     }
 
     std::string one_word() {
-        static constexpr std::array list{"order", "price", "customer", "naïve", "invoice", "shipped", "Zürich", "warehouse", "status",
-                                         "pending", "quantity", "東京", "express", "refund", "email", "total"};
+        static constexpr std::array list{"order",   "price",     "customer", "naïve",   "invoice",  "shipped",
+                                         "Zürich",  "warehouse", "status",   "pending", "quantity", "東京",
+                                         "express", "refund",    "email",    "total"};
         return list[random_.below(list.size())];
     }
     std::string words(std::uint64_t count) {
@@ -230,8 +281,11 @@ class Generator {
     std::uint64_t run_ = 0; ///< entries left of it
     std::string kind_;
     const std::string* template_ = nullptr;
-    std::uint32_t seconds_ = 1'700'000'000;
-    std::uint32_t ordinal_ = 0;
+    std::uint64_t session_ = 0;
+    std::int64_t transaction_ = 0;
+    std::int64_t count_ = 0; ///< operations of the transaction
+    Timestamp previous_;     ///< the entry before of the same run, or 0:0
+    Timestamp now_{1'700'000'000, 0};
 };
 
 } // namespace

@@ -142,7 +142,7 @@ def rows(options, inputs, outputs):
         """The entries between two fractions of the time the oplog spans."""
         span = last - first + 1
         bounds = ["--from", f"{first + int(span * start)}:0", "--before", f"{first + int(span * end)}:0"]
-        subprocess.run([tool("oplog-slice"), *bounds, "-f", "-o", path, *more, oplog], check=True)
+        subprocess.run([tool("oplog-slice"), "-q", *bounds, "-f", "-o", path, *more, oplog], check=True)
         return path
 
     written = outputs / "written.bson"

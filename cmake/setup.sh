@@ -1,8 +1,9 @@
 # shellcheck shell=bash
 # For demo.sh and test.sh: gets a Debian or Ubuntu machine ready, and builds. They source it from the project's directory.
 
-build_packages=(g++ cmake ninja-build pkg-config zlib1g-dev libzstd-dev libbson-dev libfmt-dev libcxxopts-dev doctest-dev
-    python3)
+# shellcheck disable=SC2034  # theirs to use
+build_packages=(g++ cmake ninja-build pkg-config zlib1g-dev libzstd-dev libbson-dev libssl-dev libfmt-dev libcxxopts-dev
+    doctest-dev python3)
 
 # Installs those of the named packages that are missing, and says so.
 need_packages() {

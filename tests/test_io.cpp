@@ -118,6 +118,18 @@ TEST_CASE("a dangling link is a name that is taken") {
     CHECK(directory.files() == 1);
 }
 
+TEST_CASE("what a link stands for is replaced, not the link") {
+    const TempDirectory directory;
+    write_file(directory / "a", "old");
+    std::filesystem::create_symlink("a", directory / "link");
+    FileSink sink(directory / "link", IfExists::replace);
+    sink.write("new", 3);
+    sink.close();
+    CHECK(std::filesystem::is_symlink(directory / "link"));
+    CHECK(read_file(directory / "a") == "new");
+    CHECK(directory.files() == 2);
+}
+
 TEST_CASE("an output in no directory, or over one, is the system's error") {
     const TempDirectory directory;
     CHECK(refusal([&] { FileSink(directory / "none/a"); }) == std::errc::no_such_file_or_directory);

@@ -77,6 +77,15 @@ TEST_CASE("a chain without a shared entry is a gap with both edges named") {
           place('c', 0) + "gap: this slice begins with entry 100:4, and a before it ends with 100:3");
 }
 
+TEST_CASE("gaps that are allowed are noted, divergence is not allowed") {
+    Merge merge(readers({entries({1, 2}), entries({4, 5}), entries({7})}), Continuity::gaps);
+    CHECK(timestamps(merge) == "100:1 100:2 100:4 100:5 100:7");
+    REQUIRE(merge.gaps().size() == 2);
+    CHECK(merge.gaps()[0].what() == place('b', 0) + "gap: this slice begins with entry 100:4, and a before it ends with 100:2");
+    CHECK(merge.gaps()[1].what() == place('c', 0) + "gap: this slice begins with entry 100:7, and b before it ends with 100:5");
+    CHECK(refusal({entries({1, 2, 3}), entries({2, 4})}, Continuity::gaps, divergence) != "");
+}
+
 TEST_CASE("an entry missing on one side of a common span is a divergence") {
     CHECK(refusal({entries({1, 2, 3, 4}), entries({2, 4, 5})}, chain, divergence) ==
           place('a', 2) + "divergence: b spans entry 100:3 and has it not");

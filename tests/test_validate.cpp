@@ -29,6 +29,18 @@ TEST_CASE("UTF-8 is told from what is not") {
     CHECK(bson::is_utf8(std::string_view("a\0b", 3)));
 }
 
+TEST_CASE("one bad byte is found at any place in text of any length") {
+    for (std::size_t size = 0; size < 40; ++size) {
+        std::string text(size, 'x');
+        CHECK(bson::is_utf8(text));
+        for (std::size_t i = 0; i < size; ++i) {
+            text[i] = '\xFF';
+            CHECK(!bson::is_utf8(text));
+            text[i] = 'x';
+        }
+    }
+}
+
 TEST_CASE("a good document passes") {
     CHECK(refusal(Bson().bytes()) == "");
     CHECK(refusal(entry({1, 1})) == "");

@@ -39,7 +39,7 @@ inline std::string percent_decoded(std::string_view text) {
     std::string out;
     for (std::size_t i = 0; i < text.size(); ++i) {
         unsigned byte = 0;
-        if (text[i] == '%' && i + 2 < text.size() + 0 && std::from_chars(&text[i + 1], &text[i + 3], byte, 16).ptr == &text[i + 3]) {
+        if (text[i] == '%' && i + 2 < text.size() && std::from_chars(&text[i + 1], &text[i + 3], byte, 16).ptr == &text[i + 3]) {
             out += static_cast<char>(byte);
             i += 2;
         } else {
@@ -172,7 +172,7 @@ class BackupConfig {
 
     /// How to log in to the source.
     Login source() const {
-        if (given("uri")) return login(ConnectionString(value("uri")), "uri", value("db_user"), password("db_pwd", "db_pwd_file"));
+        if (given("uri")) return login(parsed_uri(), "uri", value("db_user"), password("db_pwd", "db_pwd_file"));
         // "name/host,host" is a replica set, as for mongodump's --host; a host by itself is meant itself.
         const std::string host = given("db_host") ? value("db_host") : "127.0.0.1";
         const std::size_t slash = host.find('/');

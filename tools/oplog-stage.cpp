@@ -95,8 +95,9 @@ class Staging {
 /// A collection's metadata as the staged dump must have it; none if it can stay as it is.
 std::optional<Metadata> staged_metadata(const DumpCollection& dumped, const std::string& name, const Catalog& catalog) {
     Metadata metadata = dumped.read_metadata();
-    const bool indexes_follow = std::ranges::any_of(catalog.collections(), [&](const auto& each) {
-        return each.second.dumped_as == dumped.ns() && each.second.indexes_changed;
+    // Where the collection was not renamed, dropped or given other indexes, mongorestore builds them from here.
+    const bool indexes_follow = std::ranges::none_of(catalog.collections(), [&](const auto& each) {
+        return each.second.dumped_as == dumped.ns() && !each.second.indexes_changed;
     });
     const bool temporary = bson::Document(metadata.options).find("temp").has_value(); // mongorestore fails with it
     if (!indexes_follow && !temporary && name == dumped.name) return std::nullopt;
@@ -171,7 +172,7 @@ int main(int argc, char** argv) {
             dump->close();
         }
         const std::string where = directory ? *output : "--oplogFile " + output.value_or("FILE") + " EMPTY_DIRECTORY";
-        tool.say(fmt::format("the state of {} ({}); to restore it: mongorestore --oplogReplay {}{}", to_string(staging.time()),
+        tool.say(fmt::format("the state of {} ({}); to restore it: mongorestore --oplogReplay --bypassDocumentValidation {}{}", to_string(staging.time()),
                              to_utc_string(staging.time()), full && full->gzip() ? "--gzip " : "", where));
     });
 }

@@ -70,6 +70,9 @@ inline std::string human_size(double bytes) {
     return fmt::format("{:.{}f} {}", bytes, unit == 0 || bytes >= 99.5 ? 0 : 1, units[unit]);
 }
 
+/// Text to stderr. Where nobody can be told (it is closed, a disk is full) the exit code must do.
+inline void say(std::string_view text) { static_cast<void>(!::write(STDERR_FILENO, text.data(), text.size())); }
+
 /// How much of the input has been read, on stderr about once a second.
 class Progress {
   public:
@@ -89,11 +92,11 @@ class Progress {
         if (total_ > 0)
             line += fmt::format(" of {}, {:.0f} s left", human_size(static_cast<double>(total_)),
                                 static_cast<double>(total_ > done_ ? total_ - done_ : 0) / rate);
-        fmt::print(stderr, "{}{}, {}/s{}", terminal_ ? "\r\033[K" : "", line, human_size(rate), terminal_ ? "" : "\n");
+        say(fmt::format("{}{}, {}/s{}", terminal_ ? "\r\033[K" : "", line, human_size(rate), terminal_ ? "" : "\n"));
         shown_ = true;
     }
     void stop() {
-        if (shown_ && terminal_) fmt::print(stderr, "\r\033[K");
+        if (shown_ && terminal_) say("\r\033[K");
         shown_ = false;
         tool_.clear();
     }
@@ -126,8 +129,8 @@ using Input = BasicReader<DecompressingSource<CountedSource>>;
 using DocumentInput = BasicReader<DecompressingSource<CountedSource>, bson::Document>;
 using Output = Writer;
 
-/// Whether stdout holds a BSON stream that is not yet whole.
-inline std::atomic<bool> stdout_is_open{false};
+/// The descriptor of a BSON stream that is not yet whole; or -1.
+inline std::atomic<int> open_stream{-1};
 
 /// What else a signal must undo, through calls that a signal handler may make; or null.
 inline std::atomic<void (*)()> undo_on_signal{nullptr};
@@ -135,7 +138,7 @@ inline std::atomic<void (*)()> undo_on_signal{nullptr};
 /// A signal unwinds nothing: the reader of a half-written pipe is told here.
 extern "C" inline void on_signal(int signal) {
     if (const auto undo = undo_on_signal.load()) undo();
-    if (stdout_is_open) static_cast<void>(!::write(STDOUT_FILENO, failure_mark.data(), failure_mark.size()));
+    if (open_stream >= 0) static_cast<void>(!::write(open_stream, failure_mark.data(), failure_mark.size()));
     ::signal(signal, SIG_DFL);
     ::raise(signal);
 }
@@ -171,6 +174,7 @@ class Tool {
         for (const int signal : {SIGINT, SIGTERM, SIGHUP})
             if (::signal(signal, on_signal) == SIG_IGN) ::signal(signal, SIG_IGN); // nohup and the like
         ::signal(SIGPIPE, SIG_IGN); // seen as EPIPE, so that files are cleaned up
+        keep_standard_streams_closed();
         raise_file_limit();
         try {
             options_.parse_positional({"inputs"});
@@ -230,8 +234,12 @@ class Tool {
         show_progress();
         return readers;
     }
-    void show_progress() {
+    /// From here on what is read shows as progress, out of so many bytes if that is known.
+    void show_progress(std::uint64_t total) {
         if (has("no-progress") || (!has("progress") && !::isatty(STDERR_FILENO))) return;
+        progress.start(name_, total);
+    }
+    void show_progress() {
         std::uint64_t total = 0;
         for (const std::string& file : inputs()) {
             std::error_code unknown;
@@ -242,7 +250,7 @@ class Tool {
             }
             total += size;
         }
-        progress.start(name_, total);
+        show_progress(total);
     }
 
     Bounds bounds() const {
@@ -270,12 +278,12 @@ class Tool {
             throw ArgumentError("BSON is not written to a terminal; name a file with -o, or pipe it on");
         refuse_overlap(path);
         Output output(path, if_exists(), compression(), content);
-        stdout_is_open = path == "-" && content == Content::bson;
+        if (content == Content::bson) open_stream = output.sink().inner().stream();
         return output;
     }
     void finish(Output& output) {
         output.close();
-        stdout_is_open = false;
+        open_stream = -1;
     }
 
     /// An output that is an input or lies in one would destroy what it is made from. Throws ArgumentError.
@@ -316,6 +324,11 @@ class Tool {
     bool failed() const { return exit_code_ != fine; }
 
   private:
+    /// A file opened while one of them is closed would take its number, and diagnostics end up in it.
+    static void keep_standard_streams_closed() {
+        for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+            if (::fcntl(fd, F_GETFD) < 0) static_cast<void>(::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY));
+    }
     static void raise_file_limit() {
         ::rlimit limit{};
         if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -332,7 +345,7 @@ class Tool {
         return options.help(groups) + "\nExample:\n" + example_;
     }
 
-    void diagnose(std::string_view text) const { fmt::print(stderr, "{}: {}\n", name_, escaped(text)); }
+    void diagnose(std::string_view text) const { tools::say(fmt::format("{}: {}\n", name_, escaped(text))); }
 
     void report(const std::exception& error) {
         const auto* os = dynamic_cast<const std::system_error*>(&error);
@@ -342,8 +355,8 @@ class Tool {
         }
         diagnose(error.what());
         const bool usage = dynamic_cast<const ArgumentError*>(&error) || dynamic_cast<const cxxopts::exceptions::exception*>(&error);
-        if (usage) fmt::print(stderr, "hint: {} --help\n", name_);
-        if (os && os->code() == std::errc::file_exists) fmt::print(stderr, "hint: --force replaces it\n");
+        if (usage) tools::say(fmt::format("hint: {} --help\n", name_));
+        if (os && os->code() == std::errc::file_exists) tools::say("hint: --force replaces it\n");
         exit_code_ = std::max(exit_code_, dynamic_cast<const DataError*>(&error) ? Exit::bad_data : Exit::failed);
     }
 

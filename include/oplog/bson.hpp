@@ -4,6 +4,7 @@
 #include "error.hpp"
 #include "timestamp.hpp"
 
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -14,7 +15,8 @@
 #include <string>
 #include <string_view>
 
-static_assert(std::endian::native == std::endian::little, "BSON is read in place, so this library needs a little-endian machine");
+static_assert(std::endian::native == std::endian::little,
+              "BSON is read in place, so this library needs a little-endian machine");
 
 /// Views over raw BSON. Nothing is copied and nothing is trusted: every step is checked against the
 /// bytes at hand, and what does not fit is a DataError.
@@ -184,7 +186,8 @@ class Element {
     std::string field() const { return "field '" + std::string(key_) + "'"; }
     static std::string article(Type type) {
         const std::string_view text = name(type);
-        const bool vowel = text.starts_with('a') || text.starts_with('i') || text.starts_with('u') || text.starts_with('O');
+        const bool vowel =
+            text.starts_with('a') || text.starts_with('i') || text.starts_with('u') || text.starts_with('O');
         return (vowel ? "an " : "a ") + std::string(text);
     }
     void expect(Type type) const {
@@ -207,7 +210,8 @@ namespace detail {
     throw DataError(std::string(name(type)) + " runs past the end of its document");
 }
 [[noreturn, gnu::cold]] inline void fail_length(Type type, std::uint32_t length) {
-    throw DataError(std::string(name(type)) + " has the impossible length " + std::to_string(static_cast<std::int32_t>(length)));
+    throw DataError(std::string(name(type)) + " has the impossible length " +
+                    std::to_string(static_cast<std::int32_t>(length)));
 }
 [[noreturn, gnu::cold]] inline void fail_type(Type type) {
     char hex[3];
@@ -227,6 +231,21 @@ inline const char* find_zero(const char* at, const char* end) noexcept {
     return at;
 }
 
+/// The sizes of the types that have but one; `varying` for all others. A table, since no branch predictor knows the next type.
+constexpr std::uint8_t varying = 0xFF;
+constexpr auto fixed_sizes = [] {
+    std::array<std::uint8_t, 256> sizes{};
+    sizes.fill(varying);
+    const auto set = [&](Type type, std::uint8_t size) { sizes[static_cast<std::uint8_t>(type)] = size; };
+    for (const Type type : {Type::undefined, Type::null, Type::min_key, Type::max_key}) set(type, 0);
+    for (const Type type : {Type::double_, Type::date, Type::timestamp, Type::int64}) set(type, 8);
+    set(Type::boolean, 1);
+    set(Type::int32, 4);
+    set(Type::object_id, 12);
+    set(Type::decimal128, 16);
+    return sizes;
+}();
+
 } // namespace detail
 
 /// The size of a value of `type` that begins at `value`, of which no more than `left` bytes are its document's.
@@ -243,31 +262,19 @@ inline std::size_t value_size(Type type, const char* value, std::size_t left) {
         if (!end) detail::fail_past_end(type);
         return static_cast<std::size_t>(static_cast<const char*>(end) - value) + 1;
     };
-    std::size_t size = 0;
-    switch (type) {
-    case Type::undefined:
-    case Type::null:
-    case Type::min_key:
-    case Type::max_key: size = 0; break;
-    case Type::boolean: size = 1; break;
-    case Type::int32: size = 4; break;
-    case Type::double_:
-    case Type::date:
-    case Type::timestamp:
-    case Type::int64: size = 8; break;
-    case Type::object_id: size = 12; break;
-    case Type::decimal128: size = 16; break;
-    case Type::string:
-    case Type::code:
-    case Type::symbol: size = prefixed(4, 1); break;
-    case Type::document:
-    case Type::array: size = prefixed(0, min_document_size); break;
-    case Type::code_with_scope: size = prefixed(0, 4 + 5 + min_document_size); break;
-    case Type::binary: size = prefixed(5, 0); break;
-    case Type::db_pointer: size = prefixed(4 + 12, 1); break;
-    case Type::regex: size = c_string(c_string(0)); break;
-    default: detail::fail_type(type);
-    }
+    std::size_t size = detail::fixed_sizes[static_cast<std::uint8_t>(type)];
+    if (size == detail::varying) switch (type) {
+        case Type::string:
+        case Type::code:
+        case Type::symbol: size = prefixed(4, 1); break;
+        case Type::document:
+        case Type::array: size = prefixed(0, min_document_size); break;
+        case Type::code_with_scope: size = prefixed(0, 4 + 5 + min_document_size); break;
+        case Type::binary: size = prefixed(5, 0); break;
+        case Type::db_pointer: size = prefixed(4 + 12, 1); break;
+        case Type::regex: size = c_string(c_string(0)); break;
+        default: detail::fail_type(type);
+        }
     if (size > left) detail::fail_past_end(type);
     return size;
 }

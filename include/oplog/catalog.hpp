@@ -34,6 +34,28 @@ struct Collection {
     }
 };
 
+/// An index's specification after a collMod, told by its `index`. An option that is switched off is not there at all,
+/// as the server has it.
+inline std::string modified_index(const bson::Document& spec, const bson::Document& change) {
+    const auto wanted = [&](std::string_view option) -> std::optional<bson::Element> {
+        return option == "name" || option == "keyPattern" || option == "key" ? std::nullopt : change.find(option);
+    };
+    const auto off = [](const bson::Element& value) { return value.is(bson::Type::boolean) && !value.boolean(); };
+    const auto unique = wanted("unique");
+    bson::Builder builder;
+    for (const bson::Element& option : spec) {
+        const auto changed = wanted(option.key());
+        if (option.key() == "prepareUnique" && unique && unique->truthy()) continue; // it was the preparation for this
+        if (!changed)
+            builder.append(option);
+        else if (!off(*changed))
+            builder.append(*changed);
+    }
+    for (const bson::Element& option : change)
+        if (wanted(option.key()) && !off(option) && !spec.find(option.key())) builder.append(option);
+    return builder.finish();
+}
+
 /// The collections of a server and their indexes, by the names that oplog entries use: a time series is its buckets.
 /// Follows the commands that change them.
 class Catalog {
@@ -119,33 +141,12 @@ class Catalog {
             return name ? each.name == name->string() : key && bson::Document(each.spec).find("key")->value() == key->value();
         });
         if (index == collection->indexes.end()) return false;
-        index->spec = modified(bson::Document(index->spec), change);
+        index->spec = modified_index(bson::Document(index->spec), change);
         collection->indexes_changed = true;
         return true;
     }
 
   private:
-    /// An option that is switched off is not there at all, as the server has it.
-    static std::string modified(const bson::Document& spec, const bson::Document& change) {
-        const auto wanted = [&](std::string_view option) -> std::optional<bson::Element> {
-            return option == "name" || option == "keyPattern" || option == "key" ? std::nullopt : change.find(option);
-        };
-        const auto off = [](const bson::Element& value) { return value.is(bson::Type::boolean) && !value.boolean(); };
-        const auto unique = wanted("unique");
-        bson::Builder builder;
-        for (const bson::Element& option : spec) {
-            const auto changed = wanted(option.key());
-            if (option.key() == "prepareUnique" && unique && unique->truthy()) continue; // it was the preparation for this
-            if (!changed)
-                builder.append(option);
-            else if (!off(*changed))
-                builder.append(*changed);
-        }
-        for (const bson::Element& option : change)
-            if (wanted(option.key()) && !off(option) && !spec.find(option.key())) builder.append(option);
-        return builder.finish();
-    }
-
     Collections collections_;
     std::map<std::string, std::string, std::less<>> by_uuid_;
 };

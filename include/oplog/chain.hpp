@@ -21,6 +21,8 @@ inline Catalog catalog_of(const Dump& dump) {
     Catalog catalog;
     for (const DumpCollection& dumped : dump.collections()) {
         const Metadata metadata = dumped.read_metadata();
+        // A restored view, or time series, brings along the collection that defines it, which is in no dump.
+        if (metadata.is_view() || metadata.is_timeseries()) catalog.get(join_namespace(dumped.database, views_collection));
         if (metadata.is_view()) continue;
         const std::string name = (metadata.is_timeseries() ? std::string(buckets_prefix) : "") + dumped.name;
         std::string uuid;
@@ -60,7 +62,7 @@ class Chain {
     const std::vector<Slice>& slices() const noexcept { return slices_; }
     /// The full dump is what the server was at the last entry of its oplog; none without one.
     std::optional<Timestamp> consistent_point() const { return full_ ? std::optional(span_.last) : std::nullopt; }
-    /// What had committed before the first entry of its oplog is in the full dump.
+    /// What had committed by the first entry of its oplog is in the full dump.
     std::optional<Timestamp> dump_start() const { return full_ ? std::optional(span_.first) : std::nullopt; }
 
     /// All slices, to be read once.

@@ -109,13 +109,14 @@ class KeyWriter {
 /// collection's collation: an oplog names documents by their stored `_id`. Throws DataError.
 inline void append_key(std::string& out, const bson::Element& value) { detail::KeyWriter(out).value(value); }
 
-/// A document's `_id` as such bytes; one without has that of null.
+/// Appends a document's `_id` as such bytes; one without has that of null.
+inline void append_id_key(std::string& out, const bson::Document& document) {
+    const auto id = document.find("_id");
+    append_key(out, id ? *id : bson::Element(bson::Type::null, "_id", {}));
+}
 inline std::string id_key(const bson::Document& document) {
     std::string key;
-    if (const auto id = document.find("_id"))
-        append_key(key, *id);
-    else
-        append_key(key, {bson::Type::null, "_id", {}});
+    append_id_key(key, document);
     return key;
 }
 

@@ -120,7 +120,7 @@ class Diff {
             changes.emplace(*index, change);
         }
         const std::uint64_t least = changes.empty() ? 0 : changes.rbegin()->first + 1;
-        if (std::max(size.value_or(0), least) > max_array_padding + bson::max_document_size) throw DataError("a diff makes an array impossibly long");
+        if (std::max(size.value_or(0), least) > bson::max_document_size / 5) throw DataError("a diff makes an array impossibly long");
         auto at = array.begin();
         for (std::uint64_t i = 0; size ? i < std::max(*size, least) : (at != array.end() || i < least); ++i) {
             const std::string name = std::to_string(i);

@@ -354,13 +354,14 @@ class DumpWriter {
     /// for a time-series collection.
     Writer open_data(std::string_view database, std::string_view collection) { return open(data_name(database, collection)); }
     std::string data_name(std::string_view database, std::string_view collection) const { return file_name(database, collection, ".bson"); }
+    std::string metadata_name(std::string_view database, std::string_view collection) const { return file_name(database, collection, ".metadata.json"); }
     /// Opens the dump's oplog. mongodump compresses it with --gzip and yet gives it the plain name.
     Writer open_oplog() { return open("oplog.bson"); }
     /// Opens any file of the dump, compressed if the dump is.
     Writer open(std::string_view relative) { return Writer(place(relative), IfExists::refuse, compression()); }
 
     void write_metadata(std::string_view database, const Metadata& metadata) {
-        write_text(file_name(database, metadata.collection, ".metadata.json"), metadata.json());
+        write_text(metadata_name(database, metadata.collection), metadata.json());
     }
     /// Writes a whole file, compressed if the dump is.
     void write_text(std::string_view relative, std::string_view text) {

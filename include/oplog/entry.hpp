@@ -120,7 +120,9 @@ class Entry {
   public:
     explicit Entry(const EntryView& view) : bytes_(view.bytes()) {}
     /// Throws DataError for bytes that are not an entry.
-    explicit Entry(std::string bytes) : bytes_(std::move(bytes)) { static_cast<void>(EntryView(bson::Document(bytes_))); }
+    explicit Entry(std::string bytes) : bytes_(std::move(bytes)) {
+        static_cast<void>(EntryView(bson::Document(bytes_)));
+    }
 
     EntryView view() const { return EntryView(bson::Document::trusted(bytes_.data())); }
     operator EntryView() const { return view(); }

@@ -263,7 +263,7 @@ class Selection {
         case CommandScope::rename:
             if (!renamed_.contains(now_.key(ns))) throw Error("a renameCollection that was not there when the entries were learned");
             keep = selected(ns, now_);
-            replaces_other = !keep && operation.o.find("dropTarget") && selected(logical_namespace(command.target), now_);
+            replaces_other = !keep && drops_target(operation) && selected(logical_namespace(command.target), now_);
             break;
         case CommandScope::database: keep = chosen_database(command.database); break;
         case CommandScope::unknown:
@@ -274,7 +274,7 @@ class Selection {
             break;
         default: keep = selected(ns, now_); break;
         }
-        if (now_.follow(command)) last_ns_.clear();
+        if (now_.follow(command)) special_ = true; // a name may stand for another collection now
         if (!wanted_op || !(keep || replaces_other)) return drop();
         if (command.kind == CommandKind::drop_database && renaming_.gains(command.database) && !renaming_.database(command.database))
             throw Error("dropDatabase of " + std::string(command.database) + " would also drop what is renamed into it");
@@ -290,6 +290,11 @@ class Selection {
         return rename_or_keep(operation);
     }
 
+    /// dropTarget is the target's UUID; older servers just said true.
+    static bool drops_target(const Operation& operation) {
+        const auto target = operation.o.find("dropTarget");
+        return target && (target->is(bson::Type::binary) || target->truthy());
+    }
     static std::string drop_target(const Operation& operation, const Command& command) {
         const Namespace target = split_namespace(command.target);
         const auto uuid = operation.o.find("dropTarget");
@@ -388,7 +393,7 @@ class Selection {
     Names now_;
     std::string last_ns_; ///< what verdict_ is about
     Verdict verdict_;
-    bool special_ = true; ///< the verdict holds for that operation alone
+    bool special_ = true; ///< the verdict does not hold for the next operation
     std::int64_t kept_ = 0;
     std::int64_t dropped_ = 0;
     std::map<TransactionId, std::int64_t> dropped_of_; ///< operations, of transactions that are under way

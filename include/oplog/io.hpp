@@ -164,6 +164,9 @@ class FileSink {
         } else if (if_exists_ == IfExists::refuse && ::faccessat(AT_FDCWD, path_.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
             detail::throw_errno(path_, EEXIST);
         } else {
+            // What a link stands for is replaced, not the link: it may be /dev/stdout.
+            std::error_code dangling;
+            if (const auto target = std::filesystem::canonical(path_, dangling); !dangling) path_ = target.string();
             open_unnamed();
         }
     }
@@ -198,6 +201,9 @@ class FileSink {
         }
         if (!file_.close()) detail::throw_errno(path_);
     }
+
+    /// The descriptor of a stream; -1 if this is a file.
+    int stream() const noexcept { return is_stream_ ? file_.get() : -1; }
 
   private:
     void open_unnamed() {

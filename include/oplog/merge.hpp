@@ -164,7 +164,7 @@ class Merge {
     }
     static ContinuityError error(ContinuityError::Kind kind, const Head& head, const std::string& reason) {
         const Position* const where = head.entry->where();
-        return where ? ContinuityError(kind, FormatError(*where, reason).what()) : ContinuityError(kind, reason);
+        return {kind, where ? FormatError(*where, reason).what() : "entry " + to_string(head.entry->ts()) + ": " + reason};
     }
 
     std::vector<std::unique_ptr<Head>> heads_; ///< slices with entries left

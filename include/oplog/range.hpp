@@ -19,10 +19,10 @@ namespace oplog {
 
 /// What a stretch of oplog spans.
 struct Range {
-    Timestamp first;           ///< the smallest ts; meaningless when there are no entries
-    Timestamp last;            ///< the largest
+    Timestamp first; ///< the smallest ts; meaningless when there are no entries
+    Timestamp last;  ///< the largest
     std::uint64_t entries = 0;
-    std::uint64_t bytes = 0;   ///< of BSON
+    std::uint64_t bytes = 0; ///< of BSON
     /// The first place where ts did not rise, if there is one: the entry's ts and the one before it.
     struct Disorder {
         Timestamp before;
@@ -113,7 +113,8 @@ inline std::optional<std::uint64_t> guess_entry(int fd, std::uint64_t offset) {
 ///
 /// A part begins where an entry is guessed to. That is proved right when the part before it, which ends at that byte,
 /// ends there with a whole entry; the first part begins at the beginning.
-inline std::optional<Range> range_in_parts(const std::string& path, const std::function<void(std::size_t)>& on_read = {}) {
+inline std::optional<Range> range_in_parts(const std::string& path,
+                                           const std::function<void(std::size_t)>& on_read = {}) {
     constexpr std::uint64_t least_part = 16 << 20;
     constexpr unsigned most_parts = 8;
     const detail::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -133,7 +134,8 @@ inline std::optional<Range> range_in_parts(const std::string& path, const std::f
     std::vector<std::optional<Range>> ranges(parts);
     const auto read_part = [&](std::size_t i, const std::function<void(std::size_t)>& heard) {
         try {
-            ranges[i] = range(BasicReader<detail::PartSource>(detail::PartSource(file.get(), edges[i], edges[i + 1], heard), path));
+            ranges[i] = range(
+                BasicReader<detail::PartSource>(detail::PartSource(file.get(), edges[i], edges[i + 1], heard), path));
         } catch (const std::exception&) { // the ordinary reading will tell
         }
     };

@@ -33,7 +33,8 @@ class BasicReader {
     using source_type = Source;
 
     BasicReader(Source source, std::string name, Check check = Check::frame)
-        : source_(std::move(source)), check_(check), where_(std::make_unique<Position>(Position{std::move(name), 0, 0})) {}
+        : source_(std::move(source)), check_(check),
+          where_(std::make_unique<Position>(Position{std::move(name), 0, 0})) {}
     /// Opens a file, "-" for stdin, or the oplog in a directory (see resolve_input).
     explicit BasicReader(const std::string& path, Check check = Check::frame)
         requires std::constructible_from<Source, const std::string&>
@@ -54,7 +55,8 @@ class BasicReader {
         check_length(length);
         const auto size = static_cast<std::uint32_t>(length);
         if (filled_ - at_ < size && !fill(size))
-            fail("the stream ends inside a document: " + std::to_string(filled_ - at_) + " of " + std::to_string(size) + " bytes");
+            fail("the stream ends inside a document: " + std::to_string(filled_ - at_) + " of " + std::to_string(size) +
+                 " bytes");
         if (buffer_[at_ + size - 1] != 0) fail("the document does not end with a zero byte");
         size_ = size;
         return true;
@@ -113,13 +115,16 @@ class BasicReader {
     [[noreturn]] void fail(std::string_view reason) const { throw FormatError(*where_, reason); }
 
     void check_length(std::int32_t length) const {
-        constexpr auto least = static_cast<std::int32_t>(bson::min_document_size), most = static_cast<std::int32_t>(bson::max_document_size);
+        constexpr auto least = static_cast<std::int32_t>(bson::min_document_size),
+                       most = static_cast<std::int32_t>(bson::max_document_size);
         if (length >= least && length <= most) return;
         fail_length(length);
     }
     [[noreturn]] void fail_length(std::int32_t length) const {
-        if (length < static_cast<std::int32_t>(bson::min_document_size)) fail("impossible document length " + std::to_string(length));
-        fail("document length " + std::to_string(length) + " is over the limit of " + std::to_string(bson::max_document_size));
+        if (length < static_cast<std::int32_t>(bson::min_document_size))
+            fail("impossible document length " + std::to_string(length));
+        fail("document length " + std::to_string(length) + " is over the limit of " +
+             std::to_string(bson::max_document_size));
     }
 
     static constexpr std::size_t round_up(std::size_t size) { return (size + page_size - 1) / page_size * page_size; }
@@ -127,7 +132,7 @@ class BasicReader {
     /// Reads until `wanted` bytes are at hand from at_ on. False if the stream ends before.
     bool fill(std::size_t wanted) {
         // What is left goes right before a page, and reading on fills whole pages: the kernel copies pages
-        // to pages half again as fast as anything else.
+        // to pages in four fifths of the time that anything else takes.
         const std::size_t left = filled_ - at_;
         const std::size_t end = round_up(left);
         if (end - left + wanted > capacity_) {
@@ -144,7 +149,8 @@ class BasicReader {
         while (filled_ - at_ < wanted) {
             std::size_t got = 0;
             try {
-                got = source_.read(&buffer_[filled_], std::min(capacity_ - filled_, buffer_size)); // a large document must not make reads leave the cache
+                // Never more at once: a large document must not make later reads leave the cache.
+                got = source_.read(&buffer_[filled_], std::min(capacity_ - filled_, buffer_size));
             } catch (const DataError& error) {
                 fail(error.what());
             }

@@ -51,6 +51,8 @@ inline std::string to_string(const Finding& finding) {
 /// - A full dump is fuzzy: it may have seen what the first entries after its start tell. Up to its
 ///   consistent point an entry counts for the collection with its UUID, whatever that was called, and for
 ///   no later one that has taken over its name.
+/// - A dump does not have system.views, and a restored server has it only with a view. It is made before
+///   the first entry on it.
 /// - dbCheck concerns the source's health alone.
 ///
 /// A transaction's operations count when it commits. Transactions in `left_out` are left out whole.
@@ -189,6 +191,13 @@ class Stager {
                 error("the source's featureCompatibilityVersion changes here, and a replay would change the target's; stage up to before it (--before " +
                       to_string(entry_->ts()) + ")");
         }
+        if (op == "i" && split_namespace(operation.ns).collection == views_collection && !catalog_.find(operation.ns)) {
+            catalog_.get(operation.ns);
+            const std::string id_key = bson::Builder().int32("_id", 1).finish();
+            const std::string id_index = bson::Builder().int32("v", 2).document("key", bson::Document(id_key)).string("name", "_id_").finish();
+            const std::string options = bson::Builder().document("idIndex", bson::Document(id_index)).finish();
+            return Edit::replace(after(operation, "create", operation.ns, bson::Document(options), operation.o));
+        }
         if (!fuzzy() || operation.ui.empty()) return Edit::keep();
 
         if (const std::string* ns = catalog_.find_uuid(operation.ui)) {
@@ -278,7 +287,8 @@ class Stager {
             note("renameCollection: mongorestore would build the collection's indexes under the old name");
             if (!drop_target || (drop_target->is(bson::Type::boolean) && !drop_target->boolean())) return Edit::keep();
             note("renameCollection with dropTarget: mongorestore would leave the old target behind, as tmpXXXXX.rename");
-            return Edit::replace(as_drop_and_rename(operation, command));
+            const std::string o = changed(operation.o, [](const bson::Element& field, bson::Builder&) { return field.key() == "dropTarget"; });
+            return Edit::replace(after(operation, "drop", command.target, {}, bson::Document(o)));
         }
         case CommandKind::import_collection:
         case CommandKind::truncate_range:
@@ -299,23 +309,29 @@ class Stager {
         });
     }
 
-    std::string as_drop_and_rename(const Operation& operation, const Command& command) const {
-        const auto [database, collection] = split_namespace(command.target);
-        const std::string rename = changed(operation.o, [](const bson::Element& field, bson::Builder&) { return field.key() == "dropTarget"; });
-        bson::Builder o;
-        o.begin_array("applyOps");
-        o.begin_document("0").string("op", "c").string("ns", join_namespace(database, "$cmd"));
-        o.begin_document("o").string("drop", collection).end().end();
-        o.begin_document("1").string("op", "c").string("ns", operation.ns).document("o", bson::Document(rename)).end();
-        o.end();
-        const std::string both = o.finish();
+    /// An operation with that `o`, and a command on a collection before it, as one applyOps: both at one time.
+    static std::string after(const Operation& operation, std::string_view command, std::string_view ns, const bson::Document& options,
+                             const bson::Document& o) {
+        const auto [database, collection] = split_namespace(ns);
+        bson::Builder both;
+        both.begin_array("applyOps");
+        both.begin_document("0").string("op", "c").string("ns", join_namespace(database, "$cmd"));
+        both.begin_document("o").string(command, collection);
+        for (const bson::Element& option : options) both.append(option);
+        both.end().end();
+        both.begin_document("1").string("op", operation.op).string("ns", operation.ns).document("o", o);
+        if (operation.o2) both.document("o2", *operation.o2);
+        const std::string apply_ops = both.end().end().finish();
         return changed(operation.document, [&](const bson::Element& element, bson::Builder& builder) {
-            if (element.key() == "ns")
+            const std::string_view key = element.key();
+            if (key == "op")
+                builder.string("op", "c");
+            else if (key == "ns")
                 builder.string("ns", "admin.$cmd");
-            else if (element.key() == "o")
-                builder.document("o", bson::Document(both));
+            else if (key == "o")
+                builder.document("o", bson::Document(apply_ops));
             else
-                return element.key() == "o2" || element.key() == "ui";
+                return key == "o2" || key == "ui";
             return true;
         });
     }

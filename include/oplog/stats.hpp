@@ -55,12 +55,10 @@ class Timeline {
 
     void add(std::uint32_t second, std::uint64_t operations, std::uint64_t bytes) {
         const std::uint32_t start = second - second % length();
-        if (!last_ || last_start_ != start) { // most entries fall into the period of the one before
-            last_ = &periods_[start];
-            last_start_ = start;
-        }
-        last_->operations += operations;
-        last_->bytes += bytes;
+        // Most entries fall into the latest period.
+        Period& period = !periods_.empty() && periods_.rbegin()->first == start ? periods_.rbegin()->second : periods_[start];
+        period.operations += operations;
+        period.bytes += bytes;
         while (periods_.size() > max_periods) coarsen();
     }
 
@@ -72,9 +70,8 @@ class Timeline {
     /// The same in no more than so many periods from the first to the last, empty ones counted.
     Timeline coarsened(std::size_t most) const {
         Timeline result = *this;
-        result.last_ = nullptr;
         while (!result.periods_.empty() && result.level_ + 1 < std::size(lengths) &&
-               (result.periods_.rbegin()->first - result.periods_.begin()->first) / result.length() + 1 > most)
+               (std::size_t{result.periods_.rbegin()->first} - result.periods_.begin()->first) / result.length() + 1 > most)
             result.coarsen();
         return result;
     }
@@ -92,13 +89,10 @@ class Timeline {
             sum.operations += period.operations;
             sum.bytes += period.bytes;
         }
-        last_ = nullptr;
     }
 
     std::size_t level_ = 0;
     std::map<std::uint32_t, Period> periods_;
-    Period* last_ = nullptr; ///< where the last entry went
-    std::uint32_t last_start_ = 0;
 };
 
 /// One of the largest entries.
@@ -116,6 +110,8 @@ class Stats {
   public:
     /// `largest`: how many of the largest entries to remember.
     explicit Stats(std::size_t largest = 10) : most_large_(largest) {}
+    Stats(Stats&&) = default; // no copy: it points into itself
+    Stats& operator=(Stats&&) = default;
 
     /// Takes in the next entry. Throws DataError for one that is malformed.
     void add(const EntryView& entry) {

@@ -11,8 +11,29 @@
 
 namespace oplog::bson {
 
+namespace detail {
+
+/// Whether no byte has its high bit set. Without a branch on each byte: most strings are short and of many lengths.
+inline bool is_ascii(std::string_view text) noexcept {
+    constexpr std::uint64_t high_bits = 0x8080808080808080u;
+    const char* const end = text.data() + text.size();
+    std::uint64_t seen = 0;
+    if (text.size() >= 8) {
+        for (const char* at = text.data(); at < end - 8; at += 8) seen |= load<std::uint64_t>(at);
+        seen |= load<std::uint64_t>(end - 8); // overlaps the word before
+    } else if (text.size() >= 4) {
+        seen = load<std::uint32_t>(text.data()) | load<std::uint32_t>(end - 4);
+    } else {
+        for (const char byte : text) seen |= static_cast<unsigned char>(byte);
+    }
+    return (seen & high_bits) == 0;
+}
+
+} // namespace detail
+
 /// Whether the bytes are well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, up to U+10FFFF).
 inline bool is_utf8(std::string_view text) noexcept {
+    if (detail::is_ascii(text)) return true;
     const auto* at = reinterpret_cast<const unsigned char*>(text.data());
     const auto* const end = at + text.size();
     while (at != end) {
@@ -78,7 +99,8 @@ inline void validate_value(const Element& element) {
         const std::size_t code = load<std::uint32_t>(value.data() + 4);
         if (code < 1 || code > value.size() - 8 - min_document_size) fail("runs past its own end");
         check_string(value.substr(8, code));
-        if (load<std::uint32_t>(value.data() + 8 + code) != value.size() - 8 - code) fail("has a scope of another length than its own");
+        if (load<std::uint32_t>(value.data() + 8 + code) != value.size() - 8 - code)
+            fail("has a scope of another length than its own");
         break;
     }
     default: break;
@@ -116,6 +138,8 @@ inline void validate(const Document& document) {
         if (!is_utf8(name)) throw DataError("a field name is not valid UTF-8");
         const std::size_t size = value_size(type, value, static_cast<std::size_t>(level.end - value));
         level.at = value + size;
+        if (detail::fixed_sizes[static_cast<std::uint8_t>(type)] != detail::varying && type != Type::boolean)
+            continue; // any bytes will do
         const Element element(type, name, {value, size});
         detail::validate_value(element);
         if (type == Type::document || type == Type::array) {

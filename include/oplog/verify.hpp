@@ -19,7 +19,7 @@ namespace oplog {
 /// goes to `report`. Memory: the open transactions and the catalog.
 class Examiner {
   public:
-    /// `dump_start` is the first entry of the full dump's oplog: what committed before it is in the dump.
+    /// `dump_start` is the first entry of the full dump's oplog: what has committed by then is in the dump.
     /// Only entries up to the upper one of `bounds` count.
     Examiner(Stager::Start start, const Bounds& bounds, std::optional<Timestamp> dump_start, Stager::Report report)
         : start_(std::move(start)), bounds_(bounds), dump_start_(dump_start), report_(std::move(report)), stager_(start_, report_) {}
@@ -51,7 +51,7 @@ class Examiner {
     void incomplete(const EntryView& entry, const TransactionState& transaction) {
         const auto where = entry.where() ? std::optional(*entry.where()) : std::nullopt;
         const std::string commits = "transaction " + to_string(transaction.id) + " commits here, ";
-        if (dump_start_ && entry.ts() < *dump_start_) {
+        if (dump_start_ && entry.ts() <= *dump_start_) {
             start_.left_out.insert(transaction.id);
             report_({Finding::Severity::note, where, entry.ts(), commits + "before the full dump, which has what it did"});
         } else {

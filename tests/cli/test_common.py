@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """What all tools have in common: help, usage, outputs, overlap of inputs and outputs, untrusted names."""
+import array
+import fcntl
 import os
-import re
 import signal
 import stat
 import subprocess
+import termios
+import time
 import unittest
 
-from support import BIN, BSON_TOOLS, ENVIRONMENT, MARK, TOOLS, ToolTest, chain, entries, entry
+from support import BIN, BSON_TOOLS, ENVIRONMENT, TOOLS, ToolTest, entries, entry
 
 
 class Help(ToolTest):
@@ -153,6 +156,31 @@ class Outputs(ToolTest):
         self.usage("the output full lies in the input full", "split", "--entries", "1", "-o", "full", "full")
         self.assertEqual(self.files(), ["a.bson", "again", "full", "full/oplog.bson"])
 
+    def test_what_a_link_stands_for_is_replaced_not_the_link(self):
+        self.write("old", b"old")
+        os.symlink("old", self.dir / "link")
+        self.good("slice", "--force", "a.bson", "-o", "link")
+        self.assertTrue((self.dir / "link").is_symlink())
+        self.assertEqual(self.read("old"), entries(1, 2))
+
+    def test_diagnostics_that_nobody_can_read_change_no_exit_code(self):
+        self.write("bad.bson", b"x")
+        for tool in TOOLS:
+            command = " ".join(self.command(tool))
+            for redirection in ("2>&-", "2>/dev/full", "<&- 2>&-"):
+                code, _, err = self.shell(f"oplog-{tool} {command} none {redirection} >/dev/null; echo $? >code; oplog-{tool} {command} bad.bson {redirection} >/dev/null; echo $? >>code")
+                self.assertEqual((code, err, self.read("code")), (0, "", b"2\n1\n"), (tool, redirection))
+        self.assertEqual(self.files(), ["a.bson", "bad.bson", "code"])
+
+    def test_a_closed_stdin_or_stdout_is_an_error(self):
+        code, _, err = self.shell("oplog-range <&-")
+        self.assertEqual((code, err), (2, "oplog-range: -: Bad file descriptor\n"))
+        for tool in TOOLS:
+            code, _, err = self.shell(f"oplog-{tool} {' '.join(self.command(tool))} a.bson >&-")
+            self.assertEqual((code, err), (2, f"oplog-{tool}: stdout: Bad file descriptor\n"))
+        code, _, err = self.shell("oplog-slice a.bson -o out <&- >&- 2>&-")
+        self.assertEqual((code, err, self.read("out")), (0, "", entries(1, 2)))
+
     def test_a_full_device_is_an_error(self):
         for tool in ("slice", "merge", "cat"):
             self.fails(2, "{}: /dev/full: No space left on device\n", tool, "a.bson", "-o", "/dev/full")
@@ -237,7 +265,6 @@ class Signals(ToolTest):
 
     def wait_for_input(self, process):
         """Until the process sleeps in a read of its empty stdin."""
-        import array, fcntl, termios, time
         for _ in range(500):
             unread = array.array("i", [0])
             fcntl.ioctl(process.stdin.fileno(), termios.FIONREAD, unread)
@@ -279,6 +306,16 @@ class Signals(ToolTest):
             self.assertEqual(after.wait(10), 1)
             self.assertRegex(after.stderr.read().decode(), r"\Aoplog-slice: -: offset \d+: document \d+: .*\n\Z")
             self.assertEqual(self.files(), [])
+
+    def test_a_tool_killed_while_it_writes_to_a_fifo_makes_its_reader_fail(self):
+        os.mkfifo(self.dir / "fifo")
+        after = self.start("slice", "fifo", "-o", "out.bson")
+        process, _ = self.stalled("-o", "fifo")
+        self.wait_for_input(process)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(10), -signal.SIGTERM)
+        self.assertEqual(after.wait(10), 1)
+        self.assertEqual(self.files(), ["fifo"])
 
     def test_a_signal_that_is_ignored_stays_ignored(self):
         process, data = self.stalled("-o", "out.bson", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))

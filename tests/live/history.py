@@ -17,14 +17,15 @@ from pymongo.read_concern import ReadConcern
 from compare import state_of
 
 ATTEMPTS = 20
+LOOK_BACK = 60  # seconds; an idle server writes a no-op every ten
 RAW = CodecOptions(document_class=RawBSONDocument)
 
 
 @dataclass
 class Point:
-    """A state and its time; a time of None is the end of the chain."""
+    """A state and its time; a time of None is the end of the chain. No state: our tools must refuse to go there."""
     time: Timestamp | None
-    state: dict
+    state: dict | None
 
 
 class History:
@@ -66,9 +67,8 @@ class History:
     def last_visible(self):
         """The last entry of a forward query: at or before every write that is still in flight."""
         oplog = self.client.local.get_collection("oplog.rs", read_concern=ReadConcern("majority"))
-        for entry in oplog.find({"ts": {"$gte": Timestamp(int(time.time()) - 60, 0)}}, {"ts": 1}):
-            last = entry["ts"]
-        return last
+        recent = {"$match": {"ts": {"$gte": Timestamp(int(time.time()) - LOOK_BACK, 0)}}}
+        return next(oplog.aggregate([recent, {"$group": {"_id": None, "last": {"$max": "$ts"}}}]))["last"]
 
     def cut(self, until=None):
         """An increment from the chain's last entry to now, or to an entry of that time."""
@@ -96,14 +96,14 @@ class History:
     def remember_at(self, time, state):
         self.points.append(Point(time, state))
 
-    def finish(self, state=None):
+    def finish(self, *, state=None, refused=False):
         """Closes the chain; its end is the last point. A workload that must clean up afterwards calls this itself."""
         if self.finished:
             return
         self.finished = True
         if self.now() != self.last:
             self.cut()
-        self.points.append(Point(None, state or state_of(self.source)))
+        self.points.append(Point(None, None if refused else state or state_of(self.source)))
 
     def unacknowledged(self):
         """The database, written to without waiting for a majority."""

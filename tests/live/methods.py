@@ -1,13 +1,11 @@
 """The ways to restore a chain, each a column of the report."""
 
 import shutil
-from pathlib import Path
 
 from bson.timestamp import Timestamp
 
 from history import timestamps
 from tools import run
-
 
 # Documents may break a validator that came later or was bypassed; the source holds them all the same.
 OURS = ["--bypassDocumentValidation"]
@@ -22,57 +20,51 @@ class Usual:
     def __init__(self, tools, _folder):
         self.tools = tools
 
+    def prepare(self, history, point, scratch):
+        """A directory for each increment, as mongorestore wants it."""
+        for number, increment in enumerate(history.increments):
+            (scratch / str(number)).mkdir()
+            shutil.copy(increment / "local" / "oplog.rs.bson", scratch / str(number) / "oplog.bson")
+
     def restore(self, history, point, target, scratch):
-        limit = []
-        if point.time:
-            limit = ["--oplogLimit", _text(Timestamp(point.time.time, point.time.inc + 1))]
+        limit = ["--oplogLimit", _text(Timestamp(point.time.time, point.time.inc + 1))] if point.time else []
         self.tools.mongorestore(target, "--oplogReplay", *limit, *_gzip(history), str(history.full))
-        for number, increment in enumerate(history.increments, 1):
-            oplog = increment / "local" / "oplog.rs.bson"
-            if point.time and timestamps(oplog)[0] > point.time:
+        for number in range(len(history.increments)):
+            folder = scratch / str(number)
+            if point.time and timestamps(folder / "oplog.bson")[0] > point.time:
                 break
-            folder = scratch / f"replay{number}"
-            folder.mkdir()
-            shutil.copy(oplog, folder / "oplog.bson")
             self.tools.mongorestore(target, "--oplogReplay", *limit, str(folder))
 
 
-class Stage:
-    """oplog-stage, then one mongorestore --oplogReplay."""
+class _Ours:
+    """A tool that makes one directory of the chain, which a single mongorestore then restores."""
 
-    name = "stage"
-    tool = "oplog-stage"
+    replay = []
 
     def __init__(self, tools, folder):
         self.tools = tools
-        self.command = Path(folder) / self.tool
+        self.command = folder / self.tool
+
+    def prepare(self, history, point, scratch):
+        bound = ["--to", _text(point.time)] if point.time else []
+        run([self.command, "--full", history.full, *history.increments, *bound, "-o", scratch / "out"], may_refuse=True)
 
     def restore(self, history, point, target, scratch):
-        run([self.command, *_chain(history, point), "-o", scratch / "out"])
-        self.tools.mongorestore(target, *OURS, "--oplogReplay", *_gzip(history), str(scratch / "out"))
+        self.tools.mongorestore(target, *OURS, *self.replay, *_gzip(history), str(scratch / "out"))
 
 
-class Apply:
-    """oplog-apply, then a plain mongorestore."""
+class Stage(_Ours):
+    name = "stage"
+    tool = "oplog-stage"
+    replay = ["--oplogReplay"]
 
+
+class Apply(_Ours):
     name = "apply"
     tool = "oplog-apply"
 
-    def __init__(self, tools, folder):
-        self.tools = tools
-        self.command = Path(folder) / self.tool
-
-    def restore(self, history, point, target, scratch):
-        run([self.command, *_chain(history, point), "-o", scratch / "out"])
-        self.tools.mongorestore(target, *OURS, *_gzip(history), str(scratch / "out"))
-
 
 METHODS = {method.name: method for method in (Usual, Stage, Apply)}
-
-
-def _chain(history, point):
-    bound = ["--to", _text(point.time)] if point.time else []
-    return ["--full", history.full, *history.increments, *bound]
 
 
 def _gzip(history):

@@ -13,13 +13,16 @@ FAILED_DOCUMENTS = re.compile(r"(\d+) document\(s\) failed to restore")
 
 
 class ToolError(RuntimeError):
-    """A tool that failed; the message is the last thing it said, `output` all of it."""
+    """A tool that failed; the message is the last thing it said, `lines` the command and all of it."""
 
     def __init__(self, command, output):
-        self.output = f"$ {' '.join(map(str, command))}\n{output}"
-        lines = [line for line in output.splitlines() if line.strip()]
-        failures = [line for line in lines if "Failed:" in line] or lines[-1:] or ["no output"]
+        self.lines = [f"$ {' '.join(map(str, command))}", *filter(str.strip, output.splitlines())]
+        failures = [line for line in self.lines if "Failed:" in line] or self.lines
         super().__init__(failures[-1].split("Failed:")[-1].strip())
+
+
+class Refusal(ToolError):
+    """One of our tools judged its input bad, and said so with exit code 1."""
 
 
 class MongoTools:
@@ -57,7 +60,7 @@ def _login(server):
     return ["-u", server.user, "-p", server.password, "--authenticationDatabase", "admin"]
 
 
-def run(command):
+def run(command, may_refuse=False):
     """Everything the command printed; ToolError unless it ended with 0."""
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -65,5 +68,5 @@ def run(command):
     except subprocess.TimeoutExpired as expired:
         raise ToolError(command, f"Failed: nothing after {TIMEOUT} s") from expired
     if done.returncode:
-        raise ToolError(command, done.stdout)
+        raise (Refusal if may_refuse and done.returncode == 1 else ToolError)(command, done.stdout)
     return done.stdout

@@ -53,6 +53,17 @@ def a_capped_collection_resized(h):
 
 
 @workload
+def a_capped_collection_emptied(h):
+    h.db.create_collection("log", capped=True, size=65536)
+    h.db.log.insert_many(numbered(20))
+    h.full_dump()
+    h.db.log.insert_one({"_id": "goes"})
+    h.db.command("emptycapped", "log")
+    h.cut()
+    h.db.log.insert_one({"_id": "stays"})
+
+
+@workload
 def convert_to_capped(h):
     h.db.a.insert_many(numbered(30, fill="x" * 100))
     h.db.a.create_index("n")

@@ -250,6 +250,20 @@ def quiet_increments(h):
 
 
 @workload
+def a_change_of_the_feature_version(h):
+    h.db.a.insert_many(numbered(5))
+    h.full_dump()
+    h.db.a.insert_one({"_id": "before"})
+    h.remember()
+    version = h.client.admin.command("getParameter", 1, featureCompatibilityVersion=1)["featureCompatibilityVersion"]["version"]
+    try:
+        h.client.admin.command("setFeatureCompatibilityVersion", "5.0")
+        h.finish(refused=True)
+    finally:
+        h.client.admin.command("setFeatureCompatibilityVersion", version)
+
+
+@workload
 def fifty_points_in_time(h):
     chance = random.Random(7)
     h.db.a.insert_many(numbered(30))

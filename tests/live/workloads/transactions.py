@@ -189,7 +189,7 @@ def a_transaction_prepared_at_the_end(h):
     h.db.a.insert_one({"_id": "before"})
     h.remember()
     prepared = Prepared(h, lambda session: h.db.a.insert_many([{"_id": f"p{number}"} for number in range(8)], session=session))
-    h.finish(h.points[-1].state)
+    h.finish(state=h.points[-1].state)
     prepared.abort()
 
 
@@ -202,6 +202,14 @@ def a_full_dump_during_a_prepared_transaction(h):
     h.db.b.insert_one({"_id": "between"})
     h.cut()
     prepared.commit()
+
+
+@workload
+def a_transaction_of_forty_megabytes(h):
+    h.db.a.insert_one({"_id": 0})
+    h.full_dump()
+    transact(h, lambda session: h.db.a.insert_many([{"_id": number + 1, "fill": b"x" * (10 << 20)} for number in range(4)], session=session))
+    h.cut(parts_of_chains(h)[0])
 
 
 @workload

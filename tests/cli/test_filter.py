@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""oplog-filter: which operations stay, under which names."""
+import json
+import unittest
+
+from support import CHAINS, MARK, ToolTest, chain, document, entry, field, int32, split_documents, string, timestamp
+
+
+def operation(op, ns, *o):
+    return string("op", op), string("ns", ns), field(3, "o", document(*o))
+
+
+def one(seconds, op, ns, *o):
+    return document(*operation(op, ns, *o), timestamp("ts", seconds, 1))
+
+
+def array(*documents):
+    return document(*(field(3, str(i), d) for i, d in enumerate(documents)))
+
+
+class Filter(ToolTest):
+    def operations(self, bson):
+        """[[op, ns, what it names]…] of a stream, inside applyOps too."""
+        code, out, err = self.run_tool("cat", "--relaxed", stdin=bson)
+        self.assertEqual((code, err), (0, ""))
+
+        def walk(operation):
+            o = operation.get("o", {})
+            if operation["op"] == "c" and "applyOps" in o:
+                for inner in o["applyOps"]:
+                    yield from walk(inner)
+            else:
+                name = next(iter(o.values()), None) if operation["op"] == "c" else None
+                yield [operation["op"], operation["ns"], name, *([o["to"]] if "to" in o else [])]
+        return [found for line in out.splitlines() for found in walk(json.loads(line))]
+
+    def setUp(self):
+        super().setUp()
+        self.entries = [one(1, "n", "", string("msg", "periodic noop")), one(2, "c", "shop.$cmd", string("create", "tmp.agg_out.1")),
+                        one(3, "i", "shop.tmp.agg_out.1", int32("_id", 1)), one(4, "i", "shop.a", int32("_id", 1)),
+                        one(5, "c", "shop.$cmd", string("renameCollection", "shop.tmp.agg_out.1"), string("to", "shop.agg")),
+                        one(6, "c", "admin.$cmd", field(4, "applyOps", array(document(*operation("i", "shop.a", int32("_id", 2))),
+                                                                              document(*operation("i", "shop.agg", int32("_id", 2)))))),
+                        one(7, "d", "other.a", int32("_id", 1))]
+        self.write("in.bson", b"".join(self.entries))
+
+    def test_without_options_every_byte_stays(self):
+        self.assertEqual(self.good("filter", "in.bson"), b"".join(self.entries))
+        for name in CHAINS:
+            for oplog in chain(name):
+                self.assertEqual(self.good("filter", oplog), oplog.read_bytes())
+                self.assertEqual(self.good("filter", "--ns", "*", oplog), oplog.read_bytes())
+                self.assertEqual(self.good("filter", "--exclude-ns", "nothing.here", oplog), oplog.read_bytes())
+
+    def test_a_collection_is_followed_from_its_temporary_name(self):
+        agg = [["n", "", None], ["c", "shop.$cmd", "tmp.agg_out.1"], ["i", "shop.tmp.agg_out.1", None],
+               ["c", "shop.$cmd", "shop.tmp.agg_out.1", "shop.agg"], ["i", "shop.agg", None]]
+        self.assertEqual(self.operations(self.good("filter", "--ns", "shop.agg", "in.bson")), agg)
+        rest = self.operations(self.good("filter", "--exclude-ns", "shop.agg", "in.bson"))
+        self.assertEqual(rest, [["n", "", None], ["i", "shop.a", None], ["i", "shop.a", None], ["d", "other.a", None]])
+        self.assertEqual(self.operations(self.good("filter", "--exclude-ns", "shop.agg", "--ns", "shop.*", "in.bson")), rest[:3])
+
+    def test_a_pipe_gives_what_a_file_gives_and_several_inputs_are_one(self):
+        args = ("--ns", "shop.agg", "--rename", "shop.agg=shop.sums")
+        expected = self.good("filter", *args, "in.bson")
+        self.assertEqual(self.operations(expected)[-1], ["i", "shop.sums", None])
+        self.assertEqual(self.good("filter", *args, stdin=b"".join(self.entries)), expected)
+        self.write("1.bson", b"".join(self.entries[:3]))
+        self.assertEqual(self.good("filter", *args, "1.bson", "-", stdin=b"".join(self.entries[3:])), expected)
+        code, out, err = self.shell("oplog-filter --ns shop.agg --rename shop.agg=shop.sums <(cat in.bson) | oplog-range")
+        self.assertEqual((code, err, out.split()[2]), (0, "", b"5"))
+        self.good("filter", *args, "in.bson", "-o", "out.bson.zst")
+        self.assertEqual(self.good("filter", "out.bson.zst"), expected)
+
+    def test_names_change_everywhere(self):
+        self.assertEqual(self.operations(self.good("filter", "--rename", "shop.*=store.*", "--rename", "other.a=other.b", "in.bson")),
+                         [["n", "", None], ["c", "store.$cmd", "tmp.agg_out.1"], ["i", "store.tmp.agg_out.1", None], ["i", "store.a", None],
+                          ["c", "store.$cmd", "store.tmp.agg_out.1", "store.agg"], ["i", "store.a", None], ["i", "store.agg", None],
+                          ["d", "other.b", None]])
+        for name in CHAINS:
+            for oplog in chain(name):
+                there = self.good("filter", "--rename", "shop.*=a.*", oplog)
+                self.assertEqual([n for n in self.operations(there) if "shop." in str(n)], [])
+                self.assertEqual(self.good("filter", "--rename", "a.*=shop.*", stdin=there), oplog.read_bytes())
+
+    def test_ops_are_selected(self):
+        self.assertEqual(self.operations(self.good("filter", "--op", "d,n", "in.bson")), [["n", "", None], ["d", "other.a", None]])
+        self.assertEqual(self.good("filter", "--no-noops", "in.bson"), b"".join(self.entries[1:]))
+        self.usage("--op has an empty item: 'i,,d'", "filter", "--op", "i,,d", "in.bson", out=None)
+
+    def test_a_transaction_that_loses_all_its_operations_keeps_its_chain(self):
+        oplogs = chain("txn_cut")
+        self.good("merge", *oplogs, "-o", "whole.bson")
+        before = self.read("whole.bson")
+        after = self.good("filter", "--ns", "nothing.*", "whole.bson")
+        self.assertEqual(self.operations(after), [])
+        self.write("after.bson", after)
+        self.assertGreater(len(split_documents(after)), 2)
+        self.assertEqual(self.run_tool("slice", "--txn=fail", "after.bson")[::2], (0, ""))
+        self.assertEqual(self.run_tool("slice", "--txn=fail", "whole.bson")[:2], (0, before))
+
+    def test_disorder_and_duplicates_are_taken(self):
+        twice = b"".join(self.entries + self.entries[::-1])
+        self.assertEqual(self.good("filter", stdin=twice), twice)
+        self.assertEqual(len(self.operations(self.good("filter", "--ns", "shop.a", stdin=twice))), 2 + 4)
+
+    def test_what_cannot_be_followed_is_refused_and_leaves_no_file(self):
+        for args, reason in ((("--rename", "shop.a=other.a"), "entry 7:1: other.a is there already: what is renamed to it would be mixed with it (exclude or rename it too)"),
+                             (("--ns", "shop.x", "--rename", "shop.agg=other.a"), None)):
+            if reason:
+                self.fails(2, f"{{}}: in.bson: {reason}\n", "filter", *args, "in.bson", "-o", "out.bson")
+            else:
+                self.good("filter", *args, "in.bson")
+        self.write("unknown.bson", one(1, "c", "shop.$cmd", string("frobnicate", "a")))
+        self.fails(2, "{}: unknown.bson: entry 1:1: the command frobnicate on shop.$cmd is not known, so whether it belongs to what is selected cannot be told\n",
+                   "filter", "--ns", "shop.a", "unknown.bson", "-o", "out.bson")
+        self.assertEqual(self.good("filter", "--ns", "other.a", "unknown.bson"), b"")
+        self.assertEqual(self.good("filter", "--op", "c", "unknown.bson"), self.read("unknown.bson"))
+        self.assertEqual(self.files(), ["in.bson", "unknown.bson"])
+
+    def test_arguments_that_make_no_sense(self):
+        self.usage("'shop' matches no namespace: write <database>.<collection> or shop.*", "filter", "--ns", "shop", "in.bson")
+        self.usage("--rename shop.a: write FROM=TO", "filter", "--rename", "shop.a", "in.bson")
+        self.usage("cannot rename shop.* to admin.*: the server's own databases keep their names", "filter", "--rename", "shop.*=admin.*", "in.bson")
+
+    def test_bad_input_fails_with_its_place_in_either_pass(self):
+        self.write("bad.bson", entry(100, 1) + one(2, "c", "shop.$cmd", int32("create", 1)))
+        place = "{}: bad.bson: offset %d: document 2: field 'create' is an int32, not a string\n" % len(entry(100, 1))
+        self.fails(1, place, "filter", "--ns", "shop.a", "bad.bson", "-o", "out.bson")
+        code, out, _ = self.run_tool("filter", "--no-noops", stdin=self.read("bad.bson"))
+        self.assertEqual((code, out), (1, entry(100, 1) + MARK))
+        self.write("cut.bson", entry(100, 1)[:-3])
+        self.fails(1, "{}: cut.bson: offset 0: document 1: the stream ends inside a document: %d of %d bytes\n" % (len(entry(100, 1)) - 3, len(entry(100, 1))),
+                   "filter", "--ns", "shop.a", "cut.bson", "-o", "out.bson")
+        self.write("utf8.bson", one(1, "i", "shop.a", field(2, "x", b"\2\0\0\0\xff\0")))
+        self.fails(1, "{}: utf8.bson: offset 0: document 1: string 'x' is not valid UTF-8\n", "filter", "utf8.bson", "-o", "out.bson")
+        self.assertNotIn("out.bson", self.files())
+
+    def test_the_help_shows_an_example_that_works(self):
+        help_text = self.good("filter", "--help").decode()
+        self.assertIn("  oplog-filter --ns 'shop.*' --exclude-ns shop.sessions --rename 'shop.*=test.*' oplog.bson -o test.bson\n", help_text)
+        self.write("oplog.bson", b"".join(self.entries))
+        code, _, err = self.shell("oplog-filter --ns 'shop.*' --exclude-ns shop.sessions --rename 'shop.*=test.*' oplog.bson -o test.bson")
+        self.assertEqual((code, err), (0, ""))
+        self.assertEqual(len(self.operations(self.read("test.bson"))), 7)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,652 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backup_config.hpp"
+#include "backup_records.hpp"
+
+#include <cmath>
+
+using namespace oplog;
+using namespace oplog::tools;
+
+namespace {
+
+/// Exit codes, the same for oplog-backup and oplog-restore.
+enum BackupExit { nothing_there = 10, discontinuity = 20, unverified = 21, ask_again = 75 };
+
+/// What ends a command with an exit code of its own.
+class Failure : public Error {
+  public:
+    Failure(BackupExit exit_code, const std::string& what) : Error(what), code(exit_code) {}
+    BackupExit code;
+};
+
+std::string shell_quoted(std::string_view text) {
+    std::string out = "'";
+    for (const char c : text) out += c == '\'' ? "'\\''" : std::string(1, c);
+    return out + "'";
+}
+
+Timestamp now() { return {static_cast<std::uint32_t>(std::time(nullptr)), 0}; }
+
+std::string with_time(Timestamp ts) { return to_string(ts) + " " + to_utc_string(ts); }
+
+/// A file whose bytes are hashed as they are read, and count as progress.
+class HashedSource : public CountedSource {
+  public:
+    HashedSource(const std::string& path, Sha256& hash) : CountedSource(path), hash_(&hash) {}
+    std::size_t read(char* buffer, std::size_t size) {
+        const std::size_t got = CountedSource::read(buffer, size);
+        hash_->add({buffer, got});
+        return got;
+    }
+
+  private:
+    Sha256* hash_;
+};
+using HashedDocuments = BasicReader<DecompressingSource<HashedSource>, bson::Document>;
+using HashedEntries = BasicReader<DecompressingSource<HashedSource>>;
+
+/// What a reading of an oplog file to its end shows.
+struct OplogFacts {
+    Range range;
+    std::string first_sha256, last_sha256;
+    std::string file_sha256;
+};
+
+/// Reads every byte of an oplog. Throws DataError for bad BSON and for disorder.
+OplogFacts read_oplog(const std::string& path) {
+    Sha256 hash;
+    HashedEntries entries(DecompressingSource<HashedSource>(HashedSource(path, hash)), path, Check::full);
+    OplogFacts facts;
+    OrderCheck check_order;
+    std::string last;
+    for (const EntryView entry : entries) {
+        check_order(entry);
+        if (facts.range.empty()) facts.first_sha256 = sha256(entry.bytes());
+        facts.range.add(entry);
+        last = entry.bytes();
+    }
+    facts.last_sha256 = sha256(last);
+    facts.file_sha256 = hash.hex();
+    return facts;
+}
+
+/// The hash of any other file; what is BSON by its name is checked on the way.
+std::string read_file(const std::string& path) {
+    Sha256 hash;
+    HashedSource source(path, hash);
+    const std::string name = path.ends_with(".gz") ? path.substr(0, path.size() - 3) : path;
+    if (name.ends_with(".bson")) {
+        HashedDocuments documents(DecompressingSource<HashedSource>(std::move(source)), path, Check::full);
+        for (const bson::Document& document : documents) static_cast<void>(document);
+    } else {
+        std::vector<char> buffer(256 << 10);
+        while (source.read(buffer.data(), buffer.size()) > 0) {
+        }
+    }
+    return hash.hex();
+}
+
+void sync_file(const fs::path& path) {
+    const oplog::detail::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file.is_open() || ::fsync(file.get()) != 0) oplog::detail::throw_errno(path.string());
+}
+
+std::vector<fs::path> files_below(const fs::path& directory) {
+    std::vector<fs::path> files;
+    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(directory))
+        if (!entry.is_directory()) files.push_back(entry.path());
+    std::ranges::sort(files);
+    return files;
+}
+
+void write_text(const fs::path& path, const std::string& text) {
+    FileSink file(path.string(), IfExists::refuse, Content::text);
+    file.write(text.data(), text.size());
+    file.close();
+}
+
+/// Reads and syncs all that a step's directory holds, and fills in its record.
+void examine(Step& step) {
+    const std::string oplog = step.oplog();
+    for (const fs::path& path : files_below(step.directory)) {
+        Step::File file{fs::relative(path, step.directory).string(), fs::file_size(path), {}};
+        if (path == oplog) {
+            const OplogFacts facts = read_oplog(oplog);
+            if (facts.range.empty()) throw Failure(ask_again, oplog + ": no entries");
+            step.first = facts.range.first;
+            step.last = facts.range.last;
+            step.entries = facts.range.entries;
+            step.bytes = facts.range.bytes;
+            step.first_sha256 = facts.first_sha256;
+            step.last_sha256 = facts.last_sha256;
+            file.sha256 = facts.file_sha256;
+        } else {
+            file.sha256 = read_file(path.string());
+        }
+        sync_file(path);
+        step.files.push_back(std::move(file));
+    }
+}
+
+/// Writes the record of a step and syncs every directory of it.
+void seal(const Step& step) {
+    write_text(step.directory / "step.json", step.to_json());
+    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(step.directory))
+        if (entry.is_directory()) oplog::detail::sync_directory(entry.path().string());
+    oplog::detail::sync_directory(step.directory.string());
+}
+
+/// "2021-01-12 17:41:16" as directories are named.
+std::string directory_name(Timestamp at) {
+    const std::time_t time = at.seconds;
+    std::tm tm{};
+    ::localtime_r(&time, &tm);
+    char text[32];
+    return {text, std::strftime(text, sizeof text, "%Y%m%d_%H_%M_%S", &tm)};
+}
+
+/// Moves a finished directory into `parent` under a name made from `at` that nothing has.
+fs::path publish(const fs::path& made, const fs::path& parent, Timestamp at) {
+    const std::string name = directory_name(at);
+    for (int more = 1;; ++more) {
+        const fs::path target = parent / (more == 1 ? name : name + "_" + std::to_string(more));
+        if (::renameat2(AT_FDCWD, made.c_str(), AT_FDCWD, target.c_str(), RENAME_NOREPLACE) == 0) {
+            oplog::detail::sync_directory(parent.string());
+            oplog::detail::sync_directory(made.parent_path().string());
+            return target;
+        }
+        if (errno != EEXIST && errno != ENOTEMPTY) oplog::detail::throw_errno(target.string());
+    }
+}
+
+/// Proves that these oplogs continue each other, byte for byte. Throws ContinuityError.
+void prove_continuity(const std::vector<const Step*>& steps) {
+    std::vector<Input> inputs;
+    for (const Step* step : steps) inputs.emplace_back(step->oplog());
+    Merge merge(std::move(inputs), Continuity::chain);
+    while (merge.next()) {
+    }
+}
+
+/// Reads a chain to its last byte and holds it against its records.
+void verify(const Chain& chain) {
+    if (!chain.damage.empty()) throw DataError(chain.damage);
+    for (const Step* step : chain.steps()) {
+        const std::string oplog = step->oplog();
+        for (const Step::File& file : step->files) {
+            const std::string path = (step->directory / file.path).string();
+            const OplogFacts facts = path == oplog ? read_oplog(path) : OplogFacts{{}, {}, {}, read_file(path)};
+            if (facts.file_sha256 != file.sha256) throw DataError(path + ": its SHA-256 is not the one of its record");
+            if (path == oplog && (facts.first_sha256 != step->first_sha256 || facts.last_sha256 != step->last_sha256 || facts.range.first != step->first ||
+                                  facts.range.last != step->last || facts.range.entries != step->entries))
+                throw DataError(path + ": not the entries of its record");
+        }
+        for (const fs::path& path : files_below(step->directory)) {
+            const std::string name = fs::relative(path, step->directory).string();
+            if (name != "step.json" && std::ranges::find(step->files, name, &Step::File::path) == step->files.end())
+                throw DataError(path.string() + ": not in the step's record");
+        }
+    }
+    prove_continuity(chain.steps());
+}
+
+std::string table(const std::vector<std::vector<std::string>>& rows) {
+    std::vector<std::size_t> widths;
+    for (const auto& row : rows)
+        for (std::size_t i = 0; i < row.size(); ++i) {
+            widths.resize(std::max(widths.size(), i + 1));
+            widths[i] = std::max(widths[i], row[i].size());
+        }
+    std::string text;
+    for (const auto& row : rows) {
+        std::string line;
+        for (std::size_t i = 0; i < row.size(); ++i) line += fmt::format("{:{}}  ", row[i], widths[i]);
+        text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+    }
+    return text;
+}
+
+/// A stretch of time that can be restored to any moment of, by one chain or by several that meet.
+struct Window {
+    Timestamp from, to;
+};
+std::vector<Window> windows(const std::vector<Chain>& chains) {
+    std::vector<Window> found;
+    for (const Chain& chain : chains) {
+        if (!chain.good) continue;
+        if (!found.empty() && chain.begin() <= found.back().to)
+            found.back().to = std::max(found.back().to, chain.end());
+        else
+            found.push_back({chain.begin(), chain.end()});
+    }
+    return found;
+}
+
+std::string step_json(const Step& step) {
+    return fmt::format(R"({{"type":"{}","number":{},"directory":{},"first":"{}","last":"{}","entries":{},"size":{},"started":"{}","seconds":{}}})", step.type,
+                       step.number, json_quoted(step.directory.string()), to_string(step.first), to_string(step.last), step.entries, step.size(),
+                       to_utc_string(step.started), step.seconds());
+}
+
+std::string chain_json(const Chain& chain) {
+    std::string text = fmt::format(R"({{"id":{},"state":{},"good":{},"doubtfulEnd":{},)", json_quoted(chain.id), json_quoted(chain.state()), chain.good, chain.doubtful());
+    if (chain.good)
+        text += fmt::format(R"("from":"{}","fromTime":"{}","to":"{}","toTime":"{}",)", to_string(chain.begin()), to_utc_string(chain.begin()), to_string(chain.end()),
+                            to_utc_string(chain.end()));
+    if (!chain.damage.empty()) text += fmt::format(R"("damage":{},)", json_quoted(chain.damage));
+    text += fmt::format(R"("increments":{},"size":{},"steps":[)", chain.increments.size(), chain.size());
+    const char* comma = "";
+    for (const Step* step : chain.steps()) {
+        text += comma + step_json(*step);
+        comma = ",";
+    }
+    return text + "]}";
+}
+
+/// The next step, and when.
+struct Due {
+    const char* step;
+    std::uint64_t number;
+    Timestamp at;
+};
+Due due(const std::vector<Chain>& chains, const BackupConfig& config) {
+    if (chains.empty() || !chains.back().open()) return {"full", 0, now()};
+    const Chain& chain = chains.back();
+    const std::uint32_t next = chain.newest().finished.seconds + config.interval;
+    const std::uint32_t over = chain.full->started.seconds + BackupConfig::day;
+    if (chain.increments.size() < config.increments && (!config.whole_day || next < over)) return {"inc", chain.increments.size() + 1, {next, 0}};
+    return {"full", 0, {config.whole_day ? over : next, 0}};
+}
+
+class Commands {
+  public:
+    explicit Commands(const Tool& tool) : tool_(tool), arguments_(tool.inputs()) {
+        if (!tool.has("inputs")) throw ArgumentError("say what to do: status, list, verify, prune or select, and the backup directory");
+        command_ = arguments_[0];
+    }
+
+    void run() {
+        static const std::map<std::string, void (Commands::*)()> commands = {
+            {"status", &Commands::status}, {"list", &Commands::list}, {"verify", &Commands::verify_all}, {"prune", &Commands::prune},
+            {"select", &Commands::select}, {"config", &Commands::config}, {"login", &Commands::login}, {"next", &Commands::next},
+            {"add-full", &Commands::add_full}, {"add-inc", &Commands::add_increment}, {"close", &Commands::close},
+            {"user-databases", &Commands::user_databases}};
+        const auto found = commands.find(command_);
+        if (found == commands.end()) throw ArgumentError("unknown command '" + command_ + "'");
+        (this->*found->second)();
+    }
+
+  private:
+    std::string argument(std::size_t index, const char* what) const {
+        if (arguments_.size() <= index) throw ArgumentError(command_ + ": say the " + what);
+        return arguments_[index];
+    }
+    fs::path directory() const { return argument(1, "backup directory"); }
+    std::vector<Chain> chains() const { return load_chains(directory()); }
+
+    /// The chain that --chain names; "latest", or none named, is the newest good one.
+    Chain chain(const std::vector<Chain>& all) const {
+        const std::string id = tool_.optional("chain").value_or("latest");
+        for (auto at = all.rbegin(); at != all.rend(); ++at)
+            if (id == "latest" ? at->good : at->id == id) return *at;
+        throw Failure(nothing_there, id == "latest" ? directory().string() + ": no backup" : directory().string() + ": no chain '" + id + "'");
+    }
+
+    BackupConfig config_file(const std::string& path) const {
+        return {path, tool_.has("insecure-config") ? BackupConfig::Readable::allow : BackupConfig::Readable::refuse};
+    }
+
+    // For people.
+
+    void status() {
+        const std::vector<Chain> all = chains();
+        std::optional<Due> next;
+        if (tool_.has("config")) next = due(all, BackupConfig(tool_.value("config"), BackupConfig::Readable::allow));
+        if (tool_.has("json")) {
+            std::string text = fmt::format("{{\"directory\":{},\n\"chains\":[", json_quoted(directory().string()));
+            const char* comma = "\n";
+            for (const Chain& chain : all) {
+                text += comma + chain_json(chain);
+                comma = ",\n";
+            }
+            text += "],\n\"windows\":" + windows_json(all);
+            if (next) text += fmt::format(",\n\"due\":{{\"step\":\"{}\",\"number\":{},\"at\":\"{}\"}}", next->step, next->number, to_utc_string(next->at));
+            print(text + "}\n");
+            return;
+        }
+        std::vector<std::vector<std::string>> rows = {{"CHAIN", "STATE", "RESTORABLE FROM", "TO", "INCREMENTS", "SIZE"}};
+        for (const Chain& chain : all)
+            rows.push_back({chain.id, chain.state(), chain.good ? to_utc_string(chain.begin()) : "-",
+                            chain.good ? to_utc_string(chain.end()) + (chain.doubtful() ? " (doubtful)" : "") : "-", std::to_string(chain.increments.size()),
+                            human_size(static_cast<double>(chain.size()))});
+        print(table(rows));
+        for (const Chain& chain : all)
+            if (!chain.damage.empty()) print("damaged: " + escaped(chain.damage) + "\n");
+        for (const Window& window : windows(all)) print(fmt::format("restorable: {} to {}\n", with_time(window.from), with_time(window.to)));
+        if (next)
+            print(fmt::format("next: {} {}\n", next->step == std::string_view("inc") ? fmt::format("increment {}", next->number) : "full backup",
+                              next->at > now() ? "at " + to_utc_string(next->at) : "is due"));
+    }
+
+    static std::string windows_json(const std::vector<Chain>& all) {
+        std::string text = "[";
+        for (const Window& window : windows(all))
+            text += fmt::format(R"({}{{"from":"{}","fromTime":"{}","to":"{}","toTime":"{}"}})", text.size() > 1 ? "," : "", to_string(window.from),
+                                to_utc_string(window.from), to_string(window.to), to_utc_string(window.to));
+        return text + "]";
+    }
+
+    void list() {
+        const std::vector<Chain> all = chains();
+        if (tool_.has("json")) {
+            print(windows_json(all) + "\n");
+            return;
+        }
+        std::vector<std::vector<std::string>> rows = {{"CHAIN", "FROM", "", "TO", "", ""}};
+        for (const Chain& chain : all)
+            if (chain.good)
+                rows.push_back({chain.id, to_string(chain.begin()), to_utc_string(chain.begin()), to_string(chain.end()), to_utc_string(chain.end()),
+                                chain.doubtful() ? "doubtful end" : ""});
+        print(rows.size() > 1 ? table(rows) : "nothing to restore\n");
+    }
+
+    void verify_all() {
+        std::vector<Chain> all = chains();
+        if (tool_.has("chain")) all = {chain(all)};
+        if (all.empty()) throw Failure(nothing_there, directory().string() + ": no backup");
+        bool bad = false;
+        std::string json;
+        for (const Chain& chain : all) {
+            std::string problem;
+            try {
+                verify(chain);
+            } catch (const std::exception& error) {
+                problem = error.what();
+            }
+            bad = bad || !problem.empty();
+            json += fmt::format("{}{{\"id\":{},\"ok\":{},\"problem\":{}}}", json.empty() ? "" : ",\n", json_quoted(chain.id), problem.empty(),
+                                problem.empty() ? "null" : json_quoted(problem));
+            if (!tool_.has("json")) print(fmt::format("{}  {}\n", chain.id, problem.empty() ? "ok" : "BAD: " + escaped(problem)));
+        }
+        if (tool_.has("json")) print("{\"chains\":[" + json + "]}\n");
+        if (bad) throw Failure(unverified, "verification failed");
+    }
+
+    void prune() {
+        if (!tool_.has("keep")) throw ArgumentError("prune: say how many chains to keep: --keep N");
+        const auto keep = tool_.value<unsigned>("keep");
+        if (keep == 0) throw ArgumentError("prune: the newest good chain is always kept, so --keep is 1 or more");
+        const std::vector<Chain> all = chains();
+        // From the newest back: all until enough good ones are met stay.
+        std::size_t first_kept = all.size();
+        for (unsigned good = 0; first_kept > 0 && good < keep;) good += all[--first_kept].good;
+        for (std::size_t i = 0; i < first_kept; ++i) {
+            print(fmt::format("{}  {}\n", all[i].id, human_size(static_cast<double>(all[i].size()))));
+            if (tool_.has("dry-run")) continue;
+            // Renamed first, so that what is left of an interrupted removal is no chain.
+            const fs::path gone = directory() / (".pruned-" + all[i].id);
+            fs::rename(all[i].directory, gone);
+            oplog::detail::sync_directory(directory().string());
+            fs::remove_all(gone);
+        }
+    }
+
+    /// Which steps a restore needs, and what it gives.
+    void select() {
+        if (tool_.has("to") && tool_.has("before")) throw ArgumentError("--to and --before exclude each other");
+        const std::vector<Chain> all = chains();
+        // The moment asked for: all entries up to `wanted`, which may begin at any time from `at_latest` on.
+        std::optional<TimeSpan> time;
+        if (tool_.has("to")) time = parse_time(tool_.value("to"));
+        if (tool_.has("before")) {
+            const Timestamp before = parse_time(tool_.value("before")).first;
+            if (before == Timestamp::min()) throw ArgumentError("there is nothing before " + tool_.value("before"));
+            const Timestamp last = Timestamp::from_packed(before.packed() - 1);
+            time = TimeSpan{last, last};
+        }
+        const auto covers = [&](const Chain& one) { return one.good && (!time || (one.begin() <= time->last && time->first <= one.end())); };
+        std::vector<Chain> candidates = all;
+        if (tool_.has("chain")) candidates = {chain(all)};
+        if (std::ranges::none_of(candidates, &Chain::good)) throw Failure(nothing_there, directory().string() + ": no backup to restore");
+        // The newest has the least to replay.
+        const auto found = std::find_if(candidates.rbegin(), candidates.rend(), covers);
+        if (found == candidates.rend()) throw Error(outside(candidates, time->first));
+        const Chain& one = *found;
+        const Timestamp limit = time ? time->last : one.end();
+        if (time && time->last > one.end() && time->first != time->last)
+            tool_.warn("the chain ends within " + tool_.value("to") + ", at " + to_string(one.end()));
+        if (one.doubtful() && limit >= one.newest().first)
+            tool_.warn("the end of chain " + one.id + " is doubtful: after it the source's history changed, so its last entries may have been rolled back");
+
+        std::string text = fmt::format("chain={}\nfull={}\nsteps=({}", shell_quoted(one.id), shell_quoted(one.full->directory.string()),
+                                       shell_quoted(one.slice->directory.string()));
+        const Step* last = &*one.full;
+        for (const Step& step : one.increments) {
+            if (step.first > limit) break;
+            text += " " + shell_quoted(step.directory.string());
+            last = &step;
+        }
+        Timestamp stands_at = last->first;
+        for (const EntryView entry : Input(last->oplog()))
+            if (entry.ts() <= limit) stands_at = entry.ts();
+        print(text + fmt::format(")\nstands_at={}\nstands_at_time={}\n", shell_quoted(to_string(stands_at)), shell_quoted(to_utc_string(stands_at))));
+    }
+
+    static std::string outside(const std::vector<Chain>& candidates, Timestamp wanted) {
+        std::optional<Timestamp> before, after;
+        for (const Chain& one : candidates) {
+            if (!one.good) continue;
+            if (one.end() < wanted && (!before || one.end() > *before)) before = one.end();
+            if (one.begin() > wanted && (!after || one.begin() < *after)) after = one.begin();
+        }
+        std::string text = "nothing restores to " + with_time(wanted) + "; the nearest restorable times are ";
+        if (before) text += with_time(*before);
+        if (before && after) text += " and ";
+        if (after) text += with_time(*after);
+        return text;
+    }
+
+    // For the scripts: shell assignments on stdout.
+
+    std::string target_from_stdin() const {
+        std::string text;
+        char c = 0;
+        FileSource in("-"); // to its end, however it is delivered
+        while (in.read(&c, 1) == 1) text += c;
+        return std::string(tools::detail::trimmed(text));
+    }
+
+    void config() {
+        const BackupConfig config = config_file(argument(1, "configuration file"));
+        if (tool_.has("target")) {
+            print("target_uri=" + shell_quoted(config.target(target_from_stdin()).uri) + "\n");
+            return;
+        }
+        ConnectionString majority(config.source().uri);
+        majority.set("readConcernLevel", "majority");
+        const Compression method = parse_compression(config.compress).method;
+        std::string text;
+        const auto set = [&](const char* name, const auto& value) { text += fmt::format("{}={}\n", name, shell_quoted(fmt::format("{}", value))); };
+        set("uri", config.source().uri);
+        set("oplog_uri", majority.without_password());
+        set("mongo_home", config.mongo_home);
+        set("dbbak_dir", config.dbbak_dir);
+        set("log_file", config.log_file);
+        set("lang", config.lang);
+        set("on_gap", config.on_gap);
+        set("compress", config.compress);
+        set("suffix", method == Compression::zstd ? ".zst" : method == Compression::gzip ? ".gz" : "");
+        set("keep_chains", config.keep_chains ? std::to_string(*config.keep_chains) : "");
+        set("interval", config.interval);
+        set("interval_text", config.interval_text);
+        set("increments", config.increments);
+        set("whole_day", config.whole_day ? 1 : 0);
+        text += "extra_dump_args=(";
+        for (const std::string& argument : config.extra_dump_args) text += " " + shell_quoted(argument);
+        print(text + " )\n");
+    }
+
+    /// The password in the form of mongodump's --config file.
+    void login() {
+        const BackupConfig config = config_file(argument(1, "configuration file"));
+        const Login login = tool_.has("target") ? config.target(target_from_stdin()) : config.source();
+        print("password: " + json_quoted(login.password) + "\n"); // a JSON string is a YAML string
+    }
+
+    void next() {
+        const std::vector<Chain> all = chains();
+        if (all.empty()) throw Failure(nothing_there, directory().string() + ": no backup to continue");
+        const Chain one = tool_.has("chain") ? chain(all) : all.back();
+        if (!one.open())
+            throw Failure(nothing_there, "chain " + one.id + " cannot be continued (" + (one.damage.empty() ? one.state() : one.damage) + "): a new full backup is needed");
+        print(fmt::format("chain={}\nnumber={}\nlast={}\nbegun={}\nfinished={}\n", shell_quoted(one.id), one.increments.size() + 1, to_string(one.end()),
+                          one.full->started.seconds, one.newest().finished.seconds));
+    }
+
+    Step new_step(const fs::path& made, const char* type) const {
+        Step step;
+        step.directory = made;
+        step.type = type;
+        step.started = {tool_.value<std::uint32_t>("started"), 0};
+        step.versions["oplog"] = OPLOG_VERSION;
+        if (tool_.has("mongodump")) step.versions["mongodump"] = tool_.value("mongodump");
+        for (const char* prelude : {"prelude.json", "local/prelude.json"})
+            if (fs::exists(made / prelude))
+                if (const auto server = JsonFile(made / prelude).document().find("ServerVersion")) step.versions["server"] = server->string();
+        return step;
+    }
+
+    /// STEP has full/, what mongodump wrote, and slice/, the oplog from the last entry of --probe to the dump's end.
+    void add_full() {
+        const fs::path made = argument(2, "new step");
+        const OplogFacts probe = read_oplog(resolve_input(tool_.value("probe")));
+        Step full = new_step(made / "full", "full"), slice = new_step(made / "slice", "slice");
+        verified([&] {
+            examine(full);
+            examine(slice);
+        });
+        if (slice.first_sha256 != probe.last_sha256)
+            throw Failure(discontinuity, "the oplog of the dump's time begins with entry " + to_string(slice.first) + ", and the last one before the dump was " + to_string(probe.range.last));
+        if (slice.last_sha256 != full.last_sha256) // not committed by a majority yet, or never to be
+            throw Failure(slice.last < full.last ? ask_again : discontinuity,
+                          "the oplog of the dump's time ends with entry " + to_string(slice.last) + ", and the dump with " + to_string(full.last));
+        continuous([&] { prove_continuity({&full, &slice}); });
+        full.finished = slice.finished = now();
+        seal(full);
+        seal(slice);
+        fs::create_directory(made / "inc");
+        oplog::detail::sync_directory(made.string());
+        print("chain=" + shell_quoted(publish(made, directory(), full.started).filename().string()) + "\n");
+    }
+
+    void add_increment() {
+        const fs::path made = argument(2, "new step");
+        const Chain one = chain(chains());
+        if (!one.open()) throw Failure(nothing_there, "chain " + one.id + " cannot be continued");
+        Step step = new_step(made, "inc");
+        verified([&] { examine(step); });
+        const Step& before = one.newest();
+        if (step.first_sha256 != before.last_sha256)
+            throw Failure(discontinuity, fmt::format("the increment begins with entry {}, and not with the one that the chain ends with, {}{}", with_time(step.first), with_time(before.last),
+                                                     step.first == before.last ? ": the same timestamp, other bytes" : ""));
+        if (step.last.seconds + 60 < step.started.seconds)
+            tool_.warn(fmt::format("the newest entry, {}, is {} s old: the member lags behind, or clocks differ", with_time(step.last), step.started.seconds - step.last.seconds));
+        step.number = one.increments.size() + 1;
+        step.finished = now();
+        seal(step);
+        const fs::path all = one.directory / "inc";
+        fs::create_directories(all);
+        print("increment=" + shell_quoted(publish(made, all, step.started).string()) + "\n");
+    }
+
+    /// Nothing can continue the chain any more.
+    void close() {
+        const Chain one = chain(chains());
+        const std::string reason = tool_.optional("reason").value_or("");
+        if (reason != "gap" && reason != "divergence") throw ArgumentError("close: --reason is gap or divergence");
+        write_text(one.directory / "closed.json", fmt::format("{{\"reason\":\"{}\",\"time\":\"{}\",\"last\":\"{}\"}}\n", reason, to_utc_string(now()), to_string(one.end())));
+    }
+
+    /// Reads the beginning of a mongodump archive and prints the databases in it that are not the server's own.
+    void user_databases() {
+        FileSource in("-");
+        const auto read = [&](char* to, std::size_t size) {
+            for (std::size_t got = 0; got < size;) {
+                const std::size_t more = in.read(to + got, size - got);
+                if (more == 0) throw DataError("stdin: the archive ends before its collections are named");
+                got += more;
+            }
+        };
+        std::uint32_t word = 0;
+        const auto next_word = [&] { read(reinterpret_cast<char*>(&word), sizeof word); };
+        next_word();
+        if (word != 0x8199e26d) throw DataError("stdin: no mongodump archive");
+        std::set<std::string> databases;
+        std::string document;
+        for (next_word(); word != 0xFFFFFFFF; next_word()) { // which ends the prelude
+            if (word < bson::min_document_size || word > bson::max_document_size) throw DataError("stdin: corrupt archive");
+            document.resize(word);
+            std::memcpy(document.data(), &word, sizeof word);
+            read(document.data() + sizeof word, word - sizeof word);
+            if (const auto database = bson::Document(document).find("db")) databases.emplace(database->string());
+        }
+        for (const std::string& database : databases)
+            if (database != "admin" && database != "config" && database != "local" && !database.empty()) print(escaped(database) + "\n");
+    }
+
+    template <class Work>
+    static void verified(Work work) {
+        try {
+            work();
+        } catch (const DataError& error) {
+            throw Failure(unverified, error.what());
+        }
+    }
+    template <class Work>
+    static void continuous(Work work) {
+        try {
+            work();
+        } catch (const ContinuityError& error) {
+            throw Failure(discontinuity, error.what());
+        }
+    }
+
+    const Tool& tool_;
+    std::vector<std::string> arguments_;
+    std::string command_;
+};
+
+} // namespace
+
+int main(int argc, char** argv) {
+    Tool tool("oplog-chain", "COMMAND DIR [options]",
+              "The records of a backup directory: chains of a full backup and its increments.\n\n"
+              "  status DIR   chains, restorable windows, sizes, and with --config what is due next\n"
+              "  list DIR     what can be restored, a line a chain\n"
+              "  verify DIR   reads every byte: checksums, BSON, order, continuity\n"
+              "  prune DIR    drops whole old chains, but for the newest --keep good ones\n"
+              "  select DIR   the steps that a restore needs, as shell assignments\n"
+              "Those that oplog-backup and oplog-restore are made of: config, login, next, add-full, add-inc, close,\n"
+              "user-databases. Exit codes: 0, 1 failed, 2 usage, 10 nothing there, 20 gap or divergence, 21 verification failed.",
+              "  oplog-chain status /mongodb/backup/dbbak --json\n");
+    tool.add_options()("json", "status, list, verify: as JSON")("chain", "only this chain; latest is the newest good one", cxxopts::value<std::string>(), "ID")(
+        "keep", "prune: how many good chains stay", cxxopts::value<unsigned>(), "N")("dry-run", "prune: only say which would go")(
+        "to", "select: the state with every entry up to T", cxxopts::value<std::string>(), "T")(
+        "before", "select: the state just before T", cxxopts::value<std::string>(), "T")(
+        "config", "status: config.ini, for what is due", cxxopts::value<std::string>(), "FILE")(
+        "insecure-config", "config, login: others may read the password")("target", "config, login: of the server to be restored, named on stdin")(
+        "started", "add-full, add-inc: when, in seconds since 1970", cxxopts::value<std::uint32_t>(), "S")(
+        "mongodump", "add-full, add-inc: its version", cxxopts::value<std::string>(), "TEXT")(
+        "probe", "add-full: an oplog that ends with the last entry before the dump", cxxopts::value<std::string>(), "FILE")(
+        "reason", "close: gap or divergence", cxxopts::value<std::string>(), "WHY");
+    int code = fine;
+    const int common = tool.run(argc, argv, [&] {
+        try {
+            Commands(tool).run();
+        } catch (const Failure& failure) {
+            code = failure.code;
+            tool.complain(failure);
+        }
+    });
+    return code != fine ? code : common;
+}
