@@ -67,7 +67,7 @@ TEST_CASE("what looks like a transaction and is none") {
     const std::string inside = bson::Builder().begin_array("applyOps").document("0", bson::Document(one)).end().document("lsid", bson::Document(lsid)).finish();
     CHECK(role(as_entry({1, 1}, operation("c", "admin.$cmd", inside))) == TransactionRole::none);
     CHECK(role(entry({1, 1})) == TransactionRole::none);
-    CHECK(message_of<DataError>([] { role(bson::Builder().timestamp("ts", {1, 1}).string("lsid", "x").finish()); }) == "field 'lsid' is a string, not a document");
+    CHECK(message_of<DataError>([] { role(bson::Builder().string("op", "c").timestamp("ts", {1, 1}).string("lsid", "x").finish()); }) == "field 'lsid' is a string, not a document");
 }
 
 TEST_CASE("a retryable write's internal transaction is one, of a session of its own") {

@@ -57,6 +57,7 @@ TEST_CASE("entries, documents and runs of them can be written") {
     out.write(EntryView(bson::Document(one)));
     out.write(bson::Document(two));
     out.write(one + two);
+    out.write(std::string_view{});
     out.close();
     CHECK(bytes == one + two + one + two);
 }

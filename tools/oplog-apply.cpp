@@ -42,6 +42,19 @@ std::uint64_t size_of(const Chain& chain) {
     return size;
 }
 
+/// What mongorestore must be told lest it restores something else.
+std::string options_of_restore(const Applier& applier) {
+    bool validates = false, has_old_index = false;
+    for (const AppliedCollection& collection : applier.collections()) {
+        validates |= bson::Document(collection.metadata.options).find("validator").has_value(); // what broke it may be there all the same
+        for (const std::string& spec : collection.metadata.indexes) {
+            const auto version = bson::Document(spec).find("v");
+            has_old_index |= version && version->is_number() && version->integer() == 1;
+        }
+    }
+    return std::string(validates ? "--bypassDocumentValidation " : "") + (has_old_index ? "--keepIndexVersion " : "");
+}
+
 std::size_t jobs(const Tool& tool) {
     const auto wanted = tool.optional<std::string>("jobs");
     if (!wanted) return std::max(1u, std::thread::hardware_concurrency());
@@ -103,6 +116,7 @@ int main(int argc, char** argv) {
         }
         oplog.close();
         out.close();
-        tool.say(fmt::format("the state of {} ({}); to restore it: mongorestore {}{}", to_string(last), to_utc_string(last), out.gzip() ? "--gzip " : "", *output));
+        tool.say(fmt::format("the state of {} ({}); to restore it: mongorestore {}{}{}", to_string(last), to_utc_string(last), out.gzip() ? "--gzip " : "",
+                             options_of_restore(applier), *output));
     });
 }

@@ -429,6 +429,8 @@ class Commands {
         Timestamp stands_at = last->first;
         for (const EntryView entry : Input(last->oplog()))
             if (entry.ts() <= limit) stands_at = entry.ts();
+        const bool gzip = std::ranges::any_of(one.full->files, [](const Step::File& file) { return file.path.ends_with(".json.gz") || file.path.ends_with(".bson.gz"); });
+        text += fmt::format(")\ngzip=({}", gzip ? "--gzip" : "");
         print(text + fmt::format(")\nstands_at={}\nstands_at_time={}\n", shell_quoted(to_string(stands_at)), shell_quoted(to_utc_string(stands_at))));
     }
 

@@ -59,7 +59,7 @@ class Applier {
   public:
     struct Options {
         std::string scratch = ".";           ///< a directory for temporary files, as large as the oplog
-        std::optional<Timestamp> dump_start; ///< what had committed before is in the dump
+        std::optional<Timestamp> dump_start; ///< what had committed by then is in the dump
         Selection selection{};               ///< which collections are wanted, and under what names; has learned the entries
     };
 
@@ -220,7 +220,7 @@ class Applier {
         const auto node = waiting_.extract(id);
         if (!info.commits()) return;
         if (step.closed->began_before || step.closed->broken) {
-            if (options_.dump_start && entry.ts() < *options_.dump_start) return; // the dump has it
+            if (options_.dump_start && entry.ts() <= *options_.dump_start) return; // the dump has it
             throw DataError("transaction " + to_string(id) + " commits here, and " + (step.closed->broken ? "entries of it are missing" : "began before the first entry"));
         }
         if (!node.empty())
@@ -448,9 +448,9 @@ class Applier {
             if (shown) options.append(option);
         }
         made.metadata.options = options.finish();
-        if (has_id_index && made.metadata.indexes.empty()) { // servers before 3.4 do not tell
+        if (has_id_index && made.metadata.indexes.empty()) { // an entry of old times: it means an old index
             bson::Builder index;
-            index.int32("v", 2).begin_document("key").int32("_id", 1).end().string("name", "_id_");
+            index.int32("v", 1).begin_document("key").int32("_id", 1).end().string("name", "_id_");
             made.metadata.indexes.push_back(index.finish());
         }
     }

@@ -102,7 +102,7 @@ class CollectionChanges {
 
     /// The changes of one document, in their order; none if there are none.
     std::span<const Change> find(const std::string& key) {
-        const std::uint64_t hash = ChangeLog::hash(key);
+        const std::uint64_t hash = log_->hash(key);
         if (touched_.empty() || !(touched_[bit(hash) / 64] >> bit(hash) % 64 & 1)) return {};
         const auto found = std::ranges::lower_bound(*changes_, hash, {}, &Change::hash);
         if (found == changes_->end() || found->hash != hash) return {};

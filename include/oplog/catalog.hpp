@@ -3,6 +3,7 @@
 
 #include "builder.hpp"
 #include "operation.hpp"
+#include "time_series.hpp"
 
 #include <algorithm>
 #include <map>
@@ -27,6 +28,7 @@ struct Collection {
     std::string uuid;                     ///< 16 bytes; empty if unknown
     std::optional<std::string> dumped_as; ///< its namespace in the full dump; none if it was made since
     std::vector<Index> indexes;           ///< all that are known, `_id_` too where there is one
+    std::string time_field, meta_field;   ///< of a time series that the full dump has
     bool indexes_changed = false;         ///< since the dump: they, or the name that they are under
 
     std::vector<Index>::iterator index(std::string_view name) {
@@ -103,8 +105,9 @@ class Catalog {
     /// The collection takes its indexes along, and replaces any of the new name.
     void rename(std::string_view from, std::string_view to) {
         drop(to);
-        auto node = collections_.extract(collections_.find(from));
-        if (node.empty()) return;
+        const auto found = collections_.find(from);
+        if (found == collections_.end()) return;
+        auto node = collections_.extract(found);
         node.key() = to;
         Collection& moved = node.mapped();
         moved.indexes_changed = true;
@@ -141,6 +144,12 @@ class Catalog {
             return name ? each.name == name->string() : key && bson::Document(each.spec).find("key")->value() == key->value();
         });
         if (index == collection->indexes.end()) return false;
+        // A change comes to the index on the buckets alone; what the series tells of it may stay as it was.
+        if (const auto buckets = split_namespace(ns).collection; !collection->time_field.empty() && index->collection != buckets)
+            if (auto spec = index_on_buckets(bson::Document(index->spec), collection->time_field, collection->meta_field)) {
+                index->spec = std::move(*spec);
+                index->collection = buckets;
+            }
         index->spec = modified_index(bson::Document(index->spec), change);
         collection->indexes_changed = true;
         return true;

@@ -30,6 +30,14 @@ inline Catalog catalog_of(const Dump& dump) {
             uuid += static_cast<char>(std::stoi(metadata.uuid.substr(i, 2), nullptr, 16));
         Collection& collection = catalog.create(join_namespace(dumped.database, name), uuid);
         collection.dumped_as = dumped.ns();
+        if (const auto series = bson::Document(metadata.options).find("timeseries")) {
+            const auto field = [&](std::string_view which) {
+                const auto found = series->document().find(which);
+                return found ? std::string(found->string()) : std::string();
+            };
+            collection.time_field = field("timeField");
+            collection.meta_field = field("metaField");
+        }
         for (const std::string& spec : metadata.indexes)
             if (const auto index_name = bson::Document(spec).find("name"))
                 collection.indexes.push_back({std::string(index_name->string()), spec, dumped.name});

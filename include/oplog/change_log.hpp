@@ -31,8 +31,9 @@ using ChangeList = std::vector<Change>;
 /// after seal(), read by any number of threads.
 class ChangeLog {
   public:
-    /// `directory` is where the file is made. Throws std::system_error.
-    explicit ChangeLog(const std::string& directory) : name_(directory + "/temporary file"), buffer_(std::make_unique_for_overwrite<char[]>(buffer_size)) {
+    /// `directory` is where the file is made. With fewer bits more `_id`s share a hash, which is slow, and right. Throws std::system_error.
+    explicit ChangeLog(const std::string& directory, unsigned hash_bits = 64)
+        : name_(directory + "/temporary file"), hash_shift_(64 - hash_bits), buffer_(std::make_unique_for_overwrite<char[]>(buffer_size)) {
         file_ = detail::Descriptor(::open(directory.c_str(), O_RDWR | O_TMPFILE | O_CLOEXEC, 0600));
         if (file_.is_open()) return;
         std::string path = directory + "/.oplog-XXXXXX"; // not every file system has nameless files
@@ -85,7 +86,7 @@ class ChangeLog {
         return bson::Document::trusted(map_ + change.offset() + document(change).size());
     }
 
-    static std::uint64_t hash(std::string_view key) noexcept { return std::hash<std::string_view>{}(key); }
+    std::uint64_t hash(std::string_view key) const noexcept { return std::hash<std::string_view>{}(key) >> hash_shift_; }
 
   private:
     static constexpr std::size_t buffer_size = 1 << 20;
@@ -113,6 +114,7 @@ class ChangeLog {
     }
 
     std::string name_;
+    unsigned hash_shift_;
     detail::Descriptor file_;
     std::unique_ptr<char[]> buffer_;
     std::size_t filled_ = 0;

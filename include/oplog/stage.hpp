@@ -132,9 +132,8 @@ class Stager {
     void take(const EntryView& entry, Write&& write) {
         entry_ = &entry;
         last_ = entry.ts();
-        const Operation operation(entry);
-        if (!operation.is_command()) { // nearly all
-            const Edit edit = place(operation);
+        if (!entry.is_command()) { // nearly all
+            const Edit edit = place(Operation(entry));
             if (edit.kind == Edit::Kind::keep) write(entry.bytes());
             if (edit.kind == Edit::Kind::replace) write(edit.with.front());
             return;

@@ -70,14 +70,13 @@ struct TransactionInfo {
 
 /// Looks at an entry's session fields and its command. Throws DataError for fields of wrong types.
 inline TransactionInfo transaction_info(const EntryView& entry) {
+    if (!entry.is_command()) return {};
     TransactionInfo info;
     std::optional<bson::Element> o, number;
     bool separate = false;
     for (const bson::Element& element : entry.document()) {
         const std::string_view key = element.key();
-        if (key == "op") {
-            if (element.string() != "c") return {};
-        } else if (key == "o") {
+        if (key == "o") {
             o = element;
         } else if (key == "lsid") {
             info.lsid = element.document().bytes();

@@ -53,6 +53,7 @@ class BasicWriter {
     void write(const bson::Document& document) { write(document.bytes()); }
     /// Whole documents, one or more.
     void write(std::string_view documents) {
+        if (documents.empty()) return; // its data may be null
         State& state = *state_;
         state.bytes += documents.size();
         Buffer* buffer = &state.ring[state.filling];

@@ -36,12 +36,12 @@ class Writer:
         self.chance = chance
         self.serial = 0
         self.calm = [
-            (30, self.insert), (30, self.update), (8, self.replace), (10, self.delete), (6, self.transaction), (3, self.find_and_modify),
-            (6, self.create_index), (3, self.drop_index), (1, self.drop_indexes), (3, self.modify_index), (2, self.create), (2, self.drop),
-            (2, self.view), (1, self.validator), (2, self.time_series), (1, self.merge), (1, self.user),
+            (20, self.insert), (40, self.update), (8, self.replace), (8, self.delete), (8, self.transaction), (3, self.find_and_modify),
+            (20, self.create_index), (10, self.drop_index), (3, self.drop_indexes), (14, self.modify_index), (3, self.create), (2, self.drop),
+            (2, self.view), (2, self.validator), (3, self.time_series), (1, self.merge), (1, self.user),
         ]
         self.wild = self.calm + [
-            (5, self.rename), (3, self.rename_onto), (1, self.rename_across), (2, self.out), (1, self.convert_to_capped), (1, self.drop_database),
+            (8, self.rename), (4, self.rename_onto), (1, self.rename_across), (2, self.out), (1, self.convert_to_capped), (1, self.drop_database),
         ]
 
     def write(self, ways=None):
@@ -119,7 +119,7 @@ class Writer:
         collection.database.command("createIndexes", collection.name, indexes=[{"key": keys, "name": name, **options}])
 
     def _index(self, collection):
-        names = sorted(collection.index_information())
+        names = sorted(set(collection.index_information()) - {"_id_"})
         return self.chance.choice(names) if names else "none"
 
     def drop_index(self):
@@ -205,18 +205,26 @@ class Writer:
 
 
 def random_history(seed):
-    """A workload made by that seed."""
+    """A workload made by that seed (but where the dump is taken under load, the server's timing has its say too)."""
     def write(h):
         chance = random.Random(seed)
         writer = Writer(h, chance)
         for _ in range(chance.randrange(60)):
             writer.write()
+        before = h.last_visible()
+        early = chance.random() < 0.3
+        if early:  # increments that begin some writes before the dump
+            for _ in range(chance.randrange(10)):
+                writer.write()
+            h.note()
         dump(h, chance, seed)
-        moments = set(chance.sample(range(80), 3))
-        for number in range(chance.randrange(20, 80)):
+        moments = set(chance.sample(range(100), 3))
+        for number in range(chance.randrange(30, 100)):
             writer.write()
             if number in moments:
                 h.remember()
+        if early:
+            h.last = before
         times = [entry["ts"] for entry in h.entries()]
         for time in sorted(chance.sample(times, min(len(times), chance.randrange(5)))):
             h.cut(time)

@@ -59,7 +59,7 @@ def scratch_directory():
 class Server:
     """A mongod started at once and usable after wait(); start several before waiting for the first."""
 
-    def __init__(self, directory, *, parameters=None, arguments=(), auth=False, oplog_size_mb=512):
+    def __init__(self, directory, *, parameters=None, auth=False, oplog_size_mb=512):
         self.directory = Path(directory)
         self.auth = auth
         self.port = _free_port()
@@ -68,8 +68,8 @@ class Server:
         settings = {"diagnosticDataCollectionEnabled": "false", "ttlMonitorEnabled": "false", **(parameters or {})}
         command = [
             find_mongod(), "--replSet", "rs0", "--dbpath", str(self.directory / "db"), "--port", str(self.port),
-            "--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.5",
-            "--oplogSize", str(oplog_size_mb), "--logpath", str(self.directory / "mongod.log"), *arguments,
+            "--bind_ip", "127.0.0.1", "--nounixsocket", "--quiet", "--wiredTigerCacheSizeGB", "0.5",
+            "--oplogSize", str(oplog_size_mb), "--logpath", str(self.directory / "mongod.log"),
         ]
         for name, value in settings.items():
             command += ["--setParameter", f"{name}={value}"]

@@ -58,10 +58,12 @@ def connect(options):
         host = options.host.split("/")[-1]
         port = options.port or "27017"
         uri = "mongodb://" + (host if ":" in host else f"{host}:{port}") + "/?directConnection=true"
+    password = options.password or settings.get("password")
     login = {}
     if options.username:
-        login = {"username": options.username, "password": options.password or settings.get("password"),
-                 "authSource": options.authenticationDatabase}
+        login = {"username": options.username, "password": password, "authSource": options.authenticationDatabase}
+    elif password:  # for the user that the URI names
+        uri = re.sub(r"^(mongodb://[^:@/]+)@", lambda match: f"{match[1]}:{quote_plus(password)}@", uri)
     client = MongoClient(uri, retryWrites=False, serverSelectionTimeoutMS=30000, **login)
     client.admin.command("ping")
     return client

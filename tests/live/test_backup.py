@@ -1,0 +1,567 @@
+#!/usr/bin/env python3
+"""oplog-backup and oplog-restore against real servers with authentication.
+
+    OPLOG_BIN=build/release/tools MONGO_TOOLS_BIN=/usr/bin test_backup.py
+
+With the real mongodump and mongorestore where they are found, else with the stand-ins. Exit 77 when there is no server
+to test with (unless OPLOG_REQUIRE_LIVE=1, then 2).
+"""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import unittest
+from hashlib import sha256
+from pathlib import Path
+
+try:
+    import pymongo  # noqa: F401
+except ModuleNotFoundError:
+    pymongo = None
+
+if pymongo:
+    import bson
+    from compare import differences, state_of
+    from server import Server, find_mongod, scratch_directory
+
+BIN = Path(os.environ.get("OPLOG_BIN", "build/release/tools")).resolve()
+STAND_IN = Path(__file__).resolve().parent / "standin"
+LIMIT = 60  # seconds for any one command
+NARROW = ["find", "insert", "update", "remove", "dropDatabase", "dropIndex", "listIndexes"]  # docs/setup.md's restore user
+NO_BACKUP, LOCKED, UNAUTHORISED, DISCONTINUITY, UNVERIFIED = 10, 11, 12, 20, 21
+
+
+def tools_directory(folder):
+    """Where mongodump and mongorestore are, and whether they are the real ones."""
+    found = {name: shutil.which(name, path=os.environ.get("MONGO_TOOLS_BIN")) for name in ("mongodump", "mongorestore")}
+    folder.mkdir()
+    for name, path in found.items():
+        command = f'"{path}"' if all(found.values()) else f'"{sys.executable}" "{STAND_IN / name}"'
+        script(folder / name, f'exec {command} "$@"')
+    return folder, all(found.values())
+
+
+def script(path, text):
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def setUpModule():
+    global root, source, target, tools, real, password
+    root = scratch_directory()
+    source = Server(root / "source", auth=True, parameters={"enableTestCommands": 1})
+    target = Server(root / "target", auth=True)
+    tools, real = tools_directory(root / "tools")
+    source.wait()
+    target.wait()
+    password = "p@ss:w/rd#;% x" if not real else "p@ss:w/rd#;%'\"\\ x"
+    source.client.admin.command("createUser", "backup", pwd=password, roles=["backup"])
+    print("tools:", "the real ones" if real else "the stand-ins, so equality is NOT proved", flush=True)
+
+
+def processes_below(pid):
+    """The ids of a process's descendants."""
+    children = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+    found = list(children.get(pid, []))
+    for one in found:
+        found += children.get(one, [])
+    return found
+
+
+def wait_for(condition, what, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not in {seconds} s: {what}")
+        time.sleep(0.01)
+
+
+class Backup(unittest.TestCase):
+    """Each test has an empty backup directory and a source and a target without databases."""
+
+    def setUp(self):
+        source.wipe()
+        self.empty_target()
+        if not source.client.admin["system.users"].find_one({"user": "backup"}):
+            source.client.admin.command("createUser", "backup", pwd=password, roles=["backup"])
+        self.folder = root / self.id().rpartition(".")[2]
+        self.directory = self.folder / "dbbak"
+        self.folder.mkdir()
+        self.tools = tools
+        self.db = source.client.shop
+
+    def empty_target(self):
+        target.wipe()
+        target.client.admin.command("createRole", "oplogRestore", roles=["restore"],
+                                    privileges=[{"resource": {"anyResource": True}, "actions": NARROW}])
+        target.client.admin.command("createUser", "restorer", pwd="r", roles=["oplogRestore"])
+
+    def configure(self, server=None, **settings):
+        secret = self.folder / "restore.password"
+        secret.write_text("r\n")
+        secret.chmod(0o600)
+        values = {"db_host": "127.0.0.1", "db_port": (server or source).port, "db_user": "backup", "db_pwd": password, "db_authdb": "admin",
+                  "time_interval": "1s", "increments": 2, "mongo_home": self.tools, "dbbak_dir": f"{self.directory}/", "lang": "en",
+                  "restore_user": "restorer", "restore_pwd_file": secret, **settings}
+        path = self.folder / "config.ini"
+        path.write_text("[default]\n" + "".join(f"{key} = {value}\n" for key, value in values.items() if value is not None))
+        path.chmod(0o600)
+        return path
+
+    def start(self, *arguments, config=None, tool="oplog-backup", retry=0):
+        command = [BIN / tool, "-c", config or self.configure(), *map(str, arguments)]
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                env={**os.environ, "OPLOG_BACKUP_RETRY_SECONDS": str(retry)})
+
+    def finish(self, process, expected=0):
+        try:
+            out, err = process.communicate(timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        self.assertEqual(process.returncode, expected, f"{process.args}\n{out}\n{err}")
+        return out, err
+
+    def run_backup(self, *arguments, expected=0, **how):
+        return self.finish(self.start(*arguments, **how), expected)
+
+    def restore(self, *arguments, expected=0, to=None):
+        force = [] if real or "--dry-run" in arguments or expected else ["--force"]  # the stand-in writes no archives
+        return self.run_backup("--target", to or f"127.0.0.1:{target.port}", *force, *arguments, tool="oplog-restore", expected=expected)
+
+    def status(self):
+        return json.loads(self.run_backup("status", "--json")[0])
+
+    def log(self):
+        return (self.directory / "dbbak.log").read_text()
+
+    def check_restored(self, expected, *arguments):
+        out, _ = self.restore(*arguments)
+        self.assertEqual(differences(expected, self.without_test_users(state_of(target))), [])
+        return out
+
+    def source_state(self):
+        return self.without_test_users(state_of(source))
+
+    def without_test_users(self, state):
+        """The users of the tests themselves and their role come and go with the servers."""
+        for name, key in (("admin.system.users", "user"), ("admin.system.roles", "role")):
+            if name in state:
+                state[name].documents = [raw for raw in state[name].documents
+                                         if bson.decode(raw)[key] not in ("backup", "restorer", "oplogRestore")]
+                state[name].hash = ""
+        return {name: one for name, one in state.items() if one.documents or not name.startswith("admin.")}
+
+    def check_clean(self):
+        left = [path.name for path in self.directory.iterdir() if path.name.startswith(".")]
+        self.assertLessEqual(set(left), {".lock", ".restoring"})
+
+
+class Cycle(Backup):
+    def write(self, number):
+        self.db.a.insert_many([{"n": number, "i": i, "text": "x" * 50} for i in range(50)])
+        self.db.a.update_many({"i": {"$lt": 5}}, {"$inc": {"n": 100}})
+        self.db.a.delete_many({"i": 49})
+        self.db.a.create_index("n" if number % 2 else [("i", -1), ("n", 1)], name=f"index{number}")
+        self.db[f"made{number}"].insert_one({"_id": number})
+        if number > 1:
+            self.db[f"made{number - 1}"].rename(f"renamed{number - 1}", dropTarget=True)
+        with source.client.start_session() as session, session.start_transaction():
+            self.db.a.insert_one({"_id": f"in transaction {number}"}, session=session)
+            self.db.b.insert_one({"_id": f"in transaction {number}"}, session=session)
+
+    def test_full_and_increments_restore_identically_at_the_end_and_at_each_point(self):
+        self.db.create_collection("b", validator={"_id": {"$exists": True}}, validationLevel="moderate")
+        self.db.create_collection("capped", capped=True, size=4096)
+        source.client.admin.command("createRole", "reader", privileges=[], roles=["readAnyDatabase"])
+        self.write(0)
+        self.run_backup("full")
+        points = []
+        for number in range(1, 4):
+            self.write(number)
+            source.client.shop.command("createUser", f"user{number}", pwd="x", roles=["read"])
+            self.db.capped.insert_many([{"n": i} for i in range(100)])
+            reply = source.client.admin.command("appendOplogNote", data={"point": number})
+            points.append((reply["operationTime"], self.source_state()))
+            self.run_backup("inc")
+        self.assertIn("ok", self.run_backup("verify")[0])
+        chain, = self.status()["chains"]
+        self.assertEqual((chain["state"], chain["increments"]), ("open", 3))
+        out = self.check_restored(points[-1][1])
+        self.assertRegex(out, r"stands at \d+:\d+ \(20..-..-..T..:..:..Z\)")
+        for time_, expected in points[:-1]:
+            self.empty_target()
+            out = self.check_restored(expected, "--to", f"{time_.time}:{time_.inc}")
+            self.assertIn(f"stands at {time_.time}:{time_.inc} ", out)
+
+    def test_a_cycle_says_what_it_does_in_both_languages(self):
+        self.db.a.insert_one({})
+        clock = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+        out, _ = self.run_backup(config=self.configure(lang="zh"))
+        self.assertRegex(out, rf"\A{clock}全量备份开始\.\.\.\n{clock}全量备份结束\.\.\.\n"
+                              r"等待1秒后增量备份开始\.\.\.\nMongodb 第1次增量备份成功,备份目录大小为：[\d.]+[KMG],耗时：\d+秒\n"
+                              r"等待1秒后增量备份开始\.\.\.\nMongodb 第2次增量备份成功,备份目录大小为：[\d.]+[KMG],耗时：\d+秒\n"
+                              rf"{clock}增量备份全部结束\.\.\.\n\Z")
+        lines = self.log().splitlines()
+        head = rf"\[INFO\]\[{clock},\d\d\d\]\[oplog-backup:\d+\]"
+        self.assertRegex(lines[0], rf"\A{head}Mongodb全量备份成功,备份目录大小为：[\d.]+[KMG],耗时：\d+秒\Z")
+        self.assertRegex(lines[1], rf"\A{head}Mongodb 第1次增量备份成功,备份目录大小为：[\d.]+[KMG],耗时：\d+秒\Z")
+        out, err = self.run_backup("full", config=self.configure())
+        self.assertRegex(out, rf"\A{clock} full backup begins\.\.\.\n{clock} full backup is done\.\.\.\n\Z")
+        self.assertIn("shop.a", err)  # mongodump's own progress
+        for path in self.directory.glob("2*/inc/*"):
+            self.assertEqual({one.name for one in path.iterdir()}, {"local", "step.json"})
+
+    def test_compressed_chains_restore(self):
+        for compress, suffix in (("gzip", ".gz"), ("zstd:3", ".zst")):
+            with self.subTest(compress):
+                self.directory = self.folder / suffix
+                config = self.configure(compress=compress)
+                self.db.a.insert_many([{"i": i} for i in range(100)])
+                self.run_backup("full", config=config)
+                self.db.a.delete_many({"i": 7})
+                self.run_backup("inc", config=config)
+                increment, = self.directory.glob("2*/inc/*/local/oplog.rs.bson*")
+                self.assertEqual(increment.suffix, suffix)
+                self.empty_target()
+                force = [] if real else ["--force"]
+                self.run_backup("--target", f"127.0.0.1:{target.port}", *force, config=config, tool="oplog-restore")
+                self.assertEqual(differences(self.source_state(), self.without_test_users(state_of(target))), [])
+
+    def test_by_hand_in_one_line_and_as_a_pipeline(self):
+        self.db.a.insert_many([{"_id": i} for i in range(20)])
+        self.run_backup("full")
+        for number in range(2):
+            self.db.a.insert_one({"_id": f"late {number}"})
+            self.db.a.update_many({}, {"$inc": {"n": 1}})
+            self.run_backup("inc")
+        chain, = self.directory.glob("2*")
+        secret = self.folder / "login"
+        secret.write_text("password: r\n")
+        login = f'--config {secret} --uri "mongodb://restorer@127.0.0.1:{target.port}/?authSource=admin&directConnection=true"'
+        ways = {
+            "by hand": f"""mongorestore {login} --oplogReplay full
+                           for inc in inc/*; do
+                             mkdir "$T/replay" && cp "$inc/local/oplog.rs.bson" "$T/replay/oplog.bson"
+                             mongorestore {login} --oplogReplay "$T/replay"; rm -r "$T/replay"
+                           done""",
+            "one line": f'oplog-stage --full full slice inc/* -o "$T/staged" && mongorestore {login} --oplogReplay "$T/staged"',
+            "pipeline": f"""mongorestore {login} full && mkdir "$T/empty"
+                            mongorestore {login} --oplogReplay --oplogFile <(oplog-stage full slice inc/*) "$T/empty" """,
+        }
+        for name, text in ways.items():
+            with self.subTest(name):
+                self.empty_target()
+                environment = {**os.environ, "PATH": f"{BIN}:{self.tools}:{os.environ['PATH']}", "T": str(self.folder)}
+                done = subprocess.run(["bash", "-euo", "pipefail", "-c", text], cwd=chain, env=environment, timeout=LIMIT,
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+                self.assertEqual(done.returncode, 0, done.stdout)
+                self.assertEqual(differences(self.source_state(), self.without_test_users(state_of(target))), [])
+
+    def test_the_password_is_in_no_process_log_or_record(self):
+        self.db.a.insert_many([{"i": i} for i in range(1000)])
+        seen, samples, stop = [], 0, threading.Event()
+
+        def sample():
+            nonlocal samples
+            while not stop.is_set():
+                for pid in processes_below(os.getpid()):
+                    for name in ("cmdline", "environ"):
+                        try:
+                            text = Path(f"/proc/{pid}/{name}").read_bytes()
+                        except OSError:
+                            continue
+                        samples += 1
+                        if any(secret in text for secret in secrets):
+                            seen.append(text)
+        secrets = {form.encode() for form in (password, pymongo.uri_parser.quote_plus(password), password.replace(" ", "%20"))} \
+            if hasattr(pymongo.uri_parser, "quote_plus") else {password.encode()}
+        sampler = threading.Thread(target=sample)
+        sampler.start()
+        try:
+            out, err = self.run_backup()
+            self.run_backup("inc", expected=UNAUTHORISED, config=self.configure(db_user="nobody"))
+        finally:
+            stop.set()
+            sampler.join()
+        self.assertGreater(samples, 1000)
+        self.assertEqual(seen, [])
+        for secret in secrets:
+            self.assertNotIn(secret, (out + err).encode())
+            for path in self.directory.rglob("*"):
+                if path.is_file():
+                    self.assertNotIn(secret, path.read_bytes(), path)
+        modes = {path.stat().st_mode & 0o077 for path in self.directory.rglob("*")}
+        self.assertEqual(modes, {0})
+        self.check_clean()
+
+
+class Interrupted(Backup):
+    def test_killed_at_random_moments_it_goes_on_with_the_chain(self):
+        random_source = random.Random(os.urandom(8))
+        self.db.a.insert_many([{"i": i} for i in range(200)])
+        begin = time.monotonic()
+        self.run_backup("full")
+        duration = time.monotonic() - begin
+        killed = 0
+        for number in range(20):
+            self.db.a.insert_one({"n": number})
+            process = self.start("full" if number % 4 == 3 else "inc")
+            time.sleep(random_source.uniform(0, duration))
+            process.kill()
+            killed += process.wait() == -signal.SIGKILL
+            process.communicate(timeout=LIMIT)  # ends when the last of its children has
+        self.assertGreater(killed, 5)
+        self.db.a.insert_one({"n": "last"})
+        self.run_backup("inc")
+        self.check_clean()
+        self.run_backup("verify")
+        self.check_restored(self.source_state())
+
+    def test_a_killed_cycle_is_resumed(self):
+        process = self.start("run", config=self.configure(increments=3))
+        wait_for(lambda: list(self.directory.glob("2*/inc/2*")), "the first increment")
+        process.kill()
+        process.communicate(timeout=LIMIT)
+        self.run_backup("run", config=self.configure(increments=3))
+        chain, = self.status()["chains"]
+        self.assertEqual(chain["increments"], 3)
+
+    def test_a_signal_stops_every_phase_and_leaves_nothing(self):
+        self.run_backup("full")
+        slow = self.folder / "slow"
+        slow.mkdir()
+        script(slow / "mongodump", f'case "$*" in --version) ;; *) sleep 0.5 ;; esac\nexec "{tools}/mongodump" "$@"')
+        for command, config, number, seconds in (("full", {"mongo_home": slow}, signal.SIGTERM, 0.3), ("full", {"mongo_home": slow}, signal.SIGTERM, 0.9),
+                                                 ("full", {"mongo_home": slow}, signal.SIGINT, 1.4), ("inc", {"mongo_home": slow}, signal.SIGTERM, 0.3),
+                                                 ("run", {"time_interval": "1h"}, signal.SIGTERM, 1.5)):
+            with self.subTest(command, signal=number, after=seconds):
+                before = len(list(self.directory.glob("2*")))
+                process = self.start(command, config=self.configure(**config))
+                time.sleep(seconds)
+                children = processes_below(process.pid)
+                process.send_signal(number)
+                self.finish(process, 128 + number)
+                self.assertFalse([pid for pid in children if Path(f"/proc/{pid}/exe").exists() and os.readlink(f"/proc/{pid}/exe").endswith("mongodump")])
+                self.check_clean()
+                self.assertEqual(len(list(self.directory.glob("2*"))), before + (command == "run"))
+
+    def test_one_at_a_time(self):
+        process = self.start("run", config=self.configure(time_interval="1h"))
+        try:
+            wait_for(lambda: list(self.directory.glob("2*/full/step.json")), "the full backup")
+            for command in ("run", "full", "inc", "prune"):
+                _, err = self.run_backup(command, expected=LOCKED, config=self.configure(keep_chains=1))
+                self.assertIn("another backup", err)
+            self.assertEqual(len(self.status()["chains"]), 1)
+        finally:
+            process.kill()
+            process.communicate(timeout=LIMIT)
+        self.run_backup("inc")  # a stale lock is none
+
+
+class Discontinuous(Backup):
+    def test_an_oplog_that_rolled_over_is_a_gap(self):
+        small = Server(self.folder / "small", auth=True, oplog_size_mb=1).wait()
+        self.addCleanup(small.stop)
+        small.client.admin.command("createUser", "backup", pwd=password, roles=["backup"])
+        small.client.shop.a.insert_one({})
+        config = self.configure(small)
+        self.run_backup("full", config=config)
+        self.run_backup("inc", config=config)
+        last = self.status()["chains"][0]["to"]
+
+        def oldest():
+            return small.client.local["oplog.rs"].find_one(sort=[("$natural", 1)])["ts"]
+        boundary = bson.timestamp.Timestamp(*map(int, last.split(":")))
+
+        def flooded():
+            small.client.shop.flood.insert_many([{"x": "y" * 100_000} for _ in range(50)])
+            return oldest() > boundary
+        wait_for(flooded, "a roll-over", LIMIT)
+        _, err = self.run_backup("inc", expected=DISCONTINUITY, config=config)
+        self.assertIn("(gap)", err)
+        self.assertIn(last, self.log())  # one edge
+        self.assertRegex(self.log(), r"begins with entry \d+:\d+")  # and the other
+        chain, = self.status()["chains"]
+        self.assertEqual((chain["state"], chain["doubtfulEnd"], chain["to"]), ("closed: gap", False, last))
+        self.run_backup("inc", expected=NO_BACKUP, config=config)
+        self.run_backup("verify", config=config)
+        self.restore()  # what came before the gap
+        self.run_backup("full", config=config)
+        wait_for(lambda: [flooded() for _ in range(20)], "more", LIMIT)
+        wait_for(lambda: flooded() and str(oldest().time) > self.status()["chains"][-1]["to"].split(":")[0], "another roll-over", LIMIT)
+        self.run_backup("inc", expected=DISCONTINUITY, config=self.configure(small, on_gap="full"))
+        self.assertEqual([one["state"] for one in self.status()["chains"]], ["closed: gap", "closed: gap", "open"])
+
+    def test_a_history_that_changed_is_a_divergence(self):
+        self.run_backup("full")
+        self.db.a.insert_one({"_id": "told otherwise"})
+        self.run_backup("inc")
+        oplog, = self.directory.glob("2*/inc/*/local/oplog.rs.bson")
+        told = oplog.read_bytes()
+        entries = bson.decode_all(told, bson.codec_options.CodecOptions(document_class=bson.raw_bson.RawBSONDocument))
+        other = entries[-1].raw[:-9] + bytes([entries[-1].raw[-9] ^ 1]) + entries[-1].raw[-8:]
+        oplog.write_bytes(told[:-len(other)] + other)
+        record = oplog.parents[1] / "step.json"
+        text = record.read_text().replace(sha256(entries[-1].raw).hexdigest(), sha256(other).hexdigest())
+        record.write_text(text.replace(sha256(told).hexdigest(), sha256(oplog.read_bytes()).hexdigest()))
+        self.run_backup("verify")
+        _, err = self.run_backup("inc", expected=DISCONTINUITY)
+        self.assertIn("divergence", err)
+        self.assertIn("the same timestamp, other bytes", err)
+        chain, = self.status()["chains"]
+        self.assertEqual((chain["state"], chain["doubtfulEnd"]), ("closed: divergence", True))
+        _, err = self.restore("--dry-run")
+        self.assertIn("doubtful", err)
+
+    def test_damage_is_found(self):
+        self.db.a.insert_many([{"i": i} for i in range(100)])
+        self.run_backup("full")
+        self.run_backup("inc")
+        for pattern in ("2*/full/shop/a.bson", "2*/inc/*/local/oplog.rs.bson", "2*/full/shop/a.metadata.json"):
+            path, = self.directory.glob(pattern)
+            good = path.read_bytes()
+            path.write_bytes(good[:-8] + bytes([good[-8] ^ 1]) + good[-7:])
+            out, _ = self.run_backup("verify", expected=UNVERIFIED)
+            self.assertIn(str(path), out)
+            self.restore(expected=UNVERIFIED, *([] if real else ["--force"]))
+            path.write_bytes(good)
+        self.run_backup("verify")
+
+    @unittest.skipUnless(pymongo and shutil.which("mongodump", path=os.environ.get("MONGO_TOOLS_BIN")), "the real mongodump is needed")
+    def test_a_write_in_flight_during_the_dump_is_not_lost(self):
+        self.db.a.insert_one({"_id": "before"})
+        self.db.b.insert_one({"_id": "before"})
+        admin, name = source.client.admin, "hangAfterCollectionInserts"
+        times = admin.command({"configureFailPoint": name, "mode": "alwaysOn", "data": {"collectionNS": "shop.a"}})["count"]
+        writer = threading.Thread(target=self.db.a.insert_one, args=({"_id": "in flight"},), daemon=True)
+        writer.start()
+        admin.command("waitForFailPoint", name, timesEntered=times + 1, maxTimeMS=20000)
+        unacknowledged = pymongo.WriteConcern(w=0)
+        self.db.get_collection("b", write_concern=unacknowledged).insert_one({"_id": "after the hole"})
+
+        def mongodump_reads_the_oplog():
+            running = admin.aggregate([{"$currentOp": {}}, {"$match": {"ns": "local.oplog.rs"}}])
+            return any(one["command"].get("sort") == {"$natural": 1} for one in running)
+        process = self.start("full", retry=1)
+        try:
+            wait_for(mongodump_reads_the_oplog, "the dump of the collections")
+        finally:
+            admin.command({"configureFailPoint": name, "mode": "off"})
+        writer.join()
+        self.finish(process)
+        self.run_backup("inc")
+        dumped, = self.directory.glob("2*/full/shop/a.bson")
+        self.assertNotIn(b"in flight", dumped.read_bytes())
+        self.check_restored(self.source_state())
+
+
+class Failing(Backup):
+    def test_renames_during_the_dump_are_tried_again_and_explained(self):
+        self.db.a.insert_many([{"i": i} for i in range(10)])
+        stop = threading.Event()
+
+        def write_out():
+            while not stop.is_set():
+                self.db.a.aggregate([{"$out": "b"}])
+        writer = threading.Thread(target=write_out)
+        writer.start()
+        try:
+            _, err = self.run_backup("full", expected=1)
+        finally:
+            stop.set()
+            writer.join()
+        self.assertEqual(self.log().count("while renames occur"), 5)
+        self.assertIn("$out", err)
+        self.check_clean()
+        self.assertEqual(self.status()["chains"], [])
+        self.run_backup("full")
+
+    def test_an_unreachable_server_is_given_up_after_some_attempts(self):
+        uri = f"mongodb://127.0.0.1:{source.port + 1 if source.port < 65535 else 1}/?serverSelectionTimeoutMS=200&connectTimeoutMS=200"
+        if not real:
+            self.skipTest("the stand-in waits for a server as long as it likes")
+        _, err = self.run_backup("full", expected=1, config=self.configure(db_host=None, db_port=None, uri=uri))
+        self.assertEqual(self.log().count("server selection error"), 5)
+        self.assertIn("full backup failed", err)
+        self.assertEqual(self.log().count("trying again"), 4)
+
+    def test_a_wrong_password_and_missing_roles_are_said_at_once(self):
+        self.run_backup("full", expected=UNAUTHORISED, config=self.configure(db_pwd="wrong"))
+        self.assertNotIn("trying again", self.log())
+        source.client.admin.command("createUser", "nobody", pwd="n", roles=[])
+        _, err = self.run_backup("full", expected=UNAUTHORISED, config=self.configure(db_user="nobody", db_pwd="n"))
+        self.assertIn('["backup"]', err)
+
+    def test_a_full_disk_leaves_the_chain_intact(self):
+        self.directory.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", self.directory], stderr=subprocess.DEVNULL, check=False).returncode:
+            self.skipTest("no right to mount a small file system")
+        self.addCleanup(subprocess.run, ["umount", "-l", self.directory], check=True)
+        self.db.a.insert_one({})
+        self.run_backup("full")
+        self.run_backup("inc")
+        self.db.a.insert_many([{"x": os.urandom(100_000)} for _ in range(20)])
+        for command in ("inc", "full"):
+            _, err = self.run_backup(command, expected=1)
+            self.assertRegex(err, "(?i)no space left|disk is full")
+            self.check_clean()
+        chain, = self.status()["chains"]
+        self.assertEqual((chain["state"], chain["increments"]), ("open", 1))
+        self.run_backup("verify")
+        subprocess.run(["mount", "-o", "remount,size=50m", self.directory], check=True)
+        self.run_backup("inc")
+        self.check_restored(self.source_state())
+
+    def test_restores_that_are_refused(self):
+        self.restore(expected=1)  # no directory yet
+        self.db.a.insert_one({"_id": 1})
+        self.run_backup("full")
+        self.restore(expected=2, to="http://nonsense")
+        _, err = self.restore("--to", "2020-01-01", expected=1)
+        self.assertRegex(err, r"nearest restorable times are \d+:\d+ 20")
+        self.restore("--chain", "none", expected=NO_BACKUP)
+        out, _ = self.restore("--dry-run")
+        self.assertEqual([re.split(r"[ /]", line)[0] or "mongorestore" for line in out.splitlines()], ["oplog-chain", "oplog-stage", "mongorestore"])
+        self.assertNotIn("shop", target.client.list_database_names())
+        target.client.mine.a.insert_one({})
+        _, err = self.restore(expected=1)
+        self.assertIn("--force", err)
+        if real:
+            self.assertIn("mine", err)
+        self.restore("--force")
+        _, err = self.restore("--force", expected=1)  # each document is there already
+        self.assertIn("could not restore every document", err)
+        target.wipe()
+        target.client.admin.command("createUser", "restorer", pwd="r", roles=["restore"])
+        self.db.a.insert_one({"_id": 2})
+        self.db.a.update_one({}, {"$set": {"x": 1}})
+        self.run_backup("inc")
+        _, err = self.restore("--force", expected=UNAUTHORISED)
+        self.assertIn("anyAction", err)
+
+
+def main():
+    reason = "pymongo is not installed" if not pymongo else "" if find_mongod() else "no mongod in $MONGOD or on PATH"
+    if reason:
+        print(f"skipped: {reason}")
+        return 2 if os.environ.get("OPLOG_REQUIRE_LIVE") == "1" else 77
+    return not unittest.main(exit=False, verbosity=2).result.wasSuccessful()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
