@@ -31,9 +31,12 @@ if ! need_server; then
     echo "NO TEST SERVER TO BE HAD: the live tests will be skipped" >&2
 fi
 
-build release
-build dev
-failed=0
-ctest --preset dev -j2 || failed=1
-ctest --preset release -j2 || failed=1
-exit $failed
+failed=()
+for preset in release dev; do
+    build "$preset"
+    ctest --preset "$preset" -j2 || failed+=("$preset")
+done
+if ((${#failed[@]})); then
+    echo "FAILED, see above: ${failed[*]}" >&2
+    exit 1
+fi

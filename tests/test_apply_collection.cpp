@@ -81,7 +81,7 @@ TEST_CASE("random changes give what a map gives, also when hashes collide") {
     for (int round = 0; round < 60; ++round) {
         Case test{{}, {}, DocumentOrder::any, round % 2 == 0 ? 64u : 3u};
         std::map<int, std::string> expected;
-        const unsigned ids = 1 + random() % 40;
+        const auto ids = static_cast<unsigned>(1 + below(40));
         for (int id = 0; id < static_cast<int>(ids); ++id)
             if (below(2) == 0) test.documents.push_back(expected[id] = document(id, -1));
         for (int i = below(120); i > 0; --i) {

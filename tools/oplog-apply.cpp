@@ -44,15 +44,17 @@ std::uint64_t size_of(const Chain& chain) {
 
 /// What mongorestore must be told lest it restores something else.
 std::string options_of_restore(const Applier& applier) {
-    bool validates = false, has_old_index = false;
+    bool validates = false, has_old_index = false, is_odd = false;
     for (const AppliedCollection& collection : applier.collections()) {
-        validates |= bson::Document(collection.metadata.options).find("validator").has_value(); // what broke it may be there all the same
+        const bson::Document options(collection.metadata.options);
+        validates |= options.find("validator").has_value(); // what broke it may be there all the same
+        is_odd |= options.find("capped") && options.find("clusteredIndex"); // made by convertToCapped; no plain create makes one
         for (const std::string& spec : collection.metadata.indexes) {
             const auto version = bson::Document(spec).find("v");
             has_old_index |= version && version->is_number() && version->integer() == 1;
         }
     }
-    return std::string(validates ? "--bypassDocumentValidation " : "") + (has_old_index ? "--keepIndexVersion " : "");
+    return std::string(validates ? "--bypassDocumentValidation " : "") + (has_old_index ? "--keepIndexVersion " : "") + (is_odd ? "--drop --preserveUUID " : "");
 }
 
 std::size_t jobs(const Tool& tool) {

@@ -2,6 +2,7 @@
 #include "tool.hpp"
 
 #include <oplog/filter.hpp>
+#include <oplog/json.hpp>
 
 #include <deque>
 #include <future>

@@ -2,6 +2,10 @@
 #include "backup_config.hpp"
 #include "backup_records.hpp"
 
+#include <oplog/merge.hpp>
+#include <oplog/range.hpp>
+#include <oplog/slice.hpp>
+
 #include <cmath>
 
 using namespace oplog;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool.hpp"
 
+#include <oplog/range.hpp>
+
 #include <map>
 
 using namespace oplog;

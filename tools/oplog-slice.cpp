@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "spool.hpp"
 
+#include <oplog/slice.hpp>
 #include <oplog/transaction.hpp>
 
 using namespace oplog;

@@ -45,16 +45,23 @@ class Staging {
     void examine() {
         Stager::Start start = chain_.start();
         start.catalog = selected(start.catalog);
-        Examiner examiner(std::move(start), bounds_, chain_.dump_start(), [&](const Finding& finding) {
-            if (finding.severity == Finding::Severity::error) throw DataError(to_string(finding));
+        const auto report = [&](const Finding& finding) {
             if (finding.severity == Finding::Severity::warning) tool_.warn(to_string(finding));
-        });
+            if (finding.severity != Finding::Severity::error) return;
+            if (!finding.where) throw DataError(to_string(finding));
+            throw FormatError(*finding.where, (finding.ts ? to_string(*finding.ts) + ": " : "") + finding.text);
+        };
+        Examiner examiner(std::move(start), bounds_, report, selection_.renaming());
         Selection wanted = selection_;
         Merge<Input> entries = chain_.merged<Input>(continuity_, Check::full);
         std::optional<Timestamp> last, last_wanted;
         for (const EntryView& entry : entries) {
             last = entry.ts();
-            if (!bounds_.too_late(entry.ts())) last_wanted = last;
+            if (bounds_.too_late(entry.ts())) {
+                examiner.add(entry);
+                continue;
+            }
+            last_wanted = last;
             select(wanted, entry, [&](const EntryView& selected) { examiner.add(selected); });
         }
         for (const ContinuityError& gap : entries.gaps()) tool_.warn(gap.what());
@@ -126,9 +133,33 @@ void take_collections(const Dump& full, const Selection& selection, const Catalo
         if (metadata)
             out.write_metadata(database, *metadata);
         else if (!dumped.metadata.empty())
-            out.take(dumped.metadata, full.relative(dumped.metadata));
+            out.take(dumped.metadata, renamed ? out.metadata_name(database, name) : full.relative(dumped.metadata));
     }
     if (full.prelude()) out.take(*full.prelude(), full.relative(*full.prelude()));
+}
+
+/// Whether an output without a full dump is meant to be a file.
+bool names_file(const std::string& output) {
+    std::error_code error;
+    return output.ends_with(".bson") || output.ends_with(".zst") || output.ends_with(".gz") ||
+           (std::filesystem::exists(output, error) && !std::filesystem::is_directory(output, error));
+}
+
+/// An oplog of its own as mongorestore can read it, plain.
+std::string oplog_file(const Tool& tool) {
+    const std::string output = tool.optional("output").value_or("-");
+    if (output == "-") return "FILE";
+    const Compression compression = tool.compression().value_or(compression_for(output)).method;
+    if (compression == Compression::none) return shell_word(output);
+    return fmt::format("<({} -dc {})", compression == Compression::zstd ? "zstd" : "gzip", shell_word(output));
+}
+
+/// Whether there are indexes of a version that mongorestore would replace with today's.
+bool has_old_index(const Catalog& catalog) {
+    for (const auto& [ns, collection] : catalog.collections())
+        for (const Index& index : collection.indexes)
+            if (const auto version = bson::Document(index.spec).find("v"); version && version->is_number() && version->integer() == 1) return true;
+    return false;
 }
 
 } // namespace
@@ -139,7 +170,7 @@ int main(int argc, char** argv) {
               "mongorestore --oplogReplay restores to exactly the source's state at the chain's end, or at an earlier time.\n"
               "Without --full: the oplog alone, for a server that the full dump has been restored to already.",
               "  oplog-stage --full full inc1 inc2 inc3 --to 2021-01-12T03:39:59Z -o staged\n"
-              "  mongorestore --oplogReplay staged\n");
+              "  mongorestore --oplogReplay --bypassDocumentValidation staged\n");
     tool.add_options()("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")(
         "to", "the state at T, entries at T included", cxxopts::value<std::string>(), "T")(
         "before", "the state before T", cxxopts::value<std::string>(), "T")("allow-gap", "stage even where entries are missing between slices")(
@@ -149,7 +180,7 @@ int main(int argc, char** argv) {
     return tool.run(argc, argv, [&] {
         const std::optional<std::string> output = tool.optional("output");
         if (tool.has("full") && !output) throw ArgumentError("with --full, name the directory to make: -o OUT");
-        const bool directory = output && *output != "-" && (tool.has("full") || !std::filesystem::path(*output).has_extension());
+        const bool directory = output && *output != "-" && (tool.has("full") || !names_file(*output));
         if (directory && tool.has("compress")) throw ArgumentError("--compress is for a file; mongorestore reads no compressed oplog in a directory");
 
         std::optional<Output> file;
@@ -157,22 +188,28 @@ int main(int argc, char** argv) {
         const ChainInputs inputs(tool);
         const auto& full = inputs.chain().full();
         std::optional<DumpWriter> dump;
-        if (directory)
+        std::optional<UndoOnSignal> undo;
+        if (directory) {
             dump.emplace(*output, DumpWriter::Options{.if_exists = tool.if_exists(), .take_over = tool.has("copy") ? TakeOver::copy : TakeOver::link,
                                                       .gzip = full && full->gzip(), .inputs = inputs.named()});
+            undo.emplace(*dump);
+        }
+        tool.show_progress(0); // it is read two or three times
         const Staging staging(tool, inputs.chain());
+        Catalog catalog;
         if (file) {
-            staging.write(*file);
+            catalog = staging.write(*file);
             tool.finish(*file);
         } else {
             Writer oplog = dump->open_oplog();
-            const Catalog catalog = staging.write(oplog);
+            catalog = staging.write(oplog);
             oplog.close();
             if (full) take_collections(*full, staging.selected(), catalog, *dump);
             dump->close();
         }
-        const std::string where = directory ? *output : "--oplogFile " + output.value_or("FILE") + " EMPTY_DIRECTORY";
-        tool.say(fmt::format("the state of {} ({}); to restore it: mongorestore --oplogReplay --bypassDocumentValidation {}{}", to_string(staging.time()),
-                             to_utc_string(staging.time()), full && full->gzip() ? "--gzip " : "", where));
+        progress.stop();
+        const std::string where = directory ? shell_word(*output) : "--oplogFile " + oplog_file(tool) + " EMPTY_DIRECTORY";
+        tool.say(fmt::format("the state of {} ({}); to restore it: mongorestore --oplogReplay --bypassDocumentValidation {}{}{}", to_string(staging.time()),
+                             to_utc_string(staging.time()), has_old_index(catalog) ? "--keepIndexVersion " : "", full && full->gzip() ? "--gzip " : "", where));
     });
 }

@@ -31,18 +31,26 @@ class Verification {
         findings_.push_back(std::move(finding));
     }
 
+    /// What cannot be read has no timestamp; the one of the entry before it shows how far one can go.
+    void find_broken(const FormatError& error, const std::optional<Timestamp>& last) {
+        find({Finding::Severity::error, error.where(), last, (last ? "after this entry: " : "") + error.reason()});
+    }
+
     /// Every byte of one file, by itself: what is wrong further on would else hide behind what is wrong before.
     void verify_slice(const Chain::Slice& slice) {
         Input in(Input::source_type(slice.path), slice.name, Check::full);
         OrderCheck check_order;
+        std::optional<Timestamp> last;
         TransactionTracker transactions;
         try {
             for (const EntryView entry : in) {
                 check_order(entry);
                 transactions.add(entry);
+                last = entry.ts();
             }
+            if (!last) find({Finding::Severity::warning, in.where(), std::nullopt, "the slice is empty: the server that was asked may lag behind"});
         } catch (const FormatError& error) {
-            find({Finding::Severity::error, error.where(), std::nullopt, error.reason()});
+            find_broken(error, last);
         }
         for (const auto& [id, state] : transactions.open())
             find({Finding::Severity::note, in.where(), state.last, "the slice ends inside a transaction, which restoring slice by slice would lose"});
@@ -51,7 +59,7 @@ class Verification {
     /// The slices together, up to the first thing that keeps them from being one history.
     void verify_chain() {
         std::optional<Timestamp> last, broken_at;
-        Examiner examiner(chain_.start(), {}, chain_.dump_start(), [&](Finding finding) {
+        Examiner examiner(chain_.start(), {}, [&](Finding finding) {
             if (finding.severity == Finding::Severity::error && !broken_at) broken_at = finding.ts;
             find(std::move(finding));
         });
@@ -62,12 +70,15 @@ class Verification {
                 if (!broken_at) last = entry.ts();
             }
         } catch (const ContinuityError& error) {
-            find({Finding::Severity::error, std::nullopt, std::nullopt, error.what()});
+            find({Finding::Severity::error, error.where(), error.ts(), error.reason()});
         } catch (const FormatError& error) {
-            if (good()) find({Finding::Severity::error, error.where(), std::nullopt, error.reason()}); // else it is its slice's
+            if (good()) find_broken(error, last); // else it is its slice's
         }
         examiner.finish();
-        if (!last) return;
+        if (!last) {
+            if (good()) find({Finding::Severity::error, std::nullopt, std::nullopt, "there are no entries: nothing can be restored"});
+            return;
+        }
         const Timestamp first = chain_.consistent_point().value_or(examiner.range().first);
         if (first <= *last) window_ = {first, *last};
     }

@@ -3,7 +3,8 @@
 
 /// What the tools have in common: options, inputs, outputs, diagnostics, exit codes.
 
-#include <oplog/oplog.hpp>
+#include <oplog/compress.hpp>
+#include <oplog/version.hpp>
 
 #define CXXOPTS_VECTOR_DELIMITER '\0' // a comma in a file name separates nothing
 #include <cxxopts.hpp>
@@ -159,7 +160,7 @@ class Tool {
 
     cxxopts::OptionAdder add_options() { return options_.add_options(); }
     void add_bounds() {
-        options_.add_options("Bounds (T: <seconds>[:<ordinal>], 2026-11-22T14:06:59Z, or local 2026-11-22[ 14:06[:59]]; what T leaves open is meant whole)")(
+        options_.add_options("Bounds")(
             "from", "entries at T or later", cxxopts::value<std::string>(), "T")("after", "entries after T", cxxopts::value<std::string>(), "T")(
             "to", "entries at T or earlier", cxxopts::value<std::string>(), "T")("before", "entries before T", cxxopts::value<std::string>(), "T");
     }
@@ -342,7 +343,10 @@ class Tool {
             if (group != "hidden") groups.push_back(group);
         cxxopts::Options options = options_;
         options.custom_help(synopsis_).positional_help("");
-        return options.help(groups) + "\nExample:\n" + example_;
+        std::string text = options.help(groups);
+        if (text.find(" T ") != text.npos)
+            text += "\nT is <seconds>[:<ordinal>], 2026-11-22T14:06:59Z, or local 2026-11-22[ 14:06[:59]]; what it leaves open is meant whole.\n";
+        return text + "\nExample:\n" + example_;
     }
 
     void diagnose(std::string_view text) const { tools::say(fmt::format("{}: {}\n", name_, escaped(text))); }

@@ -59,7 +59,7 @@ class Applier {
   public:
     struct Options {
         std::string scratch = ".";           ///< a directory for temporary files, as large as the oplog
-        std::optional<Timestamp> dump_start; ///< what had committed by then is in the dump
+        std::optional<Timestamp> dump_start{}; ///< what had committed by then is in the dump
         Selection selection{};               ///< which collections are wanted, and under what names; has learned the entries
     };
 
@@ -71,8 +71,11 @@ class Applier {
     /// Takes in the next entry. Throws FormatError for what is malformed and for what cannot be applied.
     void add(const EntryView& entry) {
         try {
-            entry_ = &entry;
-            take(entry);
+            last_ = entry.ts();
+            if (options_.selection.everything()) return take(entry);
+            const Edit edit = options_.selection.apply(entry);
+            if (edit.kind == Edit::Kind::keep) take(entry);
+            for (const std::string& document : edit.with) take(EntryView(bson::Document(document), entry.where()));
         } catch (const FormatError&) {
             throw;
         } catch (const DataError& error) {
@@ -207,7 +210,7 @@ class Applier {
     // ---- entries ----
 
     void take(const EntryView& entry) {
-        last_ = entry.ts();
+        entry_ = &entry;
         const TransactionTracker::Step step = tracker_.add(entry);
         const TransactionInfo& info = step.info;
         if (!info || info.role == TransactionRole::whole) return apply_entry(entry.document());
@@ -557,15 +560,21 @@ class Applier {
         return out.finish();
     }
 
+    /// A time series' timeField and metaField.
+    static std::pair<std::string, std::string> series_fields(const AppliedCollection& collection) {
+        std::pair<std::string, std::string> fields;
+        if (const auto series = bson::Document(collection.metadata.options).find("timeseries")) {
+            if (const auto field = series->document().find("timeField")) fields.first = field->string();
+            if (const auto field = series->document().find("metaField")) fields.second = field->string();
+        }
+        return fields;
+    }
+
     /// An index on buckets as listIndexes tells it of the series: `meta` is the metaField, control.min and control.max
     /// of a field are the field.
     static std::string series_index(const AppliedCollection& collection, const bson::Document& spec) {
-        if (const auto original = spec.find("originalSpec")) return std::string(original->document().bytes());
-        std::string time, meta;
-        if (const auto series = bson::Document(collection.metadata.options).find("timeseries")) {
-            if (const auto field = series->document().find("timeField")) time = field->string();
-            if (const auto field = series->document().find("metaField")) meta = field->string();
-        }
+        if (const auto original = spec.find("originalSpec")) return std::string(original->document().bytes()); // what was asked for
+        const std::string meta = series_fields(collection).second;
         const auto unknown = [&](std::string_view field) {
             return DataError("index " + std::string(index_name(spec)) + " of time series " + collection.ns() + " has the unknown key " + std::string(field));
         };
@@ -681,8 +690,26 @@ class Applier {
             return name ? index_name(document) == name->string() : key && document.find("key")->value() == key->value();
         });
         if (index == collection.metadata.indexes.end()) return; // dropped before the dump
-        *index = listed_index(bson::Document(modified_index(bson::Document(*index), change)));
+        std::string modified = modified_index(bson::Document(*index), change);
+        if (modified == *index) return;
+        if (collection.is_buckets() && keeps_original(collection, bson::Document(*index))) {
+            bson::Builder out;
+            for (const bson::Element& field : bson::Document(modified)) out.append(field);
+            modified = out.document("originalSpec", bson::Document(*index)).finish();
+        }
+        *index = listed_index(bson::Document(modified));
         collection.metadata_changed = true;
+    }
+    /// Whether the server remembers how an index on a time series was asked for: when that includes more than time and
+    /// meta. A collMod does not change that memory, and mongorestore passes it on.
+    static bool keeps_original(const AppliedCollection& collection, const bson::Document& spec) {
+        if (spec.find("originalSpec")) return false; // it is told already
+        if (spec.find("partialFilterExpression")) return true;
+        const auto fields = series_fields(collection);
+        const std::string &time = fields.first, &meta = fields.second;
+        for (const bson::Element& part : spec.find("key")->document())
+            if (part.key() != time && (meta.empty() || (part.key() != meta && !part.key().starts_with(meta + '.')))) return true;
+        return false;
     }
     /// A coarser granularity lets buckets span more time.
     static void modify_series(AppliedCollection& collection, const bson::Document& change) {

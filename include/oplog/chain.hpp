@@ -8,6 +8,7 @@
 #include "range.hpp"
 #include "stage.hpp"
 
+#include <charconv>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,8 +27,12 @@ inline Catalog catalog_of(const Dump& dump) {
         if (metadata.is_view()) continue;
         const std::string name = (metadata.is_timeseries() ? std::string(buckets_prefix) : "") + dumped.name;
         std::string uuid;
-        for (std::size_t i = 0; i + 1 < metadata.uuid.size(); i += 2)
-            uuid += static_cast<char>(std::stoi(metadata.uuid.substr(i, 2), nullptr, 16));
+        for (std::size_t i = 0; i + 1 < metadata.uuid.size(); i += 2) {
+            std::uint8_t byte = 0;
+            if (std::from_chars(&metadata.uuid[i], &metadata.uuid[i] + 2, byte, 16).ptr != &metadata.uuid[i] + 2)
+                throw DataError(dumped.metadata + ": uuid '" + metadata.uuid + "' is no hexadecimal number");
+            uuid += static_cast<char>(byte);
+        }
         Collection& collection = catalog.create(join_namespace(dumped.database, name), uuid);
         collection.dumped_as = dumped.ns();
         if (const auto series = bson::Document(metadata.options).find("timeseries")) {
@@ -86,6 +91,7 @@ class Chain {
     Stager::Start start() const {
         Stager::Start start;
         if (full_) start.catalog = catalog_of(*full_);
+        start.dump_start = dump_start();
         start.consistent_point = consistent_point();
         return start;
     }

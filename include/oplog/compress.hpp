@@ -68,7 +68,7 @@ inline CompressionOptions compression_for(std::string_view name) {
 template <ByteSource Source>
 class DecompressingSource {
   public:
-    explicit DecompressingSource(Source source) : source_(std::move(source)), input_(std::make_unique<char[]>(input_size)) {}
+    explicit DecompressingSource(Source source) : source_(std::move(source)), input_(std::make_unique_for_overwrite<char[]>(input_size)) {}
     explicit DecompressingSource(const std::string& path)
         requires std::constructible_from<Source, const std::string&>
         : DecompressingSource(Source(path)) {}
@@ -212,7 +212,7 @@ class CompressingSink {
             if (::deflateInit2(gzip_.get(), options.level.value_or(Z_DEFAULT_COMPRESSION), Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
                 throw std::bad_alloc();
         }
-        if (method_ != Compression::none) output_ = std::make_unique<char[]>(output_size);
+        if (method_ != Compression::none) output_ = std::make_unique_for_overwrite<char[]>(output_size);
     }
     /// Opens `path`; compresses as told, or as the name asks for.
     explicit CompressingSink(const std::string& path, IfExists if_exists = IfExists::refuse,

@@ -348,6 +348,8 @@ class DumpWriter {
 
     /// Where it will be.
     const std::string& path() const noexcept { return path_; }
+    /// Where it is until then: what a signal leaves behind.
+    const std::string& temporary() const noexcept { return temporary_; }
     bool gzip() const noexcept { return options_.gzip; }
 
     /// Opens a collection's file for documents; to be closed before this is. `collection` is that of the buckets

@@ -23,11 +23,22 @@ class ContinuityError : public DataError {
         gap,       ///< entries between them are missing
         divergence ///< they tell two histories
     };
-    ContinuityError(Kind kind, const std::string& what) : DataError(what), kind_(kind) {}
+    /// `entry` is where the second slice does not continue the first.
+    ContinuityError(Kind kind, const EntryView& entry, const std::string& reason)
+        : DataError(entry.where() ? FormatError(*entry.where(), reason).what() : "entry " + to_string(entry.ts()) + ": " + reason), kind_(kind),
+          where_(entry.where() ? std::optional(*entry.where()) : std::nullopt), ts_(entry.ts()), reason_(reason) {}
+
     Kind kind() const noexcept { return kind_; }
+    /// Where the entry was read, if that is known.
+    const std::optional<Position>& where() const noexcept { return where_; }
+    Timestamp ts() const noexcept { return ts_; }
+    const std::string& reason() const noexcept { return reason_; }
 
   private:
     Kind kind_;
+    std::optional<Position> where_;
+    Timestamp ts_;
+    std::string reason_;
 };
 
 /// What a merge asks of its slices.
@@ -155,16 +166,12 @@ class Merge {
     }
 
     [[noreturn]] static void diverged(const Head& head, const std::string& how) {
-        throw error(ContinuityError::Kind::divergence, head, "divergence: " + how);
+        throw ContinuityError(ContinuityError::Kind::divergence, *head.entry, "divergence: " + how);
     }
     void gap(const Head& head, const std::string& how) {
-        ContinuityError gap = error(ContinuityError::Kind::gap, head, "gap: " + how);
+        ContinuityError gap(ContinuityError::Kind::gap, *head.entry, "gap: " + how);
         if (continuity_ == Continuity::chain) throw gap;
         gaps_.push_back(std::move(gap));
-    }
-    static ContinuityError error(ContinuityError::Kind kind, const Head& head, const std::string& reason) {
-        const Position* const where = head.entry->where();
-        return {kind, where ? FormatError(*where, reason).what() : "entry " + to_string(head.entry->ts()) + ": " + reason};
     }
 
     std::vector<std::unique_ptr<Head>> heads_; ///< slices with entries left

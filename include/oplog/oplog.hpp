@@ -3,7 +3,13 @@
 
 /// The whole library.
 
+#include "apply.hpp"
+#include "apply_collection.hpp"
+#include "chain.hpp"
+#include "change_log.hpp"
+#include "compare.hpp"
 #include "compress.hpp"
 #include "core.hpp"
-#include "glob.hpp"
-#include "json.hpp"
+#include "diff.hpp"
+#include "dump.hpp"
+#include "json_parser.hpp"

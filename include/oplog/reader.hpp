@@ -150,12 +150,13 @@ class BasicReader {
             std::size_t got = 0;
             try {
                 // Never more at once: a large document must not make later reads leave the cache.
-                got = source_.read(&buffer_[filled_], std::min(capacity_ - filled_, buffer_size));
+                got = source_.read(&buffer_[filled_], std::min(capacity_ - filled_, read_size_));
             } catch (const DataError& error) {
                 fail(error.what());
             }
             if (got == 0) return false;
             filled_ += got;
+            read_size_ = std::min(2 * read_size_, buffer_size);
         }
         return true;
     }
@@ -166,6 +167,7 @@ class BasicReader {
     std::size_t capacity_ = page_size + buffer_size;
     std::unique_ptr<Page[]> pages_ = std::make_unique_for_overwrite<Page[]>(capacity_ / page_size);
     char* buffer_ = pages_[0].bytes;
+    std::size_t read_size_ = 16 << 10; ///< small at first: a long chain is many slices that wait for their turn
     std::size_t at_ = 0;     ///< the current document's first byte
     std::size_t filled_ = 0; ///< end of what has been read
     std::uint32_t size_ = 0; ///< of the current document

@@ -61,7 +61,8 @@ class Stager {
     /// What is known before the first entry.
     struct Start {
         Catalog catalog;                           ///< as the full dump tells it; empty without one
-        std::optional<Timestamp> consistent_point; ///< the last entry of the full dump's oplog; none without one
+        std::optional<Timestamp> dump_start;       ///< the first entry of the full dump's oplog; none without one
+        std::optional<Timestamp> consistent_point; ///< the last entry of it
         std::set<TransactionId> left_out;          ///< those that do not commit in time
         std::set<std::pair<std::string, std::string>> unfinished; ///< indexes (namespace, name) that the dump has and that
                                                                   ///< were still being built at the wanted time
@@ -70,8 +71,10 @@ class Stager {
 
     /// `report` is told of errors and notes; an error's entry is treated as stock replay would.
     Stager(Start start, Report report)
-        : catalog_(std::move(start.catalog)), consistent_point_(start.consistent_point), left_out_(std::move(start.left_out)),
-          building_(std::move(start.unfinished)), report_(std::move(report)) {}
+        : catalog_(std::move(start.catalog)), dump_start_(start.dump_start), consistent_point_(start.consistent_point),
+          left_out_(std::move(start.left_out)), report_(std::move(report)) {
+        leave_out(start.unfinished);
+    }
 
     /// Takes in the next entry, and calls write(std::string_view document) with what becomes of it, if anything.
     /// Throws FormatError for operations that are malformed.
@@ -86,12 +89,21 @@ class Stager {
         }
     }
 
+    /// Indexes that turn out to be unfinished: see look_ahead().
+    void leave_out(const std::set<std::pair<std::string, std::string>>& unfinished) {
+        for (const auto& index : unfinished) building_.try_emplace(index);
+    }
+
     /// Writes the indexes, as entries that follow the last one. To be called once, after the last entry.
     template <class Write>
     void finish(Write&& write) {
-        for (const auto& [ns, name] : building_) {
-            report({Finding::Severity::warning, std::nullopt, std::nullopt, "the build of index " + name + " on " + ns + " is not committed: the index is left out"});
-            catalog_.drop_index(ns, name);
+        for (const auto& [index, start] : building_) {
+            const std::string build = "the build of index " + index.second + " on " + index.first + " is not committed";
+            const bool known = catalog_.drop_index(index.first, index.second);
+            if (known || start.ts)
+                report({Finding::Severity::warning, start.where, start.ts, build + ": the index is left out"});
+            else if (!consistent_point_)
+                report({Finding::Severity::error, std::nullopt, std::nullopt, build + " and began before these slices, so a restored full dump has the index; stage with the full dump (--full)"});
         }
         Timestamp ts = last_;
         for (const auto& [ns, collection] : catalog_.collections()) {
@@ -111,16 +123,21 @@ class Stager {
     }
 
     /// Takes in an entry after the last that is wanted. An index build that commits only there, having begun before
-    /// the first entry of all, was under way all the time; the full dump lists it among the indexes nevertheless.
-    /// `started` and `unfinished` are the caller's to keep: namespaces and names.
-    static void look_ahead(const EntryView& entry, std::set<std::pair<std::string, std::string>>& started,
+    /// the first entry of all, was under way all the time, and so was one that is given up there; the full dump lists it
+    /// among the indexes nevertheless. `started` and `unfinished` are the caller's to keep: namespaces, renamed, and names.
+    static void look_ahead(const EntryView& entry, const Renaming& renaming, std::set<std::pair<std::string, std::string>>& started,
                            std::set<std::pair<std::string, std::string>>& unfinished) {
         if (entry.op() != "c") return;
         const Operation operation(entry);
         const Command command = parse_command(operation);
+        const bool starts = command.kind == CommandKind::start_index_build;
+        if (!starts && command.kind != CommandKind::commit_index_build && command.kind != CommandKind::abort_index_build) return;
         for (const std::string& name : index_names(operation)) {
-            if (command.kind == CommandKind::start_index_build) started.emplace(command.ns, name);
-            if (command.kind == CommandKind::commit_index_build && !started.contains({command.ns, name})) unfinished.emplace(command.ns, name);
+            std::pair index(renaming.collection(command.ns).value_or(command.ns), name);
+            if (starts)
+                started.insert(std::move(index));
+            else if (!started.contains(index))
+                unfinished.insert(std::move(index));
         }
     }
 
@@ -154,6 +171,8 @@ class Stager {
 
     /// Whether the entry is one that the full dump may have seen the effects of.
     bool fuzzy() const { return consistent_point_ && last_ <= *consistent_point_; }
+    /// Whether the full dump has all that the entry tells, but for documents: its metadata was read later.
+    bool before_dump() const { return dump_start_ && last_ < *dump_start_; }
 
     void report(Finding finding) const {
         if (report_) report_(std::move(finding));
@@ -186,11 +205,13 @@ class Stager {
         }
         if (operation.ns == "admin.system.version") {
             const auto id = (operation.op == "u" && operation.o2 ? *operation.o2 : operation.o).find("_id");
-            if (id && id->is(bson::Type::string) && id->string() == "featureCompatibilityVersion")
+            if (id && id->is(bson::Type::string) && id->string() == "featureCompatibilityVersion") {
+                if (before_dump()) return Edit::drop();
                 error("the source's featureCompatibilityVersion changes here, and a replay would change the target's; stage up to before it (--before " +
                       to_string(entry_->ts()) + ")");
+            }
         }
-        if (op == "i" && split_namespace(operation.ns).collection == views_collection && !catalog_.find(operation.ns)) {
+        if (op != "d" && split_namespace(operation.ns).collection == views_collection && !catalog_.find(operation.ns)) {
             catalog_.get(operation.ns);
             const std::string id_key = bson::Builder().int32("_id", 1).finish();
             const std::string id_index = bson::Builder().int32("v", 2).document("key", bson::Document(id_key)).string("name", "_id_").finish();
@@ -246,6 +267,8 @@ class Stager {
 
     /// Whether the full dump has seen all that a command about collections does, or something later.
     bool is_past(const Operation& operation, const Command& command) {
+        if (command.kind == CommandKind::unknown && before_dump()) return true;
+        if (command.kind == CommandKind::drop_database) return tells_uuids(command.database); // each collection has a drop of its own
         if (operation.ui.empty() || command.ns.empty() || is_internal(command.ns) || holder_is_unknown(command.ns)) return false;
         const std::string* const now = catalog_.find_uuid(operation.ui);
         switch (command.kind) {
@@ -254,9 +277,15 @@ class Stager {
             const Collection* const holder = catalog_.find(command.ns);
             return holder && holder->dumped_as; // another has the name: this one was dropped before the dump
         }
-        case CommandKind::rename_collection: return !now || *now == command.target;
+        case CommandKind::rename_collection: return before_dump() || !now || *now != command.ns;
         default: return !now || *now != command.ns;
         }
+    }
+
+    /// Whether collections of the database are known by their UUIDs.
+    bool tells_uuids(std::string_view database) const {
+        return std::ranges::any_of(catalog_.collections(),
+                                   [&](const auto& each) { return split_namespace(each.first).database == database && !each.second.uuid.empty(); });
     }
 
     /// What stock replay is given in a command's place.
@@ -320,6 +349,7 @@ class Stager {
         both.end().end();
         both.begin_document("1").string("op", operation.op).string("ns", operation.ns).document("o", o);
         if (operation.o2) both.document("o2", *operation.o2);
+        if (const auto upsert = operation.document.find("b")) both.append(*upsert);
         const std::string apply_ops = both.end().end().finish();
         return changed(operation.document, [&](const bson::Element& element, bson::Builder& builder) {
             const std::string_view key = element.key();
@@ -349,13 +379,14 @@ class Stager {
             break;
         }
         case CommandKind::start_index_build:
-            for (const std::string& name : index_names(operation)) building_.emplace(command.ns, name);
+            for (const std::string& name : index_names(operation))
+                building_.insert_or_assign({command.ns, name}, Build{entry_->where() ? std::optional(*entry_->where()) : std::nullopt, entry_->ts()});
             break;
         case CommandKind::commit_index_build:
         case CommandKind::abort_index_build: {
             for (const std::string& name : index_names(operation)) {
-                building_.erase({command.ns, name});
-                catalog_.drop_index(command.ns, name);
+                const bool known = building_.erase({command.ns, name}) + catalog_.drop_index(command.ns, name) > 0;
+                if (!known && command.kind == CommandKind::abort_index_build) unknown_index(command, "gives up", consistent_point_.has_value());
             }
             if (command.kind == CommandKind::commit_index_build)
                 for (const bson::Element& spec : indexes(operation)) catalog_.add_index(command.ns, spec.document());
@@ -407,9 +438,13 @@ class Stager {
     }
 
     Catalog catalog_;
-    std::optional<Timestamp> consistent_point_;
+    std::optional<Timestamp> dump_start_, consistent_point_;
     std::set<TransactionId> left_out_;
-    std::set<std::pair<std::string, std::string>> building_; ///< indexes that are being built: namespace, name
+    struct Build {
+        std::optional<Position> where; ///< of its start; none if that is older than all entries
+        std::optional<Timestamp> ts;
+    };
+    std::map<std::pair<std::string, std::string>, Build> building_; ///< indexes that are being built: namespace, name
     Report report_;
 
     const EntryView* entry_ = nullptr; ///< the current one

@@ -6,6 +6,7 @@
 #include "stage.hpp"
 #include "transaction.hpp"
 
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -19,16 +20,18 @@ namespace oplog {
 /// goes to `report`. Memory: the open transactions and the catalog.
 class Examiner {
   public:
-    /// `dump_start` is the first entry of the full dump's oplog: what has committed by then is in the dump.
-    /// Only entries up to the upper one of `bounds` count.
-    Examiner(Stager::Start start, const Bounds& bounds, std::optional<Timestamp> dump_start, Stager::Report report)
-        : start_(std::move(start)), bounds_(bounds), dump_start_(dump_start), report_(std::move(report)), stager_(start_, report_) {}
+    /// Only entries up to the upper one of `bounds` count. Those beyond are to be given as they are; the
+    /// `renaming` is what the others have undergone.
+    Examiner(Stager::Start start, const Bounds& bounds, Stager::Report report, Renaming renaming = {})
+        : start_(std::move(start)), bounds_(bounds), report_(std::move(report)), renaming_(std::move(renaming)), stager_(start_, report_) {}
 
     void add(const EntryView& entry) {
-        if (bounds_.too_late(entry.ts())) return Stager::look_ahead(entry, started_later_, start_.unfinished);
+        if (bounds_.too_late(entry.ts())) return Stager::look_ahead(entry, renaming_, started_later_, start_.unfinished);
         range_.add(entry);
         const TransactionTracker::Step step = tracker_.add(entry);
+        if (step.info && !step.closed && entry.where()) began_.try_emplace(step.info.id(), *entry.where());
         if (step.closed && step.info.commits() && (step.closed->began_before || step.closed->broken)) incomplete(entry, *step.closed);
+        if (step.closed) began_.erase(step.closed->id);
         stager_.add(entry, [](std::string_view) {});
     }
 
@@ -36,9 +39,11 @@ class Examiner {
     void finish() {
         for (const auto& [id, state] : tracker_.open()) {
             start_.left_out.insert(id);
-            report_({Finding::Severity::warning, std::nullopt, state.first,
+            const auto began = began_.find(id);
+            report_({Finding::Severity::warning, began == began_.end() ? std::nullopt : std::optional(began->second), state.first,
                      "transaction " + to_string(id) + " is not committed by " + to_string(range_.last) + " and is left out whole"});
         }
+        stager_.leave_out(start_.unfinished);
         stager_.finish([](std::string_view) {});
     }
 
@@ -51,7 +56,7 @@ class Examiner {
     void incomplete(const EntryView& entry, const TransactionState& transaction) {
         const auto where = entry.where() ? std::optional(*entry.where()) : std::nullopt;
         const std::string commits = "transaction " + to_string(transaction.id) + " commits here, ";
-        if (dump_start_ && entry.ts() <= *dump_start_) {
+        if (start_.dump_start && entry.ts() <= *start_.dump_start) { // what has committed by then is in the dump
             start_.left_out.insert(transaction.id);
             report_({Finding::Severity::note, where, entry.ts(), commits + "before the full dump, which has what it did"});
         } else {
@@ -62,10 +67,11 @@ class Examiner {
 
     Stager::Start start_;
     Bounds bounds_;
-    std::optional<Timestamp> dump_start_;
     Stager::Report report_;
+    Renaming renaming_;
     Stager stager_;
     TransactionTracker tracker_;
+    std::map<TransactionId, Position> began_; ///< of those that are open: the first entry seen
     Range range_;
     std::set<std::pair<std::string, std::string>> started_later_;
 };

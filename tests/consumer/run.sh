@@ -45,7 +45,7 @@ none="-DCMAKE_DISABLE_FIND_PACKAGE_ZLIB=ON -DCMAKE_DISABLE_FIND_PACKAGE_PkgConfi
 {
     with_cmake core-find_package core -DCMAKE_PREFIX_PATH="$prefix" $none
     with_cmake core-add_subdirectory core -DOPLOG_SOURCE="$OPLOG_SOURCE" $none
-    if "$cmake" -S "$here/full" -B "$temp/without" -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_PREFIX_PATH="$prefix" $none >"$temp/log" 2>&1; then
+    if "$cmake" -S "$here/full" -B "$temp/without" -G Ninja -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_PREFIX_PATH="$prefix" $none >"$temp/log" 2>&1; then
         fail "oplog::oplog was found without what it needs"
     fi
 }

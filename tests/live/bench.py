@@ -84,10 +84,11 @@ class Bench:
         work.mkdir()
         self.target.wipe()
         try:
-            method.prepare(history, point, work)
+            commands = method.commands(history, point, work)
             if point.state is None:
                 return Cell("NOT REFUSED", [title])
-            method.restore(history, point, self.target, work)
+            for arguments in commands:
+                self.tools.mongorestore(self.target, *arguments)
             lines = differences(point.state, state_of(self.target))
         except Refusal as refusal:
             return Cell(f"refused: {refusal}", [title, *refusal.lines], identical=point.state is None)

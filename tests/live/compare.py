@@ -4,12 +4,14 @@ import hashlib
 from dataclasses import dataclass
 
 import bson
+from bson.codec_options import CodecOptions
 
 SKIPPED_DATABASES = {"config", "local"}
 SKIPPED_NAMESPACES = {"admin.system.version", "admin.system.keys"}
 # The server makes these when first needed and keeps them empty afterwards, where no dump shows them.
 NOTHING_WHEN_EMPTY = ("system.users", "system.roles", "system.views")
 LARGE = 4096
+ANY_TEXT = CodecOptions(unicode_decode_error_handler="replace")
 
 
 @dataclass
@@ -137,4 +139,4 @@ def _shown(value):
         return "{" + ", ".join(_shown(part)[1:-1] for part in value.values()) + "}"
     if value.startswith(b"large:"):
         return f"a large one of digest {value[6:14].hex()}"
-    return repr(bson.decode(value))
+    return repr(bson.decode(value, ANY_TEXT))

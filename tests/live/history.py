@@ -18,7 +18,8 @@ from compare import state_of
 
 ATTEMPTS = 20
 LOOK_BACK = 60  # seconds; an idle server writes a no-op every ten
-RAW = CodecOptions(document_class=RawBSONDocument)
+ANY_TEXT = CodecOptions(unicode_decode_error_handler="replace")  # documents may hold what is no UTF-8
+RAW = ANY_TEXT.with_options(document_class=RawBSONDocument)
 
 
 @dataclass
@@ -55,11 +56,15 @@ class History:
         """A no-op in the oplog: mongodump --oplog refuses to start from a rename, such as the last thing written."""
         self.client.admin.command("appendOplogNote", 1, data={"note": "tests"})
 
-    def full_dump(self, *options):
-        """A dump; where its oplog is empty, the chain goes on from what was visible before it."""
+    def full_dump(self, *options, under_load=False):
+        """A dump, from whose last entry the chain goes on.
+
+        Under load mongodump can lose a write that was in flight when it began, so then the chain goes on from what was
+        visible before it.
+        """
         before = self.last_visible()
         self.tools.mongodump(self.source, "--oplog", "-o", str(self.full), *options)
-        self.last = (timestamps(self.full / "oplog.bson") or [before])[-1]
+        self.last = before if under_load else timestamps(self.full / "oplog.bson")[-1]
 
     def remove_full_dump(self):
         shutil.rmtree(self.full, ignore_errors=True)
@@ -96,6 +101,10 @@ class History:
     def remember_at(self, time, state):
         self.points.append(Point(time, state))
 
+    def refuse_at(self, time):
+        """A point that the chain cannot reach, so our tools must say so."""
+        self.points.append(Point(time, None))
+
     def finish(self, *, state=None, refused=False):
         """Closes the chain; its end is the last point. A workload that must clean up afterwards calls this itself."""
         if self.finished:
@@ -110,7 +119,7 @@ class History:
         return self.client.get_database("shop", write_concern=WriteConcern(1))
 
     def _oplog(self):
-        return self.client.local["oplog.rs"]
+        return self.client.local.get_collection("oplog.rs", codec_options=ANY_TEXT)
 
 
 def timestamps(file):

@@ -1,14 +1,15 @@
-"""The ways to restore a chain, each a column of the report."""
+"""The ways to restore a chain, each a column of the report: every one comes down to some mongorestore commands."""
 
+import re
+import shlex
 import shutil
 
 from bson.timestamp import Timestamp
 
 from history import timestamps
-from tools import run
+from tools import ToolError, run
 
-# Documents may break a validator that came later or was bypassed; the source holds them all the same.
-OURS = ["--bypassDocumentValidation"]
+PRINTED = re.compile(r"\bmongorestore (-.*)")
 
 
 class Usual:
@@ -17,46 +18,43 @@ class Usual:
     name = "usual"
     tool = None
 
-    def __init__(self, tools, _folder):
-        self.tools = tools
+    def __init__(self, _folder):
+        pass
 
-    def prepare(self, history, point, scratch):
-        """A directory for each increment, as mongorestore wants it."""
-        for number, increment in enumerate(history.increments):
-            (scratch / str(number)).mkdir()
-            shutil.copy(increment / "local" / "oplog.rs.bson", scratch / str(number) / "oplog.bson")
-
-    def restore(self, history, point, target, scratch):
+    def commands(self, history, point, scratch):
         limit = ["--oplogLimit", _text(Timestamp(point.time.time, point.time.inc + 1))] if point.time else []
-        self.tools.mongorestore(target, "--oplogReplay", *limit, *_gzip(history), str(history.full))
-        for number in range(len(history.increments)):
-            folder = scratch / str(number)
-            if point.time and timestamps(folder / "oplog.bson")[0] > point.time:
+        compressed = ["--gzip"] if history.gzipped else []
+        commands = [["--oplogReplay", *limit, *compressed, str(history.full)]]
+        for number, increment in enumerate(history.increments):
+            oplog = increment / "local" / "oplog.rs.bson"
+            if point.time and timestamps(oplog)[0] > point.time:
                 break
-            self.tools.mongorestore(target, "--oplogReplay", *limit, str(folder))
+            folder = scratch / str(number)  # of its own, with the name that mongorestore looks for
+            folder.mkdir()
+            shutil.copy(oplog, folder / "oplog.bson")
+            commands.append(["--oplogReplay", *limit, str(folder)])
+        return commands
 
 
 class _Ours:
-    """A tool that makes one directory of the chain, which a single mongorestore then restores."""
+    """A tool that makes one directory of the chain, and prints the command that restores it."""
 
-    replay = []
-
-    def __init__(self, tools, folder):
-        self.tools = tools
+    def __init__(self, folder):
         self.command = folder / self.tool
 
-    def prepare(self, history, point, scratch):
+    def commands(self, history, point, scratch):
         bound = ["--to", _text(point.time)] if point.time else []
-        run([self.command, "--full", history.full, *history.increments, *bound, "-o", scratch / "out"], may_refuse=True)
-
-    def restore(self, history, point, target, scratch):
-        self.tools.mongorestore(target, *OURS, *self.replay, *_gzip(history), str(scratch / "out"))
+        command = [self.command, "--full", history.full, *history.increments, *bound, "-o", scratch / "out"]
+        output = run(command, may_refuse=True)
+        printed = PRINTED.search(output)
+        if not printed:
+            raise ToolError(command, f"{output}\nFailed: no mongorestore command printed")
+        return [shlex.split(printed[1])]
 
 
 class Stage(_Ours):
     name = "stage"
     tool = "oplog-stage"
-    replay = ["--oplogReplay"]
 
 
 class Apply(_Ours):
@@ -65,10 +63,6 @@ class Apply(_Ours):
 
 
 METHODS = {method.name: method for method in (Usual, Stage, Apply)}
-
-
-def _gzip(history):
-    return ["--gzip"] if history.gzipped else []
 
 
 def _text(time):

@@ -239,7 +239,7 @@ def dump(h, chance, seed):
             if quiet:
                 return h.full_dump()
             with Writers(lambda _: busy.write(busy.calm)):
-                return h.full_dump()
+                return h.full_dump(under_load=True)
         except ToolError:
             h.remove_full_dump()
             h.note()

@@ -39,7 +39,7 @@ def main():
         return 2 if os.environ.get("OPLOG_REQUIRE_LIVE") == "1" else 77
 
     tools = MongoTools()
-    methods = [METHODS[name](tools, arguments.bin) for name in arguments.columns if has_tool(name, arguments)]
+    methods = [METHODS[name](arguments.bin) for name in arguments.columns if has_tool(name, arguments)]
     cases = chosen_cases(arguments)
     failed = report(cases, measured(cases, start_benches(arguments, tools), methods), methods, arguments.verbose)
 

@@ -31,7 +31,7 @@ if pymongo:
     from compare import differences, state_of
     from server import Server, find_mongod, scratch_directory
 
-BIN = Path(os.environ.get("OPLOG_BIN", "build/release/tools")).resolve()
+BIN = Path(os.environ.get("OPLOG_BIN", Path(__file__).resolve().parents[2] / "build/release/tools")).resolve()
 STAND_IN = Path(__file__).resolve().parent / "standin"
 LIMIT = 60  # seconds for any one command
 NARROW = ["find", "insert", "update", "remove", "dropDatabase", "dropIndex", "listIndexes"]  # docs/setup.md's restore user
@@ -81,6 +81,17 @@ def processes_below(pid):
     return found
 
 
+def empty(server):
+    """Drops every user database, and every user and role but for the tests' own."""
+    for name in server.client.list_database_names():
+        if name not in ("admin", "config", "local"):
+            server.client.drop_database(name)
+    for user in list(server.client.admin["system.users"].find({"user": {"$nin": [server.user, "backup"]}})):
+        server.client[user["db"]].command("dropUser", user["user"])
+    for role in list(server.client.admin["system.roles"].find()):
+        server.client[role["db"]].command("dropRole", role["role"])
+
+
 def wait_for(condition, what, seconds=20):
     deadline = time.monotonic() + seconds
     while not condition():
@@ -93,18 +104,17 @@ class Backup(unittest.TestCase):
     """Each test has an empty backup directory and a source and a target without databases."""
 
     def setUp(self):
-        source.wipe()
+        empty(source)
         self.empty_target()
-        if not source.client.admin["system.users"].find_one({"user": "backup"}):
-            source.client.admin.command("createUser", "backup", pwd=password, roles=["backup"])
         self.folder = root / self.id().rpartition(".")[2]
         self.directory = self.folder / "dbbak"
         self.folder.mkdir()
+        self.config = None  # what the last configure() wrote
         self.tools = tools
         self.db = source.client.shop
 
     def empty_target(self):
-        target.wipe()
+        empty(target)
         target.client.admin.command("createRole", "oplogRestore", roles=["restore"],
                                     privileges=[{"resource": {"anyResource": True}, "actions": NARROW}])
         target.client.admin.command("createUser", "restorer", pwd="r", roles=["oplogRestore"])
@@ -119,10 +129,11 @@ class Backup(unittest.TestCase):
         path = self.folder / "config.ini"
         path.write_text("[default]\n" + "".join(f"{key} = {value}\n" for key, value in values.items() if value is not None))
         path.chmod(0o600)
+        self.config = path
         return path
 
     def start(self, *arguments, config=None, tool="oplog-backup", retry=0):
-        command = [BIN / tool, "-c", config or self.configure(), *map(str, arguments)]
+        command = [BIN / tool, "-c", config or self.config or self.configure(), *map(str, arguments)]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                 env={**os.environ, "OPLOG_BACKUP_RETRY_SECONDS": str(retry)})
 
@@ -167,7 +178,7 @@ class Backup(unittest.TestCase):
 
     def check_clean(self):
         left = [path.name for path in self.directory.iterdir() if path.name.startswith(".")]
-        self.assertLessEqual(set(left), {".lock", ".restoring"})
+        self.assertLessEqual(set(left), {".lock", ".restoring", ".cycle"})
 
 
 class Cycle(Backup):
@@ -175,7 +186,7 @@ class Cycle(Backup):
         self.db.a.insert_many([{"n": number, "i": i, "text": "x" * 50} for i in range(50)])
         self.db.a.update_many({"i": {"$lt": 5}}, {"$inc": {"n": 100}})
         self.db.a.delete_many({"i": 49})
-        self.db.a.create_index("n" if number % 2 else [("i", -1), ("n", 1)], name=f"index{number}")
+        self.db.a.create_index([("i", -1), (f"field{number}", 1)], sparse=bool(number % 2))
         self.db[f"made{number}"].insert_one({"_id": number})
         if number > 1:
             self.db[f"made{number - 1}"].rename(f"renamed{number - 1}", dropTarget=True)
@@ -357,7 +368,7 @@ class Interrupted(Backup):
                 self.finish(process, 128 + number)
                 self.assertFalse([pid for pid in children if Path(f"/proc/{pid}/exe").exists() and os.readlink(f"/proc/{pid}/exe").endswith("mongodump")])
                 self.check_clean()
-                self.assertEqual(len(list(self.directory.glob("2*"))), before + (command == "run"))
+                self.assertEqual(len(list(self.directory.glob("2*"))), before + (command == "run"))  # its full backup was done
 
     def test_one_at_a_time(self):
         process = self.start("run", config=self.configure(time_interval="1h"))
@@ -384,14 +395,15 @@ class Discontinuous(Backup):
         self.run_backup("inc", config=config)
         last = self.status()["chains"][0]["to"]
 
-        def oldest():
-            return small.client.local["oplog.rs"].find_one(sort=[("$natural", 1)])["ts"]
-        boundary = bson.timestamp.Timestamp(*map(int, last.split(":")))
+        def roll_over():
+            boundary = bson.timestamp.Timestamp(*map(int, self.status()["chains"][-1]["to"].split(":")))
 
-        def flooded():
-            small.client.shop.flood.insert_many([{"x": "y" * 100_000} for _ in range(50)])
-            return oldest() > boundary
-        wait_for(flooded, "a roll-over", LIMIT)
+            def rolled():
+                small.client.shop.flood.insert_many([{"x": "y" * 100_000} for _ in range(50)])
+                small.client.admin.command("fsync")  # what a crash might need is not dropped
+                return small.client.local["oplog.rs"].find_one(sort=[("$natural", 1)])["ts"] > boundary
+            wait_for(rolled, "a roll-over", LIMIT)
+        roll_over()
         _, err = self.run_backup("inc", expected=DISCONTINUITY, config=config)
         self.assertIn("(gap)", err)
         self.assertIn(last, self.log())  # one edge
@@ -402,8 +414,7 @@ class Discontinuous(Backup):
         self.run_backup("verify", config=config)
         self.restore()  # what came before the gap
         self.run_backup("full", config=config)
-        wait_for(lambda: [flooded() for _ in range(20)], "more", LIMIT)
-        wait_for(lambda: flooded() and str(oldest().time) > self.status()["chains"][-1]["to"].split(":")[0], "another roll-over", LIMIT)
+        roll_over()
         self.run_backup("inc", expected=DISCONTINUITY, config=self.configure(small, on_gap="full"))
         self.assertEqual([one["state"] for one in self.status()["chains"]], ["closed: gap", "closed: gap", "open"])
 
@@ -455,7 +466,7 @@ class Discontinuous(Backup):
         self.db.get_collection("b", write_concern=unacknowledged).insert_one({"_id": "after the hole"})
 
         def mongodump_reads_the_oplog():
-            running = admin.aggregate([{"$currentOp": {}}, {"$match": {"ns": "local.oplog.rs"}}])
+            running = admin.aggregate([{"$currentOp": {"allUsers": True}}, {"$match": {"ns": "local.oplog.rs"}}])
             return any(one["command"].get("sort") == {"$natural": 1} for one in running)
         process = self.start("full", retry=1)
         try:
@@ -489,10 +500,11 @@ class Failing(Backup):
         self.assertIn("$out", err)
         self.check_clean()
         self.assertEqual(self.status()["chains"], [])
+        self.db.a.insert_one({})  # where the next dump's oplog begins
         self.run_backup("full")
 
     def test_an_unreachable_server_is_given_up_after_some_attempts(self):
-        uri = f"mongodb://127.0.0.1:{source.port + 1 if source.port < 65535 else 1}/?serverSelectionTimeoutMS=200&connectTimeoutMS=200"
+        uri = f"mongodb://127.0.0.1:{source.port + 1 if source.port < 65535 else 1}/?directConnection=true&serverSelectionTimeoutMS=200"
         if not real:
             self.skipTest("the stand-in waits for a server as long as it likes")
         _, err = self.run_backup("full", expected=1, config=self.configure(db_host=None, db_port=None, uri=uri))
@@ -546,7 +558,7 @@ class Failing(Backup):
         self.restore("--force")
         _, err = self.restore("--force", expected=1)  # each document is there already
         self.assertIn("could not restore every document", err)
-        target.wipe()
+        empty(target)
         target.client.admin.command("createUser", "restorer", pwd="r", roles=["restore"])
         self.db.a.insert_one({"_id": 2})
         self.db.a.update_one({}, {"$set": {"x": 1}})

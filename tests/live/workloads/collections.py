@@ -120,6 +120,16 @@ def views(h):
 
 
 @workload
+def databases_of_views_alone(h):
+    h.client.other.create_collection("v", viewOn="x", pipeline=[])
+    h.full_dump()
+    h.client.other.create_collection("w", viewOn="x", pipeline=[])
+    h.cut()
+    h.client.drop_database("other")
+    h.client.third.create_collection("v", viewOn="x", pipeline=[])
+
+
+@workload
 def views_dropped_to_the_last(h):
     h.db.a.insert_many(numbered(5))
     h.db.create_collection("v", viewOn="a", pipeline=[])
@@ -194,6 +204,23 @@ def collations(h):
 
 
 @workload
+def clustered_and_capped_under_a_collation(h):
+    kinds = {"clustered": {"clusteredIndex": {"key": {"_id": 1}, "unique": True}}, "capped": {"capped": True, "size": 5000}}
+    for name, options in kinds.items():
+        h.db.create_collection(name, collation={"locale": "fr", "strength": 1}, **options)
+        h.db[name].insert_many([{"_id": "\u00e9", "w": 1}, {"_id": "z", "w": 2}])
+        h.db[name].create_index("w")
+    h.full_dump()
+    for name in kinds:
+        h.db[name].update_one({"_id": "E"}, {"$set": {"w": 7}})
+        h.db[name].create_index("k")
+        h.db[name].rename(f"{name}2")
+        h.cut()
+        h.db[f"{name}2"].insert_one({"_id": "q"})
+        h.db[f"{name}2"].create_index("simple", collation={"locale": "simple"})
+
+
+@workload
 def change_stream_images(h):
     h.db.create_collection("a", changeStreamPreAndPostImages={"enabled": True})
     h.db.a.insert_many(numbered(3))
@@ -245,6 +272,22 @@ def time_series_modified(h):
     h.cut()
     h.db.command("collMod", "ts", index={"name": "dumped", "hidden": True})
     h.db.command("collMod", "ts", expireAfterSeconds="off")
+
+
+@workload
+def time_series_under_a_collation(h):
+    french = {"timeseries": {"timeField": "t", "metaField": "m"}, "collation": FRENCH}
+    h.db.create_collection("ts", **french)
+    h.db.ts.insert_many(measurements(0, 5))
+    h.db.ts.create_index("m", name="dumped")
+    h.db.ts.create_index([("m", 1), ("x", 1)], name="dumped simple", collation={"locale": "simple"})
+    h.full_dump()
+    h.db.ts.create_index([("m", 1), ("x", -1)], name="made")
+    h.cut()
+    h.db.ts.create_index([("m", 1), ("t", -1)], name="made simple", collation={"locale": "simple"})
+    h.db.command("collMod", "ts", index={"name": "dumped", "hidden": True})
+    h.db.create_collection("born", **french)
+    h.db.born.create_index("m")
 
 
 @workload

@@ -173,6 +173,46 @@ def every_value_type(h):
     h.db.a.update_one({"_id": "deep"}, {"$set": {"deep." + "d." * 60 + "x": 1}})
 
 
+def element(kind, name, value):
+    return bytes([kind]) + name.encode() + b"\0" + value
+
+
+def unusual_document(identity):
+    """What the server stores though few drivers write it: old types, odd bits, keys twice, text that is not UTF-8."""
+    elements = [
+        element(0x10, "_id", identity.to_bytes(4, "little")), element(0x06, "undefined", b""), element(0x0E, "symbol", b"\x02\0\0\0s\0"),
+        element(0x0C, "pointer", b"\x02\0\0\0c\0" + bytes(12)), element(0x05, "old binary", b"\x05\0\0\0\x02\x01\0\0\0b"),
+        element(0x01, "nan", bytes.fromhex("010000000000f8ff")), element(0x13, "decimal", b"\xff" * 16),
+        element(0x10, "twice", bytes(4)), element(0x10, "twice", b"\x01\0\0\0"), element(0x02, "text", b"\x04\0\0\0\xff\xfe\x80\0"),
+    ]
+    body = b"".join(elements) + b"\0"
+    return RawBSONDocument((len(body) + 4).to_bytes(4, "little") + body)
+
+
+@workload
+def bytes_that_drivers_seldom_write(h):
+    raw = h.db.get_collection("a", CodecOptions(document_class=RawBSONDocument))
+    raw.insert_one(unusual_document(1))
+    h.full_dump()
+    raw.insert_one(unusual_document(2))
+    h.cut()
+    h.db.a.update_one({"_id": 1}, {"$set": {"new": 1}})
+    raw.insert_one(unusual_document(3))
+
+
+@workload
+def names_with_dollars_and_dots(h):
+    def document(identity):
+        return {"_id": identity, "$x": 1, "a.b": {"$c": 1, "d.e": [{"$f": {"g.": 2}}]}, "": {"": 0}}
+
+    h.db.a.insert_one(document(1))
+    h.full_dump()
+    h.db.a.insert_one(document(2))
+    h.cut()
+    h.db.a.replace_one({"_id": 1}, {"y.z": 1, "q": {"$r": 2}})
+    h.db.a.update_one({"_id": 2}, {"$set": {"w": {"$k": 1, "l.m": {"$n": [{"$o": 1}]}}}})
+
+
 @workload
 def an_empty_timestamp_in_the_dump(h):
     h.db.a.insert_one({"_id": 1})
@@ -195,6 +235,8 @@ def documents_of_sixteen_megabytes(h):
     h.db.a.update_one({"_id": 2}, {"$set": {"fill": b"d" * (15 * MEGABYTE)}})
     h.cut()
     h.db.a.update_one({"_id": 2}, {"$set": {"small": 1}})
+    h.db.a.insert_one({"_id": 3})
+    h.db.a.update_one({"_id": 3}, {"$set": {"text": "x" * (LARGEST - 60)}})
 
 
 @workload

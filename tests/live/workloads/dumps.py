@@ -87,7 +87,7 @@ def dump_while_written(h):
     """mongodump gives up when a collection goes while it looks at it; then it is run again, as users do."""
     for _ in range(DUMP_ATTEMPTS):
         try:
-            return h.full_dump()
+            return h.full_dump(under_load=True)
         except ToolError:
             h.remove_full_dump()
     raise RuntimeError("mongodump never got through")
@@ -108,7 +108,6 @@ def a_write_that_commits_during_the_dump(h):
     writer.start()
     h.client.admin.command("waitForFailPoint", failpoint["configureFailPoint"], timesEntered=times + 1, maxTimeMS=30000)
     h.unacknowledged().b.insert_one({"_id": "after the hole"})
-    before = h.last_visible()
 
     def reads_the_oplog_forward():
         running = h.client.admin.aggregate([{"$currentOp": {}}, {"$match": {"ns": "local.oplog.rs"}}])
@@ -120,10 +119,9 @@ def a_write_that_commits_during_the_dump(h):
 
     releaser = threading.Thread(target=release, daemon=True)
     releaser.start()
-    h.full_dump()
+    h.full_dump(under_load=True)
     releaser.join()
     writer.join()
-    h.last = before
     h.cut()
     h.db.a.insert_one({"_id": "later"})
 
@@ -247,6 +245,17 @@ def quiet_increments(h):
     for _ in range(3):
         h.note()
         h.cut()
+
+
+@workload
+def the_earliest_point_in_time(h):
+    h.db.a.insert_many(numbered(5))
+    before = h.now()
+    h.db.a.insert_one({"_id": "dumped"})
+    h.full_dump()
+    h.remember()
+    h.refuse_at(before)
+    h.db.a.insert_one({"_id": "later"})
 
 
 @workload

@@ -232,6 +232,65 @@ def an_index_build_dropped_after_the_dump(h):
 
 
 @workload
+def an_index_build_ended_by_a_drop(h):
+    for name in ("a", "b"):
+        h.db[name].insert_many(numbered(10))
+    h.full_dump()
+    build = HeldIndexBuild(h, h.db.a, "n")
+    h.cut()
+    h.db.a.drop()
+    build.release()
+    h.db.a.insert_one({"_id": "new"})
+    h.cut()
+    build = HeldIndexBuild(h, h.db.b, "n")
+    h.client.drop_database("shop")
+    build.release()
+    h.db.b.insert_one({"_id": "new"})
+
+
+@workload
+def an_index_build_across_the_dump_then_a_rename(h):
+    h.db.a.insert_many(numbered(10))
+    build = HeldIndexBuild(h, h.db.a, "n")
+    h.full_dump()
+    h.db.b.insert_one({"_id": "during"})
+    h.cut()
+    build.release()
+    h.db.a.rename("c")
+    h.db.c.create_index("m")
+    h.cut()
+    h.db.c.drop_index("n_1")
+
+
+@workload
+def an_index_left_half_way_to_unique(h):
+    for name in ("a", "b"):
+        h.db[name].insert_many(numbered(3))
+        h.db[name].create_index("n")
+    h.db.command("collMod", "a", index={"name": "n_1", "prepareUnique": True})
+    h.full_dump()
+    h.db.command("collMod", "b", index={"name": "n_1", "prepareUnique": True})
+    h.cut()
+    h.db.a.insert_one({"_id": "x", "n": 99})
+
+
+@workload
+def indexes_of_the_first_version(h):
+    first_id = {"key": {"_id": 1}, "name": "_id_", "v": 1}
+    indexes = [{"key": {"n": 1}, "name": "first", "v": 1}, {"key": {"m": 1}, "name": "background", "background": True},
+               {"key": {"k": 1}, "name": "spelt out", "sparse": False, "unique": False, "v": 2}]
+    h.db.command("create", "a", idIndex=first_id)
+    h.db.a.insert_many(numbered(3))
+    h.db.command("createIndexes", "a", indexes=indexes)
+    h.full_dump()
+    h.db.command("create", "b", idIndex=first_id)
+    h.db.command("createIndexes", "b", indexes=indexes)
+    h.cut()
+    h.db.a.rename("c")
+    h.db.command("createIndexes", "c", indexes=[{"key": {"x": 1}, "name": "later", "v": 1}])
+
+
+@workload
 def indexes_under_a_collation(h):
     french = {"locale": "fr", "strength": 1}
     h.db.create_collection("a", collation=french)

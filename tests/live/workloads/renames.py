@@ -154,6 +154,32 @@ def special_collections_renamed(h):
 
 
 @workload
+def sixty_names_moved_round(h):
+    for number in range(60):
+        h.db[f"c{number}"].insert_one({"_id": number})
+    h.full_dump()
+    for number in range(60):
+        h.db[f"c{number}"].rename(f"d{(number + 1) % 60}")
+    h.cut()
+    for number in range(60):
+        h.db[f"d{number}"].rename(f"c{number}")
+
+
+@workload
+def made_in_a_transaction_then_moved(h):
+    h.db.a.insert_many(numbered(3))
+    h.full_dump()
+    with h.client.start_session() as session, session.start_transaction():
+        h.db.create_collection("b", session=session)
+        h.db.b.create_index("n", name="inside", unique=True, session=session)
+        h.db.b.insert_many(numbered(9), session=session)
+    h.db.b.drop_index("inside")
+    h.db.b.create_index("n", name="inside")
+    h.cut()
+    h.db.b.rename("a", dropTarget=True)
+
+
+@workload
 def out_to_new_and_existing_collections(h):
     filled(h.db.a, "n")
     filled(h.db.existing, "n", "x", count=3)

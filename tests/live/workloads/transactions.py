@@ -225,6 +225,9 @@ def operations_applied_by_hand(h):
         {"op": "c", "ns": "shop.$cmd", "o": {"create": "c"}}, {"op": "i", "ns": "shop.c", "o": {"_id": 1}},
         {"op": "c", "ns": "shop.$cmd", "o": {"renameCollection": "shop.c", "to": "shop.d"}},
     ])
+    made = {"op": "c", "ns": "shop.$cmd", "o": {"create": "e", "idIndex": {"v": 2, "key": {"_id": 1}, "name": "_id_"}}}
+    nested = [{"op": "i", "ns": "shop.a", "o": {"_id": "nested"}}, made]
+    h.client.admin.command("applyOps", [{"op": "c", "ns": "admin.$cmd", "o": {"applyOps": nested}}, {"op": "n", "ns": "", "o": {"msg": "x"}}])
 
 
 @workload

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """oplog-cat against the real bsondump, byte for byte.
 
-    OPLOG_BIN=build/release/tools compare_bsondump.py [DIR...]
+    OPLOG_BIN=build/release/tools test_bsondump.py [DIR...]
 
 compares them on every .bson below the directories (default: tests/data) and on generated documents. With
 $BSON_CORPUS, the directory source/bson-corpus/tests of mongodb/specifications, on the documents there too.

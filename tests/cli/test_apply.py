@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""oplog-apply: a full dump and its increments as a new dump."""
+import gzip
+import os
+import shutil
+import unittest
+
+from support import CHAINS, DATA, ToolTest, chain, document, entry, field, int32, split_documents, string, timestamp
+
+
+class Apply(ToolTest):
+    def inputs(self, name):
+        return ["--full", DATA / name / "full", *sorted((DATA / name).glob("inc*"))]
+
+    def dump(self, path):
+        """{relative path: documents or text} of a dump, its oplog left out."""
+        files = {}
+        for file in sorted(path.rglob("*")):
+            relative = str(file.relative_to(path))
+            if not file.is_file() or relative == "oplog.bson":
+                continue
+            data = gzip.decompress(file.read_bytes()) if relative.endswith(".gz") else file.read_bytes()
+            relative = relative.removesuffix(".gz")
+            files[relative] = sorted(split_documents(data)) if relative.endswith(".bson") else data.decode()
+        return files
+
+    def last(self, oplog):
+        return self.good("range", "--last", oplog).decode().strip()
+
+    def test_each_chain_becomes_the_dump_made_at_its_end(self):
+        for name in CHAINS:
+            if not (DATA / name / "final").is_dir():
+                continue
+            with self.subTest(name):
+                self.assertEqual(self.run_tool("apply", "-q", *self.inputs(name), "-o", name), (0, b"", ""))
+                self.assertEqual(self.dump(self.dir / name), self.dump(DATA / name / "final"))
+                self.assertEqual(self.good("range", "--first", f"{name}/oplog.bson"), self.good("range", "--last", f"{name}/oplog.bson"))
+                self.assertEqual(self.last(f"{name}/oplog.bson"), self.last(chain(name)[-1]))
+
+    def test_it_says_what_time_it_is_of_and_how_to_restore_it(self):
+        code, out, err = self.run_tool("apply", *self.inputs("crud"), "-o", "out")
+        self.assertEqual((code, out), (0, b""))
+        self.assertRegex(err, r"^oplog-apply: the state of 1795352339:\d+ \(2026-11-22T12:58:59Z\); to restore it: mongorestore out\n$")
+        code, out, err = self.run_tool("apply", "--gzip", *self.inputs("crud"), "-o", "gz")
+        self.assertTrue(err.endswith("to restore it: mongorestore --gzip gz\n"), err)
+
+    def test_compressed_in_and_out(self):
+        self.assertEqual(self.run_tool("apply", "-q", "--gzip", *self.inputs("index"), "-o", "gz")[0], 0)
+        names = [str(p.relative_to(self.dir / "gz")) for p in (self.dir / "gz").rglob("*") if p.is_file()]
+        self.assertEqual([n for n in names if not n.endswith(".gz")], ["oplog.bson"])
+        self.assertEqual(self.read("gz/oplog.bson")[:2], b"\x1f\x8b")
+        self.assertEqual(self.dump(self.dir / "gz"), self.dump(DATA / "index" / "final"))
+
+        full = self.dir / "full"
+        shutil.copytree(DATA / "crud" / "full", full)
+        for file in list(full.rglob("*.bson")) + list(full.rglob("*.json")):
+            if file.name != "oplog.bson":
+                file.with_name(file.name + ".gz").write_bytes(gzip.compress(file.read_bytes()))
+                file.unlink()
+        self.assertEqual(self.run_tool("apply", "-q", "--full", "full", *sorted((DATA / "crud").glob("inc*")), "-o", "again")[0], 0)
+        self.assertEqual(self.dump(self.dir / "again"), self.dump(DATA / "crud" / "final"))
+        self.assertTrue((self.dir / "again/shop/a.bson.gz").exists())
+
+    def test_the_new_dump_is_a_full_one_for_the_next_increments(self):
+        increments = sorted((DATA / "crud").glob("inc*"))
+        self.assertEqual(self.run_tool("apply", "-q", "--full", DATA / "crud/full", increments[0], "-o", "one")[0], 0)
+        self.assertEqual(self.run_tool("apply", "-q", "--full", "one", *increments[1:], "-o", "two")[0], 0)
+        self.assertEqual(self.dump(self.dir / "two"), self.dump(DATA / "crud" / "final"))
+        code, out, err = self.run_tool("apply", "--full", "one", increments[2], "-o", "three")
+        self.assertEqual((code, out), (1, b""))
+        self.assertIn(": gap: this slice begins with entry ", err)
+        self.assertFalse((self.dir / "three").exists())
+
+    def test_increments_in_any_order_compressed_or_piped(self):
+        one, two, three = chain("rename")[1:]
+        self.write("two.bson.gz", gzip.compress(two.read_bytes()))
+        with open(three, "rb") as pipe:
+            self.assertEqual(self.run_tool("apply", "-q", "--full", DATA / "rename/full", "-", "two.bson.gz", one, "-o", "out", stdin=pipe)[0], 0)
+        self.assertEqual(self.dump(self.dir / "out"), self.dump(DATA / "rename" / "final"))
+
+    def test_a_point_in_time_is_what_the_increments_up_to_it_give(self):
+        first, second = chain("crud")[1:3]
+        self.assertEqual(self.run_tool("apply", "-q", "--full", DATA / "crud/full", first, second, "-o", "two")[0], 0)
+        point = self.last(second)
+        self.assertEqual(self.run_tool("apply", "-q", *self.inputs("crud"), "--to", point, "-o", "at")[0], 0)
+        self.assertEqual(self.dump(self.dir / "at"), self.dump(self.dir / "two"))
+        self.assertEqual(self.last("at/oplog.bson"), point)
+
+    def test_no_earlier_state_than_the_full_dumps_own(self):
+        full = chain("crud")[0]
+        self.fails(1, f"{{}}: {DATA}/crud/full: the full dump is consistent from {self.last(full)} (2026-11-22T12:58:58Z) on: there is no earlier state to be made\n",
+                   "apply", *self.inputs("crud"), "--to", "2020-01-01T00:00:00Z", "-o", "out")
+        self.assertEqual(self.files(), [])
+
+    def test_unchanged_collections_are_linked_or_copied(self):
+        shutil.copytree(DATA / "out/full", self.dir / "full")
+        for option in ([], ["--copy"]):
+            shutil.rmtree(self.dir / "out", ignore_errors=True)
+            self.assertEqual(self.run_tool("apply", "-q", *option, "--full", "full", *sorted((DATA / "out").glob("inc*")), "-o", "out")[0], 0)
+            links = [p for p in (self.dir / "out").rglob("*") if p.is_file() and os.stat(p).st_nlink > 1]
+            if option:
+                self.assertEqual(links, [])
+            self.assertEqual(self.dump(self.dir / "full"), self.dump(DATA / "out/full"))
+
+    def test_selected_collections_only(self):
+        self.assertEqual(self.run_tool("apply", "-q", *self.inputs("out"), "--ns", "shop.agg", "-o", "out")[0], 0)
+        names = {n.split(".")[0] for n in self.dump(self.dir / "out")}
+        self.assertEqual(names, {"prelude", "shop/agg"})
+        self.assertEqual(self.dump(self.dir / "out")["shop/agg.bson"], self.dump(DATA / "out/final")["shop/agg.bson"])
+
+    def test_what_is_refused_leaves_nothing(self):
+        shutil.copytree(DATA / "crud/full", self.dir / "full")
+        last = split_documents(self.read("full/oplog.bson"))[-1]
+        command = document(string("op", "c"), string("ns", "shop.$cmd"), field(3, "o", document(string("convertToCapped", "a"), int32("size", 4096))),
+                           timestamp("ts", 4000000000, 1))
+        self.write("inc.bson", last + command)
+        before = self.files()
+        self.fails(1, f"{{}}: inc.bson: offset {len(last)}: document 2: the command convertToCapped cannot be applied offline: oplog-stage is the way\n",
+                   "apply", "--full", "full", "inc.bson", "-o", "out")
+        self.write("inc.bson", last + entry(4000000000)[:-3])
+        code, out, err = self.run_tool("apply", "--full", "full", "inc.bson", "-o", "out")
+        self.assertEqual(code, 1)
+        self.assertIn("the stream ends inside a document", err)
+        self.assertEqual(self.files(), before)
+
+    def test_a_damaged_collection_leaves_nothing(self):
+        shutil.copytree(DATA / "crud/full", self.dir / "full")
+        whole = self.read("full/shop/a.bson")
+        self.write("full/shop/a.bson", whole[:-1])
+        before = self.files()
+        code, out, err = self.run_tool("apply", "--full", "full", *sorted((DATA / "crud").glob("inc*")), "-o", "out")
+        self.assertEqual(code, 1)
+        self.assertTrue(err.startswith("oplog-apply: full/shop/a.bson: offset "), err)
+        self.assertEqual(self.files(), before)
+
+    def test_usage(self):
+        self.usage("name the full dump: --full DUMP", "apply", chain("crud")[1], "-o", "out")
+        self.usage("name the directory to make: -o OUT", "apply", *self.inputs("crud"))
+        self.usage("--jobs 0 is not a number from 1 to 999", "apply", *self.inputs("crud"), "-o", "out", "--jobs", "0")
+        (self.dir / "out").mkdir()
+        self.fails(2, "{}: out: File exists\nhint: --force replaces it\n", "apply", *self.inputs("crud"), "-o", "out")
+        self.assertEqual(self.run_tool("apply", "-q", "--force", "--jobs", "1", *self.inputs("crud"), "-o", "out")[0], 0)
+        shutil.copytree(DATA / "crud/full", self.dir / "full")
+        self.usage("the output full/new lies in the input full", "apply", "--full", "full", "-o", "full/new")
+
+
+if __name__ == "__main__":
+    unittest.main()
