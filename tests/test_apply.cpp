@@ -340,6 +340,11 @@ TEST_CASE("what cannot be done exactly is refused, with its place") {
         h.add("u", "shop.a", R"({"$v":9})", 1, R"({"_id":1})");
         CHECK(h.refused() == "in: offset 0: document 1: an update of the unknown version $v: 9");
     }
+    {
+        History h;
+        h.command(R"({"create":"ts","timeseries":{"timeField":"t"}})", 1);
+        CHECK(h.refused() == "in: offset 0: document 1: time series shop.ts has no buckets of its own, as of MongoDB 8.3: this cannot be applied offline");
+    }
 }
 
 TEST_CASE("what mongodump leaves out is left out") {
@@ -356,12 +361,15 @@ TEST_CASE("without UUIDs, as old servers write it, names decide") {
     History h;
     h.dump("a", R"({"options":{},"indexes":[{"v":1,"key":{"_id":1},"name":"_id_","ns":"shop.a"}]})", {R"({"_id":1})"});
     h.add("u", "shop.a", R"({"$set":{"x.y":1}})", 0, R"({"_id":1})");
+    h.add("i", "shop.system.indexes", R"({"v":1,"key":{"x":1},"name":"x_1","ns":"shop.a"})", 0);
     h.command(R"({"create":"b","capped":true,"size":4096})", 0);
     h.add("i", "shop.b", R"({"_id":2})", 0);
     h.command(R"({"renameCollection":"shop.a","to":"shop.c","dropTarget":true})", 0);
     h.apply();
     CHECK(h.collections() == "shop.b shop.c");
     CHECK(h.documents_of("shop.c") == R"({"_id":1,"x":{"y":1}})");
+    CHECK(h.metadata_of("shop.c") == R"({"indexes":[{"v":{"$numberInt":"1"},"key":{"_id":{"$numberInt":"1"}},"name":"_id_","ns":"shop.a"},)"
+                                     R"({"v":{"$numberInt":"1"},"key":{"x":{"$numberInt":"1"}},"name":"x_1"}],"collectionName":"c"})");
     h.add("c", "shop.$cmd", R"({"dropDatabase":1})", 0);
     h.apply();
     CHECK(h.collections().empty());
@@ -378,4 +386,14 @@ TEST_CASE("collections are selected and renamed") {
     h.apply(false, selection);
     CHECK(h.collections() == "shop.a");
     CHECK(h.documents_of("shop.a") == R"({"_id":1} {"_id":2})");
+
+    h.dump("v", R"({"options":{"viewOn":"a","pipeline":[]},"indexes":[],"collectionName":"v","type":"view"})");
+    Selection renaming;
+    renaming.exclude("shop.b");
+    renaming.rename("shop.a", "shop.z");
+    h.apply(false, renaming);
+    CHECK(h.collections() == "shop.v shop.z");
+    CHECK(h.documents_of("shop.z") == R"({"_id":1} {"_id":2})");
+    CHECK(h.metadata_of("shop.z") == metadata("z", 1));
+    CHECK(h.metadata_of("shop.v") == R"({"options":{"viewOn":"z","pipeline":[]},"indexes":[],"collectionName":"v","type":"view"})");
 }

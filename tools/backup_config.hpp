@@ -269,8 +269,8 @@ class BackupConfig {
         const std::size_t digits = std::min(text.find_first_not_of("0123456789."), text.size());
         const std::string unit(detail::trimmed(text.substr(digits)));
         static const std::map<std::string, std::pair<unsigned, std::pair<const char*, const char*>>> units = {
-            {"", {3600, {"hours", "小时"}}}, {"h", {3600, {"hours", "小时"}}}, {"m", {60, {"minutes", "分钟"}}},
-            {"s", {1, {"seconds", "秒"}}}, {"d", {day, {"days", "天"}}}};
+            {"", {3600, {"hour", "小时"}}}, {"h", {3600, {"hour", "小时"}}}, {"m", {60, {"minute", "分钟"}}},
+            {"s", {1, {"second", "秒"}}}, {"d", {day, {"day", "天"}}}};
         const auto known = units.find(unit);
         double amount = 0;
         const auto parsed = std::from_chars(text.data(), text.data() + digits, amount);
@@ -280,7 +280,8 @@ class BackupConfig {
         if (!(seconds >= 1 && seconds <= 31.0 * day)) fail("time_interval", why);
         interval = static_cast<std::uint32_t>(seconds + 0.5);
         const auto& names = known->second.second;
-        interval_text = lang == "zh" ? text.substr(0, digits) + names.second : text.substr(0, digits) + " " + names.first;
+        const std::string count = text.substr(0, digits);
+        interval_text = lang == "zh" ? count + names.second : count + " " + std::string(names.first) + (amount == 1 ? "" : "s");
 
         whole_day = !given("increments");
         if (whole_day) {

@@ -219,7 +219,7 @@ struct Chain {
 
 /// Every chain of a backup directory, the oldest first. What has no records of this system is not one.
 inline std::vector<Chain> load_chains(const fs::path& directory) {
-    if (!fs::is_directory(directory)) oplog::detail::throw_errno(directory.string(), ENOTDIR);
+    if (!fs::is_directory(directory)) oplog::detail::throw_errno(directory.string(), ENOENT);
     std::vector<Chain> chains;
     for (const fs::directory_entry& entry : fs::directory_iterator(directory)) {
         if (entry.path().filename().string().starts_with('.') || !fs::exists(entry.path() / "full" / "step.json")) continue;

@@ -179,7 +179,7 @@ int main(int argc, char** argv) {
     tool.add_output();
     return tool.run(argc, argv, [&] {
         const std::optional<std::string> output = tool.optional("output");
-        if (tool.has("full") && !output) throw ArgumentError("with --full, name the directory to make: -o OUT");
+        if (tool.has("full") && (!output || *output == "-")) throw ArgumentError("with --full, name the directory to make: -o OUT");
         const bool directory = output && *output != "-" && (tool.has("full") || !names_file(*output));
         if (directory && tool.has("compress")) throw ArgumentError("--compress is for a file; mongorestore reads no compressed oplog in a directory");
 

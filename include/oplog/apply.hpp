@@ -187,13 +187,7 @@ class Applier {
         Metadata metadata = dumped.read_metadata();
         const bool renamed = ns != dumped.ns();
         metadata.collection = name;
-        if (metadata.is_view()) {
-            bson::Builder definition;
-            definition.string("_id", ns);
-            for (const bson::Element& option : bson::Document(metadata.options)) definition.append(option);
-            views_[ns] = {definition.finish(), renamed ? std::nullopt : std::optional(dumped)};
-            return;
-        }
+        if (metadata.is_view()) return add_dumped_view(dumped, metadata);
         AppliedCollection& collection = collections_.emplace_back();
         collection.database = database;
         collection.name = name;
@@ -201,10 +195,22 @@ class Applier {
         if (metadata.is_timeseries() && data.starts_with(dump_file_name(buckets_prefix))) collection.name.insert(0, buckets_prefix);
         for (std::size_t i = 0; i + 1 < metadata.uuid.size(); i += 2)
             collection.uuid += static_cast<char>(std::stoi(metadata.uuid.substr(i, 2), nullptr, 16));
+        if (!collection.uuid.empty()) by_uuid_[collection.uuid] = &collection;
         collection.metadata_changed = renamed;
         collection.metadata = std::move(metadata);
         collection.base = dumped;
         collection.whole = true;
+    }
+
+    /// The view's document in system.views, as an entry would tell it, so that it is renamed in the same way.
+    void add_dumped_view(const DumpCollection& dumped, const Metadata& metadata) {
+        bson::Builder insertion;
+        insertion.string("op", "i").string("ns", join_namespace(dumped.database, views_collection)).begin_document("o").string("_id", dumped.ns());
+        for (const bson::Element& option : bson::Document(metadata.options)) insertion.append(option);
+        const std::string bytes = insertion.end().finish();
+        const auto other = options_.selection.renaming().empty() ? std::nullopt : renamed(Operation(bson::Document(bytes)), options_.selection.renaming());
+        const Operation operation{bson::Document(other ? *other : bytes)};
+        views_[std::string(*view_of(operation))] = {std::string(operation.o.bytes()), other ? std::nullopt : std::optional(dumped)};
     }
 
     // ---- entries ----
@@ -265,6 +271,12 @@ class Applier {
             throw DataError("operation '" + std::string(op) + "' on " + std::string(operation.ns) + " cannot be applied offline");
         }
         if (name == views_collection) return apply_view(operation, std::string(database));
+        if (name == "system.indexes" && op == "i") { // how old servers make an index
+            const auto indexed = operation.o.find("ns");
+            if (!indexed) throw DataError("an index without a namespace");
+            if (AppliedCollection* const collection = find({}, indexed->string())) add_index(*collection, operation.o);
+            return;
+        }
         if (operation.ns == "admin.system.version") refuse_fcv(operation);
         AppliedCollection* const collection = find(operation.ui, operation.ns);
         if (!collection) return;
@@ -322,8 +334,8 @@ class Applier {
     AppliedCollection* by_uuid(std::string_view uuid) {
         if (uuid.empty()) return nullptr;
         if (last_found_ && last_found_->uuid == uuid) return last_found_; // most entries concern the collection of the one before
-        const auto found = std::ranges::find(collections_, uuid, &AppliedCollection::uuid);
-        return last_found_ = found == collections_.end() ? nullptr : &*found;
+        const auto found = by_uuid_.find(uuid);
+        return last_found_ = found == by_uuid_.end() ? nullptr : found->second;
     }
     AppliedCollection* by_name(std::string_view ns) {
         const auto [database, name] = split_namespace(ns);
@@ -336,7 +348,10 @@ class Applier {
         if (AppliedCollection* const found = by_uuid(uuid)) return found;
         AppliedCollection* const found = by_name(ns);
         if (!found || (!uuid.empty() && !found->uuid.empty())) return nullptr; // another one has the name
-        if (found->uuid.empty() && !uuid.empty()) found->uuid = uuid; // of time series too, whose metadata has none
+        if (found->uuid.empty() && !uuid.empty()) { // of time series too, whose metadata has none
+            found->uuid = uuid;
+            by_uuid_[found->uuid] = found;
+        }
         return found;
     }
     /// The same, but one that is not there is put down as such; null if the dump has no such collections.
@@ -347,6 +362,7 @@ class Applier {
     AppliedCollection& make(std::string_view uuid, std::string_view ns) {
         AppliedCollection& made = collections_.emplace_back();
         made.uuid = uuid;
+        if (!uuid.empty()) by_uuid_[made.uuid] = &made;
         made.database = split_namespace(ns).database;
         made.name = split_namespace(ns).collection;
         made.first_seen = entry_->where() ? FormatError(*entry_->where(), to_string(entry_->ts())).what() : to_string(entry_->ts());
@@ -361,9 +377,17 @@ class Applier {
             for (const int nibble : {(byte >> 4) & 15, byte & 15}) text += "0123456789abcdef"[nibble];
         return text;
     }
-    void erase(AppliedCollection* collection) {
+    template <class Condition>
+    void erase_if(Condition condition) {
         last_found_ = nullptr;
-        collections_.remove_if([&](const AppliedCollection& each) { return &each == collection; });
+        collections_.remove_if([&](const AppliedCollection& each) {
+            if (!condition(each)) return false;
+            by_uuid_.erase(each.uuid);
+            return true;
+        });
+    }
+    void erase(const AppliedCollection* collection) {
+        erase_if([&](const AppliedCollection& each) { return &each == collection; });
     }
 
     // ---- commands ----
@@ -378,8 +402,7 @@ class Applier {
             return;
         case CommandKind::drop_database:
             drop_views(command.database);
-            last_found_ = nullptr;
-            collections_.remove_if([&](const AppliedCollection& each) { return each.database == command.database; });
+            erase_if([&](const AppliedCollection& each) { return each.database == command.database; });
             return;
         case CommandKind::rename_collection: return apply_rename(operation, command);
         case CommandKind::create_indexes:
@@ -446,7 +469,7 @@ class Applier {
                 made.metadata.indexes.emplace_back(option.document().bytes());
             else if (name == "clusteredIndex" || (name == "autoIndexId" && !option.truthy()))
                 has_id_index = false;
-            if (name == "timeseries") made.metadata.type = "timeseries";
+            if (name == "timeseries" && !made.is_buckets()) refuse_series(made);
             const bool shown = made.is_buckets() ? is_series_option(name) : name != "create" && name != "idIndex";
             if (shown) options.append(option);
         }
@@ -506,7 +529,11 @@ class Applier {
     static std::vector<std::string>::iterator find_index(AppliedCollection& collection, std::string_view name) {
         return std::ranges::find_if(collection.metadata.indexes, [&](const std::string& spec) { return index_name(bson::Document(spec)) == name; });
     }
+    [[noreturn]] static void refuse_series(const AppliedCollection& collection) {
+        throw DataError("time series " + collection.ns() + " has no buckets of its own, as of MongoDB 8.3: this cannot be applied offline");
+    }
     static void add_index(AppliedCollection& collection, const bson::Document& spec) {
+        if (collection.metadata.is_timeseries() && !collection.is_buckets()) refuse_series(collection);
         const std::string shown = listed_index(collection.is_buckets() ? bson::Document(series_index(collection, spec)) : spec);
         collection.metadata_changed = true;
         if (const auto old = find_index(collection, index_name(spec)); old != collection.metadata.indexes.end())
@@ -801,7 +828,8 @@ class Applier {
     const Dump* dump_;
     Options options_;
     ChangeLog log_;
-    std::list<AppliedCollection> collections_; ///< entries are found by their addresses
+    std::list<AppliedCollection> collections_; ///< a list, since others point into it
+    std::map<std::string, AppliedCollection*, std::less<>> by_uuid_;
     std::map<std::string, StoredView> views_;
     TransactionTracker tracker_;
     std::map<TransactionId, std::vector<std::uint64_t>> waiting_; ///< where the entries of open transactions are in the log

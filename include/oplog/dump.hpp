@@ -209,7 +209,10 @@ class Dump {
     /// Throws std::system_error, and DataError for files that cannot be told which collection they are for.
     explicit Dump(std::string path) : path_(std::move(path)) {
         namespace fs = std::filesystem;
-        for (const auto& entry : fs::directory_iterator(path_)) {
+        std::error_code error;
+        const fs::directory_iterator files(path_, error);
+        if (error) throw std::system_error(error, path_);
+        for (const auto& entry : files) {
             const std::string name = entry.path().filename().string();
             if (entry.is_directory())
                 read_database(name);
@@ -438,8 +441,9 @@ class DumpWriter {
             return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
         };
         for (const std::string& input : options_.inputs) {
-            if (input == "-") continue;
-            const fs::path reads = fs::weakly_canonical(input);
+            std::error_code no_file; // stdin, or a pipe
+            const fs::path reads = fs::weakly_canonical(input, no_file);
+            if (input == "-" || no_file) continue;
             if (reads == fs::path(path_)) throw ArgumentError("the output " + named + " is an input");
             if (within(path_, reads)) throw ArgumentError("the output " + named + " lies in the input " + input);
             if (within(reads, path_)) throw ArgumentError("the output " + named + " holds the input " + input);

@@ -292,7 +292,9 @@ class Stager {
     Edit rewrite(const Operation& operation, const Command& command) {
         switch (command.kind) {
         case CommandKind::create_indexes:
+        case CommandKind::start_index_build:
         case CommandKind::commit_index_build:
+        case CommandKind::abort_index_build:
         case CommandKind::db_check: return Edit::drop();
         case CommandKind::drop_indexes:
             note("dropIndexes: mongorestore, restoring slice by slice, would keep an index that an earlier slice made");

@@ -22,6 +22,7 @@ class Cell:
     text: str
     details: list = field(default_factory=list)
     identical: bool = False
+    broken: bool = False  # the workload itself failed
 
 
 class Bench:

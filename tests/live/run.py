@@ -40,6 +40,9 @@ def main():
 
     tools = MongoTools()
     methods = [METHODS[name](arguments.bin) for name in arguments.columns if has_tool(name, arguments)]
+    if not methods:
+        print(f"none of {', '.join(arguments.columns)} can be tried: no tools in {arguments.bin}")
+        return 2
     cases = chosen_cases(arguments)
     failed = report(cases, measured(cases, start_benches(arguments, tools), methods), methods, arguments.verbose)
 
@@ -113,7 +116,8 @@ def measured(cases, benches, methods):
         try:
             cells = bench.measure(name, write, methods)
         except Exception as error:  # in the workload itself, so that no way of restoring was tried
-            cells = [Cell(f"no workload: {error}", traceback.format_exc().splitlines()) for _ in methods]
+            cells = [Cell(f"no workload: {error}", broken=True) for _ in methods]
+            cells[0].details = traceback.format_exc().splitlines()
         finally:
             free.put(bench)
         return name, cells, time.monotonic() - begin
@@ -123,16 +127,17 @@ def measured(cases, benches, methods):
 
 
 def report(cases, results, methods, verbose):
-    """Prints the table; the number of cases in which one of ours is not identical."""
+    """Prints the table; the number of cases that failed, which the usual way alone cannot do."""
     width = max([len(name) for name, _ in cases] + [len("workload")])
     print("  ".join(["workload".ljust(width), *(method.name.ljust(14) for method in methods), "seconds"]))
     failed = 0
     for name, cells, seconds in results:
         print("  ".join([name.ljust(width), *(shortened(cell.text).ljust(14) for cell in cells), f"{seconds:.1f}"]))
-        wrong = [cell for cell, method in zip(cells, methods) if not cell.identical and (method.tool or verbose)]
-        failed += any(not cell.identical for cell, method in zip(cells, methods) if method.tool)
-        for line in [line for cell in wrong for line in cell.details]:
-            print(f"    {line}")
+        wrong = [cell for cell, method in zip(cells, methods) if cell.broken or not (cell.identical or method.tool is None)]
+        failed += bool(wrong)
+        for cell in cells if verbose else wrong:
+            for line in cell.details:
+                print(f"    {line}")
         sys.stdout.flush()
     return failed
 

@@ -52,8 +52,13 @@ def scratch_directory():
     memory = Path("/dev/shm")
     roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 << 30
     path = Path(tempfile.mkdtemp(prefix="oplog-live-", dir=memory if roomy else None))
-    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    atexit.register(_remove, path)
     return path
+
+
+def _remove(path):
+    stop_all()
+    shutil.rmtree(path, ignore_errors=True)
 
 
 class Server:
@@ -164,6 +169,8 @@ def _die_with_parent():
 
 
 def _exit_on_signal(number, _frame):
+    for server in _running:
+        server.process.kill()  # so that threads that wait for an answer do not keep the program alive
     raise SystemExit(128 + number)
 
 

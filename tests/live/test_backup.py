@@ -20,6 +20,7 @@ import time
 import unittest
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 try:
     import pymongo  # noqa: F401
@@ -54,15 +55,17 @@ def script(path, text):
 
 
 def setUpModule():
-    global root, source, target, tools, real, password
+    global root, source, target, small, tools, real, password
     root = scratch_directory()
     source = Server(root / "source", auth=True, parameters={"enableTestCommands": 1})
     target = Server(root / "target", auth=True)
+    small = Small(root / "small")
     tools, real = tools_directory(root / "tools")
     source.wait()
     target.wait()
     password = "p@ss:w/rd#;% x" if not real else "p@ss:w/rd#;%'\"\\ x"
     source.client.admin.command("createUser", "backup", pwd=password, roles=["backup"])
+    small.begin()
     print("tools:", "the real ones" if real else "the stand-ins, so equality is NOT proved", flush=True)
 
 
@@ -236,6 +239,21 @@ class Cycle(Backup):
         for path in self.directory.glob("2*/inc/*"):
             self.assertEqual({one.name for one in path.iterdir()}, {"local", "step.json"})
 
+    def test_cycles_follow_each_other_and_their_windows_meet(self):
+        process = self.start("run", "--forever", config=self.configure(increments=1))
+        wait_for(lambda: len(list(self.directory.glob("2*/inc/2*"))) == 2, "two cycles")
+        process.terminate()
+        self.finish(process, 128 + signal.SIGTERM)
+        before = self.status()["chains"]
+        self.run_backup("run", config=self.configure(increments=None, time_interval=24))  # a day is one cycle
+        chains = self.status()["chains"]
+        self.assertEqual([one["increments"] for one in chains], [one["increments"] for one in before[:-1]] + [before[-1]["increments"] + 1, 0])
+        self.assertGreaterEqual(bson.timestamp.Timestamp(*map(int, chains[-2]["to"].split(":"))),
+                                bson.timestamp.Timestamp(*map(int, chains[-1]["from"].split(":"))))
+        self.assertEqual(self.run_backup("prune", "--dry-run", config=self.configure(keep_chains=1))[0].split()[::3], [one["id"] for one in chains[:-1]])
+        self.run_backup("full")  # prunes
+        self.assertEqual(len(self.status()["chains"]), 1)
+
     def test_compressed_chains_restore(self):
         for compress, suffix in (("gzip", ".gz"), ("zstd:3", ".zst")):
             with self.subTest(compress):
@@ -298,8 +316,7 @@ class Cycle(Backup):
                         samples += 1
                         if any(secret in text for secret in secrets):
                             seen.append(text)
-        secrets = {form.encode() for form in (password, pymongo.uri_parser.quote_plus(password), password.replace(" ", "%20"))} \
-            if hasattr(pymongo.uri_parser, "quote_plus") else {password.encode()}
+        secrets = {form.encode() for form in (password, quote(password, safe=""), quote_plus(password), json.dumps(password)[1:-1])}
         sampler = threading.Thread(target=sample)
         sampler.start()
         try:
@@ -385,39 +402,6 @@ class Interrupted(Backup):
 
 
 class Discontinuous(Backup):
-    def test_an_oplog_that_rolled_over_is_a_gap(self):
-        small = Server(self.folder / "small", auth=True, oplog_size_mb=1).wait()
-        self.addCleanup(small.stop)
-        small.client.admin.command("createUser", "backup", pwd=password, roles=["backup"])
-        small.client.shop.a.insert_one({})
-        config = self.configure(small)
-        self.run_backup("full", config=config)
-        self.run_backup("inc", config=config)
-        last = self.status()["chains"][0]["to"]
-
-        def roll_over():
-            boundary = bson.timestamp.Timestamp(*map(int, self.status()["chains"][-1]["to"].split(":")))
-
-            def rolled():
-                small.client.shop.flood.insert_many([{"x": "y" * 100_000} for _ in range(50)])
-                small.client.admin.command("fsync")  # what a crash might need is not dropped
-                return small.client.local["oplog.rs"].find_one(sort=[("$natural", 1)])["ts"] > boundary
-            wait_for(rolled, "a roll-over", LIMIT)
-        roll_over()
-        _, err = self.run_backup("inc", expected=DISCONTINUITY, config=config)
-        self.assertIn("(gap)", err)
-        self.assertIn(last, self.log())  # one edge
-        self.assertRegex(self.log(), r"begins with entry \d+:\d+")  # and the other
-        chain, = self.status()["chains"]
-        self.assertEqual((chain["state"], chain["doubtfulEnd"], chain["to"]), ("closed: gap", False, last))
-        self.run_backup("inc", expected=NO_BACKUP, config=config)
-        self.run_backup("verify", config=config)
-        self.restore()  # what came before the gap
-        self.run_backup("full", config=config)
-        roll_over()
-        self.run_backup("inc", expected=DISCONTINUITY, config=self.configure(small, on_gap="full"))
-        self.assertEqual([one["state"] for one in self.status()["chains"]], ["closed: gap", "closed: gap", "open"])
-
     def test_a_history_that_changed_is_a_divergence(self):
         self.run_backup("full")
         self.db.a.insert_one({"_id": "told otherwise"})
@@ -438,6 +422,17 @@ class Discontinuous(Backup):
         self.assertEqual((chain["state"], chain["doubtfulEnd"]), ("closed: divergence", True))
         _, err = self.restore("--dry-run")
         self.assertIn("doubtful", err)
+        self.run_backup("inc", expected=NO_BACKUP)
+
+    def test_on_gap_full_begins_a_new_chain_and_still_says_so(self):
+        self.run_backup("full")
+        record, = self.directory.glob("2*/full/step.json")
+        sealed = json.loads(record.read_text())["lastEntrySha256"]
+        for path in self.directory.glob("2*/*/step.json"):  # as if the source had had another entry there
+            path.write_text(path.read_text().replace(f'lastEntrySha256":"{sealed}', f'lastEntrySha256":"{"0" * 64}'))
+        self.run_backup("inc", expected=DISCONTINUITY, config=self.configure(on_gap="full"))
+        self.assertEqual([one["state"] for one in self.status()["chains"]], ["closed: divergence", "open"])
+        self.run_backup("inc")
 
     def test_damage_is_found(self):
         self.db.a.insert_many([{"i": i} for i in range(100)])
@@ -504,7 +499,7 @@ class Failing(Backup):
         self.run_backup("full")
 
     def test_an_unreachable_server_is_given_up_after_some_attempts(self):
-        uri = f"mongodb://127.0.0.1:{source.port + 1 if source.port < 65535 else 1}/?directConnection=true&serverSelectionTimeoutMS=200"
+        uri = f"mongodb://127.0.0.1:{source.port + 1 if source.port < 65535 else 1}/?directConnection=true&serverSelectionTimeoutMS=1000"
         if not real:
             self.skipTest("the stand-in waits for a server as long as it likes")
         _, err = self.run_backup("full", expected=1, config=self.configure(db_host=None, db_port=None, uri=uri))
@@ -565,6 +560,61 @@ class Failing(Backup):
         self.run_backup("inc")
         _, err = self.restore("--force", expected=UNAUTHORISED)
         self.assertIn("anyAction", err)
+
+
+class RolledOver(Backup):
+    """The last by its name: a server takes a minute or so to overwrite its oplog."""
+
+    def test_an_oplog_that_rolled_over_is_a_gap(self):
+        self.directory = small.directory / "dbbak"
+        config = self.configure(small.server)
+        last = self.status()["chains"][0]["to"]
+        boundary = bson.timestamp.Timestamp(*map(int, last.split(":")))
+        wait_for(lambda: small.oldest() > boundary, "a roll-over", 2 * LIMIT)
+        small.stop()
+        _, err = self.run_backup("inc", expected=DISCONTINUITY, config=config, retry=1)
+        self.assertIn("(gap)", err)
+        self.assertIn(last, self.log())  # one edge
+        self.assertRegex(self.log(), r"begins with entry \d+:\d+")  # and the other
+        chain, = self.status()["chains"]
+        self.assertEqual((chain["state"], chain["doubtfulEnd"], chain["to"]), ("closed: gap", False, last))
+        self.run_backup("inc", expected=NO_BACKUP)
+        self.run_backup("verify")
+        self.restore()  # what came before the gap
+        self.assertEqual(target.client.shop.a.count_documents({}), 1)
+        small.server.stop()
+
+
+class Small:
+    """A server with a tiny oplog, backed up once and then written to until stop()."""
+
+    def __init__(self, folder):
+        self.directory = folder
+        self.server = Server(folder / "server", auth=True, oplog_size_mb=1)
+        self._stopped = threading.Event()
+
+    def begin(self):
+        self.server.wait()
+        self.server.client.admin.command("createUser", "backup", pwd=password, roles=["backup"])
+        self.server.client.shop.a.insert_one({})
+        self._writer = threading.Thread(target=self._flood, daemon=True)
+        case = RolledOver()
+        case.directory, case.folder, case.tools, case.config = self.directory / "dbbak", self.directory, tools, None
+        config = case.configure(self.server)
+        case.run_backup("full", config=config)
+        case.run_backup("inc", config=config)
+        self._writer.start()
+
+    def _flood(self):
+        while not self._stopped.wait(0.2):
+            self.server.client.shop.flood.insert_many([{"x": "y" * 100_000} for _ in range(20)])
+
+    def oldest(self):
+        return self.server.client.local["oplog.rs"].find_one(sort=[("$natural", 1)])["ts"]
+
+    def stop(self):
+        self._stopped.set()
+        self._writer.join()
 
 
 def main():

@@ -19,8 +19,9 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 VERSION = "stand-in of the oplog project's tests"
-RAW = CodecOptions(document_class=RawBSONDocument)
-EXACT = CodecOptions(document_class=SON, datetime_conversion=DatetimeConversion.DATETIME_MS)
+ANY_TEXT = CodecOptions(unicode_decode_error_handler="replace")  # what is no UTF-8 is passed on as it is, in raw documents
+RAW = ANY_TEXT.with_options(document_class=RawBSONDocument)
+EXACT = ANY_TEXT.with_options(document_class=SON, datetime_conversion=DatetimeConversion.DATETIME_MS)
 BUCKETS = "system.buckets."
 KEPT_CONFIG = {"chunks", "collections", "databases", "settings", "shards", "tags", "version"}
 METADATA = ".metadata.json"
@@ -106,7 +107,7 @@ def documents(data, what):
         size = int.from_bytes(data[position:position + 4], "little")
         if size < 5 or position + size > len(data):
             raise Failure(f"{what}: corrupt BSON at byte {position}")
-        yield RawBSONDocument(data[position:position + size])
+        yield RawBSONDocument(data[position:position + size], RAW)
         position += size
 
 
