@@ -39,7 +39,8 @@ class JsonFile {
         bytes_.assign(reinterpret_cast<const char*>(::bson_get_data(parsed)), parsed->len);
         ::bson_destroy(parsed);
     }
-    bson::Document document() const { return bson::Document(bytes_); }
+    bson::Document document() const& { return bson::Document(bytes_); }
+    bson::Document document() && = delete; // it is a view
 
     static bson::Element field(const bson::Document& document, std::string_view key) {
         const auto found = document.find(key);

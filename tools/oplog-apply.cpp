@@ -12,7 +12,7 @@ namespace {
 
 /// Plays the entries up to the wanted time, and says what it must of them. Nothing is written yet.
 void play(const Tool& tool, const Chain& chain, const Bounds& bounds, Continuity continuity, Applier& applier) {
-    Merge<Input> entries = chain.merged<Input>(continuity, Check::full);
+    Merge<Input> entries = chain.merged<Input>(continuity, Check::structure);
     std::optional<Timestamp> last, last_wanted;
     for (const EntryView& entry : entries) {
         last = entry.ts();
@@ -42,19 +42,18 @@ std::uint64_t size_of(const Chain& chain) {
     return size;
 }
 
-/// What mongorestore must be told lest it restores something else.
+/// What mongorestore must be told lest it restores something else. Documents may break a validator that came later.
 std::string options_of_restore(const Applier& applier) {
-    bool validates = false, has_old_index = false, is_odd = false;
+    bool has_old_index = false, is_odd = false;
     for (const AppliedCollection& collection : applier.collections()) {
         const bson::Document options(collection.metadata.options);
-        validates |= options.find("validator").has_value(); // what broke it may be there all the same
-        is_odd |= options.find("capped") && options.find("clusteredIndex"); // made by convertToCapped; no plain create makes one
+        is_odd |= options.find("capped") && options.find("clusteredIndex"); // convertToCapped makes one, and a plain create refuses to
         for (const std::string& spec : collection.metadata.indexes) {
             const auto version = bson::Document(spec).find("v");
             has_old_index |= version && version->is_number() && version->integer() == 1;
         }
     }
-    return std::string(validates ? "--bypassDocumentValidation " : "") + (has_old_index ? "--keepIndexVersion " : "") + (is_odd ? "--drop --preserveUUID " : "");
+    return std::string("--bypassDocumentValidation ") + (has_old_index ? "--keepIndexVersion " : "") + (is_odd ? "--drop --preserveUUID " : "");
 }
 
 std::size_t jobs(const Tool& tool) {
@@ -73,7 +72,7 @@ int main(int argc, char** argv) {
               "the one that mongodump would have written then. A plain mongorestore loads it, with no oplog to replay.\n"
               "OUT/oplog.bson is where the next increments go on from.",
               "  oplog-apply --full full inc1 inc2 inc3 --to 2021-01-12T03:39:59Z -o later\n"
-              "  mongorestore later\n");
+              "  mongorestore --bypassDocumentValidation later\n");
     tool.add_options()("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")(
         "o,output", "the directory to make", cxxopts::value<std::string>(), "OUT")("f,force", "replace OUT if it is a dump")(
         "to", "the state at T, entries at T included", cxxopts::value<std::string>(), "T")("before", "the state before T", cxxopts::value<std::string>(), "T")(
@@ -118,7 +117,7 @@ int main(int argc, char** argv) {
         }
         oplog.close();
         out.close();
-        tool.say(fmt::format("the state of {} ({}); to restore it: mongorestore {}{}{}", to_string(last), to_utc_string(last), out.gzip() ? "--gzip " : "",
-                             options_of_restore(applier), *output));
+        tool.say(fmt::format("the state of {} ({}); to restore it: mongorestore {}{}{}", to_string(last), to_utc_string(last), options_of_restore(applier),
+                             out.gzip() ? "--gzip " : "", shell_word(*output)));
     });
 }

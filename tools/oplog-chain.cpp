@@ -59,7 +59,7 @@ struct OplogFacts {
 /// Reads every byte of an oplog. Throws DataError for bad BSON and for disorder.
 OplogFacts read_oplog(const std::string& path) {
     Sha256 hash;
-    HashedEntries entries(DecompressingSource<HashedSource>(HashedSource(path, hash)), path, Check::full);
+    HashedEntries entries(DecompressingSource<HashedSource>(HashedSource(path, hash)), path, Check::structure);
     OplogFacts facts;
     OrderCheck check_order;
     std::string last;
@@ -80,7 +80,7 @@ std::string read_file(const std::string& path) {
     HashedSource source(path, hash);
     const std::string name = path.ends_with(".gz") ? path.substr(0, path.size() - 3) : path;
     if (name.ends_with(".bson")) {
-        HashedDocuments documents(DecompressingSource<HashedSource>(std::move(source)), path, Check::full);
+        HashedDocuments documents(DecompressingSource<HashedSource>(std::move(source)), path, Check::structure);
         for (const bson::Document& document : documents) static_cast<void>(document);
     } else {
         std::vector<char> buffer(256 << 10);
@@ -516,9 +516,11 @@ class Commands {
         step.started = {tool_.value<std::uint32_t>("started"), 0};
         step.versions["oplog"] = OPLOG_VERSION;
         if (tool_.has("mongodump")) step.versions["mongodump"] = tool_.value("mongodump");
-        for (const char* prelude : {"prelude.json", "local/prelude.json"})
-            if (fs::exists(made / prelude))
-                if (const auto server = JsonFile(made / prelude).document().find("ServerVersion")) step.versions["server"] = server->string();
+        for (const char* name : {"prelude.json", "local/prelude.json"}) {
+            if (!fs::exists(made / name)) continue;
+            const JsonFile prelude(made / name);
+            if (const auto server = prelude.document().find("ServerVersion")) step.versions["server"] = server->string();
+        }
         return step;
     }
 

@@ -53,7 +53,7 @@ class Staging {
         };
         Examiner examiner(std::move(start), bounds_, report, selection_.renaming());
         Selection wanted = selection_;
-        Merge<Input> entries = chain_.merged<Input>(continuity_, Check::full);
+        Merge<Input> entries = chain_.merged<Input>(continuity_, Check::structure);
         std::optional<Timestamp> last, last_wanted;
         for (const EntryView& entry : entries) {
             last = entry.ts();

@@ -31,6 +31,22 @@ class Verification {
         findings_.push_back(std::move(finding));
     }
 
+    /// Servers take text that is not UTF-8 from drivers that send it, and it must come back.
+    void check_bytes(const EntryView& entry) {
+        try {
+            bson::validate(entry.document());
+            return;
+        } catch (const DataError&) { // the text, or worse
+        }
+        try {
+            bson::validate<bson::Text::any>(entry.document());
+        } catch (const DataError& error) {
+            entry.fail(error.what());
+        }
+        if (std::exchange(strange_text_in_, entry.where()->file) != entry.where()->file) // once a slice
+            find({Finding::Severity::warning, *entry.where(), entry.ts(), "text that is not valid UTF-8: damage, or what a driver wrote; it is restored as it is"});
+    }
+
     /// What cannot be read has no timestamp; the one of the entry before it shows how far one can go.
     void find_broken(const FormatError& error, const std::optional<Timestamp>& last) {
         find({Finding::Severity::error, error.where(), last, (last ? "after this entry: " : "") + error.reason()});
@@ -38,12 +54,13 @@ class Verification {
 
     /// Every byte of one file, by itself: what is wrong further on would else hide behind what is wrong before.
     void verify_slice(const Chain::Slice& slice) {
-        Input in(Input::source_type(slice.path), slice.name, Check::full);
+        Input in(Input::source_type(slice.path), slice.name);
         OrderCheck check_order;
         std::optional<Timestamp> last;
         TransactionTracker transactions;
         try {
             for (const EntryView entry : in) {
+                check_bytes(entry);
                 check_order(entry);
                 transactions.add(entry);
                 last = entry.ts();
@@ -86,6 +103,7 @@ class Verification {
     const Chain& chain_;
     std::vector<Finding> findings_;
     std::map<std::string, std::uint64_t> notes_;
+    std::string strange_text_in_; ///< the last slice that had some
     std::optional<std::pair<Timestamp, Timestamp>> window_;
 };
 

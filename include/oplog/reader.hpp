@@ -19,8 +19,9 @@ namespace oplog {
 
 /// How closely a reader looks at a document before it yields it.
 enum class Check {
-    frame, ///< length prefix, terminator and, for entries, the top-level fields up to `ts`
-    full,  ///< every byte: types, lengths, nesting, UTF-8
+    frame,     ///< length prefix, terminator and, for entries, the top-level fields up to `ts`
+    structure, ///< all that full does but UTF-8, which servers do not ask for
+    full,      ///< every byte: types, lengths, nesting, UTF-8
 };
 
 /// A stream of BSON documents as an input range, in constant memory: a buffer of 256 KiB that grows
@@ -66,6 +67,7 @@ class BasicReader {
     Item current() const {
         const auto document = bson::Document::trusted(&buffer_[at_]);
         try {
+            if (check_ == Check::structure) bson::validate<bson::Text::any>(document);
             if (check_ == Check::full) bson::validate(document);
             if constexpr (std::is_constructible_v<Item, const bson::Document&, const Position*>)
                 return Item(document, where_.get());

@@ -97,6 +97,7 @@ class Stager {
     /// Writes the indexes, as entries that follow the last one. To be called once, after the last entry.
     template <class Write>
     void finish(Write&& write) {
+        report_missing();
         for (const auto& [index, start] : building_) {
             const std::string build = "the build of index " + index.second + " on " + index.first + " is not committed";
             const bool known = catalog_.drop_index(index.first, index.second);
@@ -149,6 +150,7 @@ class Stager {
     void take(const EntryView& entry, Write&& write) {
         entry_ = &entry;
         last_ = entry.ts();
+        if (!missing_.empty() && !fuzzy()) report_missing();
         if (!entry.is_command()) { // nearly all
             const Edit edit = place(Operation(entry));
             if (edit.kind == Edit::Kind::keep) write(entry.bytes());
@@ -169,6 +171,15 @@ class Stager {
         if (edit.kind == Edit::Kind::replace) write(edit.with.front());
     }
 
+    /// A collection that the dump does not have, and that nobody dropped while it ran, was lost.
+    void report_missing() {
+        for (auto& [uuid, finding] : std::exchange(missing_, {})) report(std::move(finding));
+    }
+    void forget_missing(std::string_view uuid) {
+        if (const auto found = missing_.find(uuid); found != missing_.end()) missing_.erase(found);
+    }
+    static std::optional<Position> place_of(const EntryView& entry) { return entry.where() ? std::optional(*entry.where()) : std::nullopt; }
+
     /// Whether the entry is one that the full dump may have seen the effects of.
     bool fuzzy() const { return consistent_point_ && last_ <= *consistent_point_; }
     /// Whether the full dump has all that the entry tells, but for documents: its metadata was read later.
@@ -178,7 +189,7 @@ class Stager {
         if (report_) report_(std::move(finding));
     }
     void report(Finding::Severity severity, std::string text) const {
-        report({severity, entry_->where() ? std::optional(*entry_->where()) : std::nullopt, entry_->ts(), std::move(text)});
+        report({severity, place_of(*entry_), entry_->ts(), std::move(text)});
     }
     void note(std::string text) const { report(Finding::Severity::note, std::move(text)); }
     void error(std::string text) const { report(Finding::Severity::error, std::move(text)); }
@@ -227,6 +238,10 @@ class Stager {
         }
         // Not in the dump and not made since: dropped before the dump came to it. Its name may be another's by now.
         if (is_internal(operation.ns) || made_.contains(operation.ui) || holder_is_unknown(operation.ns)) return Edit::keep();
+        if (!before_dump())
+            missing_.try_emplace(std::string(operation.ui), Finding{Finding::Severity::error, place_of(*entry_), entry_->ts(),
+                "the full dump lacks " + std::string(operation.ns) + ", which was being made as it began: mongodump can miss that. "
+                "Give it an increment that begins before the dump"});
         note("the full dump has no longer the collection that this is for; mongorestore would take another, or stop");
         return Edit::drop();
     }
@@ -255,6 +270,7 @@ class Stager {
     Edit decide(const Operation& operation, std::vector<std::string>* waiting) {
         if (is_skipped(operation.ns)) return Edit::keep();
         const Command command = parse_command(operation);
+        if (command.kind == CommandKind::drop) forget_missing(operation.ui);
         if (fuzzy() && is_past(operation, command)) return Edit::drop();
         const Edit edit = rewrite(operation, command);
         if (waiting)
@@ -268,7 +284,6 @@ class Stager {
     /// Whether the full dump has seen all that a command about collections does, or something later.
     bool is_past(const Operation& operation, const Command& command) {
         if (command.kind == CommandKind::unknown && before_dump()) return true;
-        if (command.kind == CommandKind::drop_database) return tells_uuids(command.database); // each collection has a drop of its own
         if (operation.ui.empty() || command.ns.empty() || is_internal(command.ns) || holder_is_unknown(command.ns)) return false;
         const std::string* const now = catalog_.find_uuid(operation.ui);
         switch (command.kind) {
@@ -280,12 +295,6 @@ class Stager {
         case CommandKind::rename_collection: return before_dump() || !now || *now != command.ns;
         default: return !now || *now != command.ns;
         }
-    }
-
-    /// Whether collections of the database are known by their UUIDs.
-    bool tells_uuids(std::string_view database) const {
-        return std::ranges::any_of(catalog_.collections(),
-                                   [&](const auto& each) { return split_namespace(each.first).database == database && !each.second.uuid.empty(); });
     }
 
     /// What stock replay is given in a command's place.
@@ -452,6 +461,7 @@ class Stager {
     const EntryView* entry_ = nullptr; ///< the current one
     Timestamp last_;
     std::map<TransactionId, std::vector<std::string>> waiting_; ///< commands of open transactions
+    std::map<std::string, Finding, std::less<>> missing_; ///< by UUID: collections with entries and no beginning
     std::set<std::string, std::less<>> made_; ///< UUIDs of collections that open transactions make
 };
 

@@ -66,27 +66,32 @@ inline bool is_utf8(std::string_view text) noexcept {
     return true;
 }
 
+/// What is asked of strings and names. Servers take what drivers send, and dumps and restores pass it on.
+enum class Text { utf8, any };
+
 namespace detail {
 
 /// What a value contains beyond its length: strings end with a zero byte and are UTF-8, lengths inside
 /// agree with those outside. Nested documents are the caller's.
-inline void validate_value(const Element& element) {
+template <Text text>
+void validate_value(const Element& element) {
     const std::string_view value = element.value();
     const auto fail = [&](const char* why) {
         throw DataError(std::string(name(element.type())) + " '" + std::string(element.key()) + "' " + why);
     };
-    const auto check_string = [&](std::string_view text) { // with its terminator
-        if (text.back() != 0) fail("does not end with a zero byte");
-        if (!is_utf8(text)) fail("is not valid UTF-8");
+    const auto check_text = [&](std::string_view bytes) {
+        if (text == Text::utf8 && !is_utf8(bytes)) fail("is not valid UTF-8");
+    };
+    const auto check_string = [&](std::string_view bytes) { // with its terminator
+        if (bytes.back() != 0) fail("does not end with a zero byte");
+        check_text(bytes);
     };
     switch (element.type()) {
     case Type::string:
     case Type::code:
     case Type::symbol: check_string(value.substr(4)); break;
     case Type::db_pointer: check_string(value.substr(4, value.size() - 16)); break;
-    case Type::regex:
-        if (!is_utf8(value)) fail("is not valid UTF-8");
-        break;
+    case Type::regex: check_text(value); break;
     case Type::boolean:
         if (value[0] != 0 && value[0] != 1) fail("is neither true nor false");
         break;
@@ -110,7 +115,8 @@ inline void validate_value(const Element& element) {
 } // namespace detail
 
 /// Walks every byte of a document. Throws DataError for the first thing that is wrong.
-inline void validate(const Document& document) {
+template <Text text = Text::utf8>
+void validate(const Document& document) {
     struct Level {
         const char* at;
         const char* end; // the document's terminator
@@ -135,13 +141,13 @@ inline void validate(const Document& document) {
         const char* const value = key_end + 1;
         const auto type = static_cast<Type>(*level.at);
         const std::string_view name(key, static_cast<std::size_t>(key_end - key));
-        if (!is_utf8(name)) throw DataError("a field name is not valid UTF-8");
+        if (text == Text::utf8 && !is_utf8(name)) throw DataError("a field name is not valid UTF-8");
         const std::size_t size = value_size(type, value, static_cast<std::size_t>(level.end - value));
         level.at = value + size;
         if (detail::fixed_sizes[static_cast<std::uint8_t>(type)] != detail::varying && type != Type::boolean)
             continue; // any bytes will do
         const Element element(type, name, {value, size});
-        detail::validate_value(element);
+        detail::validate_value<text>(element);
         if (type == Type::document || type == Type::array) {
             descend(value, size);
         } else if (type == Type::code_with_scope) {

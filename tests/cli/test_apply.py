@@ -40,9 +40,9 @@ class Apply(ToolTest):
     def test_it_says_what_time_it_is_of_and_how_to_restore_it(self):
         code, out, err = self.run_tool("apply", *self.inputs("crud"), "-o", "out")
         self.assertEqual((code, out), (0, b""))
-        self.assertRegex(err, r"^oplog-apply: the state of 1795352339:\d+ \(2026-11-22T12:58:59Z\); to restore it: mongorestore out\n$")
+        self.assertRegex(err, r"^oplog-apply: the state of 1795352339:\d+ \(2026-11-22T12:58:59Z\); to restore it: mongorestore --bypassDocumentValidation out\n$")
         code, out, err = self.run_tool("apply", "--gzip", *self.inputs("crud"), "-o", "gz")
-        self.assertTrue(err.endswith("to restore it: mongorestore --gzip gz\n"), err)
+        self.assertTrue(err.endswith("to restore it: mongorestore --bypassDocumentValidation --gzip gz\n"), err)
 
     def test_compressed_in_and_out(self):
         self.assertEqual(self.run_tool("apply", "-q", "--gzip", *self.inputs("index"), "-o", "gz")[0], 0)

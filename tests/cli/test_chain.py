@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import unittest
 
-from support import BIN, ENVIRONMENT, document, entry, int32, string
+from support import BIN, ENVIRONMENT, document, entry, field, int32, string, timestamp
 
 NOTHING, DISCONTINUITY, UNVERIFIED, ASK_AGAIN = 10, 20, 21, 75
 TIME = "1970-01-01T00:{:02}:{:02}Z"
@@ -119,7 +119,7 @@ class Steps(Chain):
         self.assertIn("103:1 " + utc(103) + ": the same timestamp, other bytes\n", error)
         self.assertIn("no entries", self.inc(expected=ASK_AGAIN))
         for data in (entry(103) + entry(104)[:-1], entry(103) + entry(105) + entry(104), entry(103) + document(int32("x", 1)),
-                     entry(103) + entry(104).replace(b"shop.a", b"shop\xff\xfe")):
+                     entry(103) + document(timestamp("ts", 104, 1), field(8, "neither true nor false", b"\2"))):
             self.inc(expected=UNVERIFIED, data=data)
         self.assertEqual(self.status()["chains"][0]["increments"], 0)
         self.inc(103, 104)

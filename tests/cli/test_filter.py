@@ -132,9 +132,14 @@ class Filter(ToolTest):
         self.write("cut.bson", entry(100, 1)[:-3])
         self.fails(1, "{}: cut.bson: offset 0: document 1: the stream ends inside a document: %d of %d bytes\n" % (len(entry(100, 1)) - 3, len(entry(100, 1))),
                    "filter", "--ns", "shop.a", "cut.bson", "-o", "out.bson")
-        self.write("utf8.bson", one(1, "i", "shop.a", field(2, "x", b"\2\0\0\0\xff\0")))
-        self.fails(1, "{}: utf8.bson: offset 0: document 1: string 'x' is not valid UTF-8\n", "filter", "utf8.bson", "-o", "out.bson")
+        self.write("bool.bson", one(1, "i", "shop.a", field(8, "x", b"\2")))
+        self.fails(1, "{}: bool.bson: offset 0: document 1: boolean 'x' is neither true nor false\n", "filter", "bool.bson", "-o", "out.bson")
         self.assertNotIn("out.bson", self.files())
+
+    def test_text_that_servers_take_is_passed_on_though_it_is_no_utf8(self):
+        strange = one(1, "i", "shop.a", field(2, "x", b"\2\0\0\0\xff\0"))
+        self.write("utf8.bson", strange)
+        self.assertEqual(self.good("filter", "--ns", "shop.a", "utf8.bson"), strange)
 
     def test_the_help_shows_an_example_that_works(self):
         help_text = self.good("filter", "--help").decode()

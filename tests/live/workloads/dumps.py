@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from contextlib import suppress
+from datetime import datetime
 
 from pymongo.errors import OperationFailure, PyMongoError
 
@@ -176,6 +177,59 @@ def a_name_used_again_before_the_dump_within_the_increments(h):
     h.last = before
     h.cut()
     h.db.a.insert_one({"_id": "after"})
+
+
+@workload
+def a_database_dropped_before_the_dump_within_the_increments(h):
+    """dropDatabase has no UUID to tell what it is for."""
+    h.db.a.insert_many(numbered(10))
+    h.db.create_collection("v", viewOn="a", pipeline=[])
+    h.db.create_collection("ts", timeseries={"timeField": "t"})
+    before = h.last_visible()
+    h.db.a.insert_one({"_id": "in the first a"})
+    h.db.command("collMod", "v", viewOn="b", pipeline=[])
+    h.client.drop_database("shop")
+    h.db.a.insert_many(numbered(3))
+    h.db.a.create_index("n")
+    h.db.create_collection("ts", timeseries={"timeField": "t", "metaField": "m"})
+    h.db.ts.insert_one({"t": datetime(2026, 1, 1), "m": 1})
+    h.note()
+    h.full_dump()
+    h.last = before
+    h.cut()
+    h.db.a.insert_one({"_id": "after"})
+
+
+@workload
+def views_gone_before_the_dump_within_the_increments(h):
+    h.db.create_collection("v", viewOn="a", pipeline=[])
+    h.db.a.insert_many(numbered(3))
+    before = h.last_visible()
+    h.db.command("collMod", "v", viewOn="a", pipeline=[{"$match": {"n": 1}}])
+    h.db.v.drop()
+    h.note()
+    h.full_dump()
+    h.last = before
+    h.cut()
+    h.db.a.insert_one({"_id": "after"})
+
+
+@workload
+def chains_of_renames_before_the_dump_within_the_increments(h):
+    h.db.a.insert_many(numbered(10))
+    h.db.x.insert_many(numbered(3))
+    h.db.x.create_index("n")
+    before = h.last_visible()
+    h.db.a.insert_one({"_id": "then renamed"})
+    for source, target in ("ab", "bc", "xy", "yx"):
+        h.db[source].rename(target)
+    h.db.y.insert_one({"_id": "where x has been"})
+    h.db.c.create_index("n")
+    h.note()
+    h.full_dump()
+    h.last = before
+    h.cut()
+    h.db.c.insert_one({"_id": "after"})
 
 
 @workload

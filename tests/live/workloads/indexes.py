@@ -220,6 +220,21 @@ def a_full_dump_during_an_index_build(h):
 
 
 @workload
+def an_index_build_in_the_dump_given_up_after_the_wanted_time(h):
+    h.db.a.insert_many(numbered(10))
+    build = HeldIndexBuild(h, h.db.a, "n")
+    h.db.b.insert_one({"_id": "between its start and the dump"})
+    h.full_dump()
+    h.db.a.insert_one({"_id": "during"})
+    h.remember()
+    dropper = threading.Thread(target=h.db.a.drop_index, args=("n_1",))
+    dropper.start()
+    build.release()
+    dropper.join()
+    h.db.a.insert_one({"_id": "after"})
+
+
+@workload
 def an_index_build_dropped_after_the_dump(h):
     h.db.a.insert_many(numbered(10))
     build = HeldIndexBuild(h, h.db.a, "n")
