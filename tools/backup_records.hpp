@@ -3,7 +3,7 @@
 
 /// What a backup directory's records say: chains of a full backup and its increments.
 ///
-///     <dir>/<chain>/full/              what mongodump --oplog wrote, and its step.json
+///     <dir>/<chain>/full/              what mongodump --oplog wrote, or oplog-apply, and its step.json
 ///     <dir>/<chain>/slice/             the oplog over the time of that dump
 ///     <dir>/<chain>/inc/<name>/        an increment
 ///     <dir>/<chain>/closed.json        why nothing can continue the chain, if so
@@ -70,6 +70,7 @@ struct Step {
     Timestamp started, finished;   ///< wall clock, whole seconds
     std::vector<File> files;
     std::map<std::string, std::string> versions;
+    std::string made_of; ///< the chain, if it is a full backup that no server was asked for
 
     /// The oplog's path, in the directory or in one that is to become it.
     std::string oplog() const { return resolve_input(directory.string()); }
@@ -82,6 +83,7 @@ struct Step {
 
     std::string to_json() const {
         std::string text = fmt::format("{{\"format\":1,\n\"type\":{},\"number\":{},\n", json_quoted(type), number);
+        if (!made_of.empty()) text += fmt::format("\"madeOf\":{},\n", json_quoted(made_of));
         text += fmt::format("\"first\":\"{}\",\"last\":\"{}\",\"entries\":{},\"bytes\":{},\n", to_string(first), to_string(last), entries, bytes);
         text += fmt::format("\"firstEntrySha256\":\"{}\",\n\"lastEntrySha256\":\"{}\",\n", first_sha256, last_sha256);
         text += fmt::format("\"started\":\"{}\",\"finished\":\"{}\",\"seconds\":{},\n\"versions\":{{", to_utc_string(started), to_utc_string(finished), seconds());
@@ -119,6 +121,7 @@ struct Step {
             step.last_sha256 = text("lastEntrySha256");
             step.started = parse_time(text("started")).first;
             step.finished = parse_time(text("finished")).first;
+            if (const auto made_of = json.document().find("madeOf")) step.made_of = made_of->string();
             for (const bson::Element& version : field("versions").document()) step.versions.emplace(version.key(), version.string());
             for (const bson::Element& file : field("files").array()) {
                 const auto of = [&](const char* key) { return JsonFile::field(file.document(), key); };

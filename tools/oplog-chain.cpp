@@ -227,8 +227,9 @@ std::vector<Window> windows(const std::vector<Chain>& chains) {
 }
 
 std::string step_json(const Step& step) {
-    return fmt::format(R"({{"type":"{}","number":{},"directory":{},"first":"{}","last":"{}","entries":{},"size":{},"started":"{}","seconds":{}}})", step.type,
-                       step.number, json_quoted(step.directory.string()), to_string(step.first), to_string(step.last), step.entries, step.size(),
+    const std::string made_of = step.made_of.empty() ? "" : "\"madeOf\":" + json_quoted(step.made_of) + ",";
+    return fmt::format(R"({{"type":"{}","number":{},"directory":{},{}"first":"{}","last":"{}","entries":{},"size":{},"started":"{}","seconds":{}}})", step.type,
+                       step.number, json_quoted(step.directory.string()), made_of, to_string(step.first), to_string(step.last), step.entries, step.size(),
                        to_utc_string(step.started), step.seconds());
 }
 
@@ -525,16 +526,24 @@ class Commands {
     }
 
     /// STEP has full/, what mongodump wrote, and slice/, the oplog from the last entry of --probe to the dump's end.
+    /// With --chain instead of --probe full/ is made of that chain, and ends with its last entry.
     void add_full() {
         const fs::path made = argument(2, "new step");
-        const OplogFacts probe = read_oplog(resolve_input(tool_.value("probe")));
+        std::optional<OplogFacts> probe;
+        if (tool_.has("probe")) probe = read_oplog(resolve_input(tool_.value("probe")));
         Step full = new_step(made / "full", "full"), slice = new_step(made / "slice", "slice");
         verified([&] {
             examine(full);
             examine(slice);
         });
-        if (slice.first_sha256 != probe.last_sha256)
-            throw Failure(discontinuity, "the oplog of the dump's time begins with entry " + to_string(slice.first) + ", and the last one before the dump was " + to_string(probe.range.last));
+        if (probe && slice.first_sha256 != probe->last_sha256)
+            throw Failure(discontinuity, "the oplog of the dump's time begins with entry " + to_string(slice.first) + ", and the last one before the dump was " + to_string(probe->range.last));
+        if (!probe) {
+            const Chain source = chain(chains());
+            if (full.last_sha256 != source.newest().last_sha256)
+                throw Failure(discontinuity, "the dump ends with entry " + with_time(full.last) + ", and chain " + source.id + " with " + with_time(source.end()));
+            full.made_of = source.id;
+        }
         if (slice.last_sha256 != full.last_sha256) // not committed by a majority yet, or never to be
             throw Failure(slice.last < full.last ? ask_again : discontinuity,
                           "the oplog of the dump's time ends with entry " + to_string(slice.last) + ", and the dump with " + to_string(full.last));

@@ -88,10 +88,11 @@ class Applier {
         const Operation operation(entry);
         if (!operation.is_command()) return;
         const Command command = parse_command(operation);
-        if (command.kind != CommandKind::start_index_build && command.kind != CommandKind::commit_index_build) return;
+        const bool starts = command.kind == CommandKind::start_index_build;
+        if (!starts && command.kind != CommandKind::commit_index_build && command.kind != CommandKind::abort_index_build) return;
         for_each_spec(operation, [&](const bson::Document& spec) {
             const std::string key = build_key(operation, command, index_name(spec));
-            if (command.kind == CommandKind::start_index_build)
+            if (starts)
                 started_later_.insert(key);
             else if (!started_later_.contains(key))
                 building_.insert(key);

@@ -237,7 +237,7 @@ class Stager {
             return Edit::replace(with_namespace(operation, *ns));
         }
         // Not in the dump and not made since: dropped before the dump came to it. Its name may be another's by now.
-        if (is_internal(operation.ns) || made_.contains(operation.ui) || holder_is_unknown(operation.ns)) return Edit::keep();
+        if (is_skipped(operation.ns) || is_internal(operation.ns) || made_.contains(operation.ui) || holder_is_unknown(operation.ns)) return Edit::keep();
         if (!before_dump())
             missing_.try_emplace(std::string(operation.ui), Finding{Finding::Severity::error, place_of(*entry_), entry_->ts(),
                 "the full dump lacks " + std::string(operation.ns) + ", which was being made as it began: mongodump can miss that. "
@@ -271,6 +271,7 @@ class Stager {
         if (is_skipped(operation.ns)) return Edit::keep();
         const Command command = parse_command(operation);
         if (command.kind == CommandKind::drop) forget_missing(operation.ui);
+        if (const auto target = operation.o.find("dropTarget"); target && target->is(bson::Type::binary)) forget_missing(target->value().substr(5));
         if (fuzzy() && is_past(operation, command)) return Edit::drop();
         const Edit edit = rewrite(operation, command);
         if (waiting)
@@ -284,7 +285,7 @@ class Stager {
     /// Whether the full dump has seen all that a command about collections does, or something later.
     bool is_past(const Operation& operation, const Command& command) {
         if (command.kind == CommandKind::unknown && before_dump()) return true;
-        if (operation.ui.empty() || command.ns.empty() || is_internal(command.ns) || holder_is_unknown(command.ns)) return false;
+        if (operation.ui.empty() || command.ns.empty() || is_internal(command.ns) || made_.contains(operation.ui) || holder_is_unknown(command.ns)) return false;
         const std::string* const now = catalog_.find_uuid(operation.ui);
         switch (command.kind) {
         case CommandKind::create: {

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "operations.hpp"
+
+#include <oplog/chain.hpp>
+
+#include <doctest/doctest.h>
+
+using namespace oplog;
+using namespace oplog::test;
+
+namespace {
+
+const std::string data = OPLOG_TEST_DATA;
+
+Chain crud() {
+    std::vector<Chain::Slice> slices;
+    for (const char* name : {"inc3", "inc1", "inc2"}) slices.push_back({data + "/crud/" + name + "/local/oplog.rs.bson", name});
+    return Chain(data + "/crud/full", std::move(slices));
+}
+
+} // namespace
+
+TEST_CASE("A chain is the full dump's oplog and its increments in any order") {
+    const Chain chain = crud();
+    CHECK(chain.slices().size() == 4);
+    CHECK(chain.slices().front().path == data + "/crud/full/oplog.bson");
+    std::vector<Reader> readers;
+    for (const Chain::Slice& slice : chain.slices()) readers.emplace_back(slice.path);
+    CHECK(all_bytes(chain.merged()) == all_bytes(Merge<Reader>(std::move(readers), Continuity::any)));
+    const Range full = range(Reader(data + "/crud/full/oplog.bson"));
+    CHECK(chain.dump_start() == full.first);
+    CHECK(chain.consistent_point() == full.last);
+    CHECK(chain.start().dump_start == full.first);
+    CHECK(chain.start().consistent_point == full.last);
+}
+
+TEST_CASE("Without a full dump nothing is known before the first entry") {
+    const Chain chain(std::nullopt, {{data + "/crud/inc1/local/oplog.rs.bson", "inc1"}});
+    CHECK_FALSE(chain.full());
+    CHECK_FALSE(chain.consistent_point());
+    CHECK_FALSE(chain.dump_start());
+    CHECK(chain.start().catalog.collections().empty());
+}
+
+TEST_CASE("A full dump needs an oplog with entries") {
+    TempDirectory directory;
+    CHECK(message_of<DataError>([&] { Chain(directory.path(), {}); }) == directory.path() + ": no oplog.bson in it: it was not made with mongodump --oplog");
+    write_file(directory / "oplog.bson", "");
+    CHECK(message_of<DataError>([&] { Chain(directory.path(), {}); }) ==
+          directory.path() + "/oplog.bson: no entries: nothing tells what time the full dump is of");
+    CHECK_THROWS_AS(Chain(directory / "nowhere", {}), std::system_error);
+}
+
+TEST_CASE("A catalog has the dump's collections as an oplog calls them") {
+    Catalog catalog = catalog_of(Dump(data + "/index/full"));
+    const Collection* const a = catalog.find("shop.a");
+    REQUIRE(a);
+    CHECK(a->uuid.size() == 16);
+    CHECK(*catalog.find_uuid(a->uuid) == "shop.a");
+    CHECK(a->dumped_as == "shop.a");
+    CHECK_FALSE(a->indexes_changed);
+    CHECK(a->indexes.front().name == "_id_");
+
+    Catalog series = catalog_of(Dump(data + "/timeseries/final"));
+    bool found = false;
+    for (const auto& [ns, collection] : series.collections()) {
+        if (!split_namespace(ns).collection.starts_with(buckets_prefix)) continue;
+        found = true;
+        CHECK(collection.dumped_as == logical_namespace(ns));
+        CHECK_FALSE(collection.time_field.empty());
+        CHECK(series.find(join_namespace(split_namespace(ns).database, "system.views")) != nullptr);
+    }
+    CHECK(found);
+}
+
+TEST_CASE("A view brings system.views along, and is no collection") {
+    TempDirectory directory;
+    std::filesystem::create_directory(directory / "shop");
+    write_file(directory / "shop/v.metadata.json", R"({"options":{"viewOn":"a","pipeline":[]},"indexes":[],"collectionName":"v","type":"view"})");
+    const Catalog catalog = catalog_of(Dump(directory.path()));
+    REQUIRE(catalog.collections().size() == 1);
+    CHECK(catalog.collections().begin()->first == "shop.system.views");
+}
+
+TEST_CASE("Metadata of old and of broken dumps") {
+    TempDirectory directory;
+    std::filesystem::create_directory(directory / "shop");
+    write_file(directory / "shop/a.bson", "");
+    Catalog none = catalog_of(Dump(directory.path()));
+    CHECK(none.find("shop.a")->uuid.empty());
+    write_file(directory / "shop/a.metadata.json", R"({"options":{},"indexes":[{"v":1,"key":{"_id":1},"name":"_id_","ns":"shop.a"}]})");
+    Catalog old = catalog_of(Dump(directory.path()));
+    CHECK(old.find("shop.a")->uuid.empty());
+    CHECK(old.find("shop.a")->indexes.size() == 1);
+    write_file(directory / "shop/a.metadata.json", R"({"options":{},"indexes":[],"uuid":"0011zz"})");
+    CHECK(message_of<DataError>([&] { catalog_of(Dump(directory.path())); }) ==
+          directory.path() + "/shop/a.metadata.json: uuid '0011zz' is no hexadecimal number");
+}
