@@ -28,11 +28,13 @@ class Command:
         self.argv = [str(a) for a in argv]
         self.size = size
         self.stdout = str(stdout)
-        self.written = written  # removed before each run: it is neither replaced nor freed on the clock
+        self.written = written  # a file or a directory, removed before each run: neither replaced nor freed on the clock
 
     def run(self, watch=None):
         """Seconds that it took; `watch` is called with the process while it runs."""
-        if self.written:
+        if self.written and Path(self.written).is_dir():
+            shutil.rmtree(self.written)
+        elif self.written:
             Path(self.written).unlink(missing_ok=True)
         with open(self.stdout, "wb") as out:
             start = time.perf_counter()
@@ -113,6 +115,19 @@ def machine():
 def is_release(build):
     cache = build / "CMakeCache.txt"
     return cache.exists() and "CMAKE_BUILD_TYPE:STRING=Release" in cache.read_text()
+
+
+def directory_size(path):
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def replace_table(page, name, author, lines):
+    """Puts the lines between the page's markers of that name."""
+    table = "\n".join([f"<!-- {name}: written by {author} -->", *lines, f"<!-- end of {name} -->"])
+    changed, count = re.subn(f"<!-- {name}:.*?<!-- end of {name} -->", lambda _: table, page.read_text(), flags=re.DOTALL)
+    if count != 1:
+        sys.exit(f"{page}: the markers of {name} are missing")
+    page.write_text(changed)
 
 
 def tool_path(build, name):
@@ -218,12 +233,7 @@ def main():
     print(*notes, sep="\n")
     if options.only:
         return
-    text = options.page.read_text()
-    table = "\n".join(["<!-- table: written by bench/run.py -->", *notes, "", *lines, "<!-- end of table -->"])
-    changed, count = re.subn(r"<!-- table:.*?<!-- end of table -->", lambda _: table, text, flags=re.DOTALL)
-    if count != 1:
-        sys.exit(f"{options.page}: the table's markers are missing")
-    options.page.write_text(changed)
+    replace_table(options.page, "table", "bench/run.py", [*notes, "", *lines])
 
 
 if __name__ == "__main__":

@@ -91,6 +91,7 @@ int main(int argc, char** argv) {
         const Dump& full = *chain.full();
         DumpWriter out(*output, {.if_exists = tool.if_exists(), .take_over = tool.has("copy") ? TakeOver::copy : TakeOver::link,
                                  .gzip = tool.has("gzip") || full.gzip(), .inputs = inputs.named()});
+        const UndoOnSignal undo(out);
 
         Applier::Options options{.scratch = oplog::detail::parent_directory(out.path()), .dump_start = chain.dump_start(), .selection = selection(tool)};
         if (options.selection.looks_ahead()) {

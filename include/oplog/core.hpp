@@ -15,6 +15,7 @@
 #include "merge.hpp"
 #include "operation.hpp"
 #include "range.hpp"
+#include "range_in_parts.hpp"
 #include "reader.hpp"
 #include "slice.hpp"
 #include "split.hpp"

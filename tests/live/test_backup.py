@@ -152,9 +152,9 @@ class Backup(unittest.TestCase):
     def run_backup(self, *arguments, expected=0, **how):
         return self.finish(self.start(*arguments, **how), expected)
 
-    def restore(self, *arguments, expected=0, to=None):
+    def restore(self, *arguments, expected=0, to=None, tool="oplog-restore"):
         force = [] if real or "--dry-run" in arguments or expected else ["--force"]  # the stand-in writes no archives
-        return self.run_backup("--target", to or f"127.0.0.1:{target.port}", *force, *arguments, tool="oplog-restore", expected=expected)
+        return self.run_backup("--target", to or f"127.0.0.1:{target.port}", *force, *arguments, tool=tool, expected=expected)
 
     def status(self):
         return json.loads(self.run_backup("status", "--json")[0])
@@ -214,12 +214,86 @@ class Cycle(Backup):
         self.assertIn("ok", self.run_backup("verify")[0])
         chain, = self.status()["chains"]
         self.assertEqual((chain["state"], chain["increments"]), ("open", 3))
-        out = self.check_restored(points[-1][1])
-        self.assertRegex(out, r"stands at \d+:\d+ \(20..-..-..T..:..:..Z\)")
-        for time_, expected in points[:-1]:
-            self.empty_target()
-            out = self.check_restored(expected, "--to", f"{time_.time}:{time_.inc}")
-            self.assertIn(f"stands at {time_.time}:{time_.inc} ", out)
+        for method in ("auto", "apply", "replay"):
+            with self.subTest(method):
+                self.empty_target()
+                out = self.check_restored(points[-1][1], "--method", method)
+                self.assertRegex(out, r"stands at \d+:\d+ \(20..-..-..T..:..:..Z\)")
+                for time_, expected in points[:-1]:
+                    self.empty_target()
+                    out = self.check_restored(expected, "--to", f"{time_.time}:{time_.inc}", "--method", method)
+                    self.assertIn(f"stands at {time_.time}:{time_.inc} ", out)
+
+    def test_what_cannot_be_applied_is_replayed(self):
+        self.write(0)
+        self.run_backup("full")
+        self.write(1)
+        self.run_backup("inc")
+        refusing = self.folder / "tools"  # the scripts take the tools that lie beside them
+        shutil.copytree(BIN, refusing, ignore=shutil.ignore_patterns("CMakeFiles"))
+        (refusing / "oplog-apply").unlink()
+        script(refusing / "oplog-apply", 'echo "oplog-apply: no" >&2; exit 1')
+        _, err = self.restore("--method", "apply", expected=1, tool=refusing / "oplog-restore")
+        self.assertIn("the target is as it was", err)
+        self.assertNotIn("shop", target.client.list_database_names())
+        self.check_clean()
+        self.restore(tool=refusing / "oplog-restore")
+        self.assertEqual(differences(self.source_state(), self.without_test_users(state_of(target))), [])
+        self.run_backup("synthesize", expected=1, tool=refusing / "oplog-backup")
+        self.assertIn("oplog-apply: no", self.log())
+        self.check_clean()
+        self.assertEqual(len(self.status()["chains"]), 1)
+
+    def test_a_synthesized_full_backup_begins_a_chain_of_its_own(self):
+        for compress in ("none", "gzip", "zstd"):
+            with self.subTest(compress):
+                empty(source)
+                self.directory = self.folder / compress
+                self.configure(compress=compress)
+                self.run_backup("synthesize", expected=NO_BACKUP)
+                self.write(0)
+                self.run_backup("full")
+                _, err = self.run_backup("synthesize", expected=NO_BACKUP)
+                self.assertIn("nothing to synthesize", err)
+                self.write(1)
+                with source.client.start_session() as session:
+                    session.start_transaction()
+                    self.db.a.insert_one({"_id": "committed after the synthesis"}, session=session)
+                    self.run_backup("inc")
+                    state = self.source_state()
+                    out, _ = self.run_backup("synthesize")
+                    self.assertRegex(out, r"synthesis of a full backup is done\.\.\.\n\Z")
+                    session.commit_transaction()
+                old, new = self.status()["chains"]
+                self.assertEqual((new["from"], new["state"], new["steps"][0]["madeOf"]), (old["to"], "open", old["id"]))
+                self.assertEqual({path.stat().st_nlink for path in self.directory.glob(f"{new['id']}/**/*") if path.is_file()}, {1})
+                self.run_backup("verify")
+                self.empty_target()
+                self.check_restored(state, "--chain", new["id"])
+                for number in range(2, 4):
+                    self.write(number)
+                    self.run_backup("inc")
+                shutil.rmtree(self.directory / old["id"])  # nothing of it is needed
+                for method in ("apply", "replay"):
+                    self.empty_target()
+                    self.check_restored(self.source_state(), "--method", method)
+                self.run_backup("synthesize")
+                self.empty_target()
+                self.check_restored(self.source_state())
+                self.check_clean()
+
+    def test_nothing_is_synthesized_of_a_damaged_chain(self):
+        self.write(0)
+        self.run_backup("full")
+        self.write(1)
+        self.run_backup("inc")
+        path, = self.directory.glob("2*/full/shop/a.bson")
+        good = path.read_bytes()
+        path.write_bytes(good[:-8] + bytes([good[-8] ^ 1]) + good[-7:])
+        self.run_backup("synthesize", expected=UNVERIFIED)
+        self.assertIn(str(path), self.log())
+        self.assertEqual(len(self.status()["chains"]), 1)
+        self.check_clean()
 
     def test_a_cycle_says_what_it_does_in_both_languages(self):
         self.db.a.insert_one({})
@@ -347,7 +421,7 @@ class Interrupted(Backup):
         killed = 0
         for number in range(20):
             self.db.a.insert_one({"n": number})
-            process = self.start("full" if number % 4 == 3 else "inc")
+            process = self.start(("inc", "inc", "synthesize", "full")[number % 4])
             time.sleep(random_source.uniform(0, duration))
             process.kill()
             killed += process.wait() == -signal.SIGKILL
@@ -391,7 +465,7 @@ class Interrupted(Backup):
         process = self.start("run", config=self.configure(time_interval="1h"))
         try:
             wait_for(lambda: list(self.directory.glob("2*/full/step.json")), "the full backup")
-            for command in ("run", "full", "inc", "prune"):
+            for command in ("run", "full", "inc", "synthesize", "prune"):
                 _, err = self.run_backup(command, expected=LOCKED, config=self.configure(keep_chains=1))
                 self.assertIn("another backup", err)
             self.assertEqual(len(self.status()["chains"]), 1)
@@ -542,8 +616,12 @@ class Failing(Backup):
         _, err = self.restore("--to", "2020-01-01", expected=1)
         self.assertRegex(err, r"nearest restorable times are \d+:\d+ 20")
         self.restore("--chain", "none", expected=NO_BACKUP)
-        out, _ = self.restore("--dry-run")
-        self.assertEqual([re.split(r"[ /]", line)[0] or "mongorestore" for line in out.splitlines()], ["oplog-chain", "oplog-stage", "mongorestore"])
+        for method, tool in (("auto", "oplog-apply"), ("apply", "oplog-apply"), ("replay", "oplog-stage")):
+            out, _ = self.restore("--dry-run", "--method", method)
+            commands = [re.split(r"[ /]", line)[0] or "mongorestore" for line in out.splitlines() if not line.startswith("#")]
+            self.assertEqual(commands, ["oplog-chain", tool, "mongorestore"])
+            self.assertEqual("--oplogReplay" in out, method == "replay")
+        self.restore("--method", "magic", expected=2)
         self.assertNotIn("shop", target.client.list_database_names())
         target.client.mine.a.insert_one({})
         _, err = self.restore(expected=1)
