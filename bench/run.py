@@ -19,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MB = 1_000_000
+BYTES_AN_ENTRY = 48  # at most, of oplog-apply's memory, its buffers included
 
 
 class Command:
@@ -102,6 +103,26 @@ class Row:
         return f"| {self.work} | {rates} | {ratio} | {target} | {self.memory / (1 << 20):.1f} MiB |"
 
 
+class RateRow(Row):
+    """A row without a rival, whose rate alone is to be so many MB/s."""
+
+    def __init__(self, work, ours, target, entries=None):
+        super().__init__(work, ours, None, None, target)
+        self.entries = entries  # where memory depends on their number
+
+    def measure(self, rounds):
+        self.ours.run()
+        self.rate = self.ours.size / statistics.median(self.ours.run() for _ in range(rounds))
+        self.memory = self.ours.peak_memory()
+        met = self.rate >= self.target * MB and (not self.entries or self.memory <= BYTES_AN_ENTRY * self.entries)
+        self.verdict = "" if met else " (missed)"
+
+    def markdown(self):
+        memory = f"{self.memory / (1 << 20):.1f} MiB" + (f", {self.memory / self.entries:.0f} bytes an entry" if self.entries else "")
+        target = f"at least {self.target} MB/s" + (f", at most {BYTES_AN_ENTRY} bytes an entry" if self.entries else "")
+        return f"| {self.work} | {self.rate / MB:,.0f} MB/s | | | {target}{self.verdict} | {memory} |"
+
+
 def machine():
     cpu = platform.processor()
     for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -180,7 +201,7 @@ def rows(options, inputs, outputs):
     yield Row("oplog-merge of 8 slices, four over each moment", Command([tool("oplog-merge"), "-o", written, *slices], total, written=written),
               Command(["cat", *slices], total, stdout=written), "`cat` of the slices to a file", 1.5)
     for path in [*slices, written]:
-        path.unlink()
+        path.unlink(missing_ok=True)
 
     cat = Command([tool("oplog-cat"), oplog], size)
     small = cut(inputs / "small.bson", 0.4, 0.4 + 16 * MB / size)
@@ -199,6 +220,47 @@ def rows(options, inputs, outputs):
         plain = int(subprocess.run([tool("oplog-range"), packed], stdout=subprocess.PIPE, check=True, text=True).stdout.split()[3])
         yield Row(f"oplog-range of .{suffix} (of {plain / MB:.0f} MB of BSON)", Command([tool("oplog-range"), packed], plain),
                   Command([*rival, packed], plain), f"`{' '.join(rival)} >/dev/null`", None)
+
+    yield from chain_rows(tool, make, options.megabytes * MB, inputs, outputs)
+
+
+def chain_rows(tool, make, size, inputs, outputs):
+    """The tools that follow collections need an oplog whose commands fit its collections."""
+    data = ROOT / "tests" / "data"
+    increments = {name: sorted((data / name).glob("inc*/local/oplog.rs.bson")) for name in ("crud", "fuzzy", "txn_cut")}
+    # Two of the chains have a shop.a. The first increment of txn_cut creates a collection, which can be done only once.
+    other_name = ["--rename", "shop.a=shop.accounts"]
+    moved = make(inputs / "moved.bson", tool("oplog-filter"), "-q", *other_name, increments["txn_cut"][-1])
+    oplog = make(inputs / "chain.bson", tool("bench-generate"), size, *increments["crud"], *increments["fuzzy"], moved)
+    size = oplog.stat().st_size
+    yield RateRow("oplog-verify of a chain", Command([tool("oplog-verify"), "-q", oplog], size), 500)
+    written = outputs / "staged.bson"
+    yield RateRow("oplog-stage of a chain", Command([tool("oplog-stage"), "-q", "-o", written, oplog], size, written=written), 500)
+    written.unlink(missing_ok=True)
+
+    def run(*argv):
+        return subprocess.run([str(a) for a in argv], stdout=subprocess.PIPE, check=True, text=True).stdout
+
+    def apply(full, out, *more):
+        run(tool("oplog-apply"), "-q", "--full", full, "-o", out, *more)
+        return out
+
+    # An early part of the oplog makes the full dump out of the collections as they were.
+    first, last = (int(field.split(":")[0]) for field in run(tool("oplog-range"), oplog).split()[:2])
+    middle = first + (last - first) * 2 // 5
+    base = apply(data / "crud" / "full", inputs / "base", *increments["crud"])
+    for name, rename in (("fuzzy", ["--ns", "shop.f"]), ("txn_cut", other_name)):
+        more = apply(data / name / "full", inputs / name, *rename, *increments[name])
+        for file in (more / "shop").iterdir():
+            file.rename(base / "shop" / file.name)
+    run(tool("oplog-slice"), "-q", "--before", f"{first}:2", "-f", "-o", base / "oplog.bson", oplog)
+    full = apply(base, inputs / "full", oplog, "--to", f"{middle}:0")
+    later = inputs / "later.bson"
+    run(tool("oplog-slice"), "-q", "--from", f"{middle - 1}:0", "-o", later, oplog)
+    entries = int(run(tool("oplog-range"), later).split()[2])
+    out = outputs / "later"
+    yield RateRow("oplog-apply of a chain (dump and oplog)", Command([tool("oplog-apply"), "-q", "--full", full, "-o", out, later],
+                                                                     directory_size(full) + later.stat().st_size, written=out), 200, entries)
 
 
 def validation(options, oplog):

@@ -654,7 +654,7 @@ int main(int argc, char** argv) {
         "insecure-config", "config, login: others may read the password")("target", "config, login: of the server to be restored, named on stdin")(
         "started", "add-full, add-inc: when, in seconds since 1970", cxxopts::value<std::uint32_t>(), "S")(
         "mongodump", "add-full, add-inc: its version", cxxopts::value<std::string>(), "TEXT")(
-        "probe", "add-full: an oplog that ends with the last entry before the dump", cxxopts::value<std::string>(), "FILE")(
+        "probe", "add-full: an oplog that ends with the last entry before the dump; without it, the dump was made of --chain", cxxopts::value<std::string>(), "FILE")(
         "reason", "close: gap or divergence", cxxopts::value<std::string>(), "WHY");
     int code = fine;
     const int common = tool.run(argc, argv, [&] {

@@ -49,26 +49,54 @@ namespace detail {
 /// Room that there always is, so that whatever is short is written without asking.
 constexpr std::size_t json_slack = 256;
 
-// Copies a chunk to `out` and says how many of its bytes come before the first that a JSON string cannot take as
-// it is: controls, '"', '\\' and, as they are still to be checked, the bytes of multi-byte characters.
+// copy_ascii() copies a chunk to `out` and says how many of its bytes come before the first that a JSON string cannot take
+// as it is: controls, '"', '\\' and, as they are still to be checked, the bytes of multi-byte characters. copy_plain() does
+// the same, but may also pass over multi-byte characters that it has checked; it stops at the first byte of the others.
 #ifdef __SSE2__
 constexpr std::size_t json_chunk = 16;
+
+inline __m128i bytes_of(int byte) noexcept { return _mm_set1_epi8(static_cast<char>(byte)); }
+inline unsigned bits_of(__m128i found) noexcept { return static_cast<unsigned>(_mm_movemask_epi8(found)); }
+
+inline unsigned not_ascii_or_escaped(__m128i bytes) noexcept {
+    // The comparison is signed, so it finds what is over 0x7F too.
+    const __m128i control = _mm_cmplt_epi8(bytes, bytes_of(0x20));
+    return bits_of(_mm_or_si128(control, _mm_or_si128(_mm_cmpeq_epi8(bytes, bytes_of('"')), _mm_cmpeq_epi8(bytes, bytes_of('\\')))));
+}
+
+inline std::size_t copy_ascii(const char* from, char* out) noexcept {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
+    const unsigned special = not_ascii_or_escaped(bytes);
+    // A branch and not arithmetic: it is predicted, so that the next chunk need not wait.
+    return special == 0 ? json_chunk : static_cast<std::size_t>(std::countr_zero(special));
+}
 
 inline std::size_t copy_plain(const char* from, char* out) noexcept {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
-    // The comparison is signed, so it finds what is over 0x7F too.
-    const __m128i control = _mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20));
-    const __m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
-    const __m128i backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
-    const int special = _mm_movemask_epi8(_mm_or_si128(control, _mm_or_si128(quote, backslash)));
-    // A branch and not arithmetic: it is predicted, so that the next chunk need not wait.
-    return special == 0 ? json_chunk : static_cast<std::size_t>(std::countr_zero(static_cast<unsigned>(special)));
+    const unsigned special = not_ascii_or_escaped(bytes);
+    if (special == 0) return json_chunk;
+    // All at once and without branches: text in most languages goes from ASCII to the rest and back at every few bytes.
+    // It stops at what is well-formed only before certain bytes, and at E2, which might begin a line separator.
+    const auto is = [&](int byte) { return _mm_cmpeq_epi8(bytes, bytes_of(byte)); };
+    const auto at_least = [&](int byte) { return _mm_cmpeq_epi8(_mm_max_epu8(bytes, bytes_of(byte)), bytes); };
+    const __m128i c0_or_c1 = _mm_cmpeq_epi8(_mm_and_si128(bytes, bytes_of(0xFE)), bytes_of(0xC0));
+    const __m128i rare = _mm_or_si128(_mm_or_si128(c0_or_c1, at_least(0xF0)), _mm_or_si128(_mm_or_si128(is(0xE0), is(0xE2)), is(0xED)));
+    const unsigned high = bits_of(bytes);
+    const unsigned follows = bits_of(_mm_cmplt_epi8(bytes, bytes_of(0xC0))); // signed: 0x80 to 0xBF
+    const unsigned expected = (high & ~follows) << 1 | bits_of(at_least(0xE0)) << 2;
+    const unsigned stop = (special & ~high) | bits_of(rare) | (follows ^ expected) | 1u << json_chunk;
+    auto plain = static_cast<unsigned>(std::countr_zero(stop));
+    // Back to the first byte of a character that is cut short.
+    plain -= expected >> plain & 1;
+    plain -= expected >> plain & 1;
+    return plain;
 }
 #else
 constexpr std::size_t json_chunk = 8;
 
-inline std::size_t copy_plain(const char* from, char* out) noexcept {
+inline std::size_t copy_ascii(const char* from, char* out) noexcept {
     constexpr std::uint64_t ones = 0x0101010101010101u;
     constexpr std::uint64_t highs = 0x8080808080808080u;
     const auto bytes = bson::load<std::uint64_t>(from);
@@ -79,6 +107,7 @@ inline std::size_t copy_plain(const char* from, char* out) noexcept {
         (bytes & highs) | below(bytes, 0x20) | below(bytes ^ (ones * '"'), 1) | below(bytes ^ (ones * '\\'), 1);
     return special == 0 ? json_chunk : static_cast<std::size_t>(std::countr_zero(special)) / 8;
 }
+inline std::size_t copy_plain(const char* from, char* out) noexcept { return copy_ascii(from, out); }
 #endif
 
 /// The length of the UTF-8 character at `at`, which is not ASCII; 0 if it is malformed. Needs a zero byte after the text.
@@ -116,6 +145,20 @@ constexpr auto hex_pairs = [] {
     return pairs;
 }();
 
+/// What follows the backslash; 0 for what needs none.
+constexpr auto escapes = [] {
+    std::array<char, 256> letters{};
+    std::fill_n(letters.begin(), 0x20, 'u');
+    letters['"'] = '"';
+    letters['\\'] = '\\';
+    letters['\b'] = 'b';
+    letters['\f'] = 'f';
+    letters['\n'] = 'n';
+    letters['\r'] = 'r';
+    letters['\t'] = 't';
+    return letters;
+}();
+
 constexpr auto base64_pairs = [] {
     constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     std::array<char, 8192> pairs{};
@@ -126,9 +169,44 @@ constexpr auto base64_pairs = [] {
     return pairs;
 }();
 
+/// The eight decimal digits of a value below 10^8 as the bytes of a word, the first one lowest: pairs, then digits, are
+/// divided side by side.
+inline std::uint64_t eight_digits(std::uint32_t value) noexcept {
+    const std::uint64_t fours = value / 10'000 | std::uint64_t{value % 10'000} << 32;
+    const std::uint64_t hundreds = fours * 10'486 >> 20 & 0x0000007F'0000007F;
+    const std::uint64_t twos = hundreds | (fours - 100 * hundreds) << 16;
+    const std::uint64_t tens = twos * 103 >> 10 & 0x000F000F'000F000F;
+    return tens | (twos - 10 * tens) << 8;
+}
+constexpr std::uint64_t ascii_zeros = 0x3030303030303030u;
+
+/// May write up to 8 bytes more. Unlike std::to_chars() it does not branch on the number of digits, which nobody can predict.
+inline char* put_unsigned(char* out, std::uint64_t value) noexcept {
+    constexpr std::uint64_t limit = 100'000'000;
+    if (value < 10) { // versions, counts, terms: by far the most common
+        *out = static_cast<char>('0' + value);
+        return out + 1;
+    }
+    if (value >= limit) {
+        out = put_unsigned(out, value / limit);
+        const std::uint64_t digits = eight_digits(static_cast<std::uint32_t>(value % limit)) | ascii_zeros;
+        std::memcpy(out, &digits, sizeof digits);
+        return out + 8;
+    }
+    const std::uint64_t digits = eight_digits(static_cast<std::uint32_t>(value));
+    const int zeros = std::countr_zero(digits | std::uint64_t{1} << 56) / 8; // the last digit stays
+    const std::uint64_t text = (digits | ascii_zeros) >> 8 * zeros;
+    std::memcpy(out, &text, sizeof text);
+    return out + 8 - zeros;
+}
 template <class T>
 char* put_integer(char* out, T value) noexcept {
-    return std::to_chars(out, out + 20, value).ptr;
+    auto size = static_cast<std::uint64_t>(value);
+    if (value < 0) {
+        *out++ = '-';
+        size = -size;
+    }
+    return put_unsigned(out, size);
 }
 inline char* put_2_digits(char* out, std::uint32_t value) noexcept {
     *out++ = static_cast<char>('0' + value / 10);
@@ -366,7 +444,7 @@ class JsonBuffer {
     /// Prints what is inside a string's quotes: from `at` up to the zero byte at `stop`, or for a C string up to the first
     /// there is; that byte also ends a character that is cut short. May read up to `limit`.
     template <bool c_string>
-    Text put_text(char* out, const char* at, const char* stop, const char* limit) {
+    [[gnu::noinline]] Text put_text(char* out, const char* at, const char* stop, const char* limit) {
         for (;;) {
             std::size_t plain = 0;
             if (static_cast<std::size_t>(limit - at) >= detail::json_chunk) [[likely]]
@@ -376,33 +454,28 @@ class JsonBuffer {
             at += plain;
             out += plain;
             if (plain < detail::json_chunk) {
-                if (*at == 0 && (c_string || at == stop)) [[likely]]
-                    return {at, out};
-                const Text more = put_special(out, at);
-                if (more.at == nullptr) return more;
-                at = more.at;
-                out = more.out;
+                const char escape = detail::escapes[static_cast<unsigned char>(*at)];
+                if (escape == 'u') {
+                    if (*at == 0 && (c_string || at == stop)) return {at, out};
+                    out = detail::put_hex(detail::put(out, "\\u00"), at++, 1);
+                } else if (escape == 0 && plain == 0) {
+                    const Text more = put_characters(out, at);
+                    if (more.at == nullptr) return more;
+                    at = more.at;
+                    out = more.out;
+                } else { // a character that the end of the chunk may just have cut short needs none; nobody can predict that
+                    out[0] = '\\';
+                    out[1] = escape;
+                    at += escape != 0;
+                    out += escape != 0 ? 2 : 0;
+                }
             }
             out = room(out);
         }
     }
 
-    /// Prints the character at `at`, which needs an escape, or the non-ASCII characters from there on.
-    [[gnu::noinline]] Text put_special(char* out, const char* at) {
-        if (static_cast<unsigned char>(*at) < 0x80) {
-            *out++ = '\\';
-            switch (*at) {
-            case '"':
-            case '\\': *out++ = *at; break;
-            case '\b': *out++ = 'b'; break;
-            case '\f': *out++ = 'f'; break;
-            case '\n': *out++ = 'n'; break;
-            case '\r': *out++ = 'r'; break;
-            case '\t': *out++ = 't'; break;
-            default: out = detail::put_hex(detail::put(out, "u00"), at, 1);
-            }
-            return {at + 1, out};
-        }
+    /// Prints the non-ASCII characters from `at` on.
+    [[gnu::noinline]] Text put_characters(char* out, const char* at) {
         do {
             const std::size_t length = detail::utf8_length(at);
             if (length == 0) return {nullptr, nullptr};
@@ -427,7 +500,15 @@ class JsonBuffer {
         const char* const stop = value + 3 + length;
         if (*stop != 0) return {nullptr, nullptr};
         *out++ = '"';
-        Text text = put_text<false>(out, value + 4, stop, limit);
+        value += 4;
+        if (static_cast<std::size_t>(limit - value) >= detail::json_chunk) { // most are short and plain
+            const std::size_t plain = detail::copy_ascii(value, out);
+            if (value + plain == stop) {
+                out[plain] = '"';
+                return {stop + 1, out + plain + 1};
+            }
+        }
+        Text text = put_text<false>(out, value, stop, limit);
         if (text.at == nullptr) return text;
         *text.out++ = '"';
         return {text.at + 1, text.out};
@@ -533,10 +614,18 @@ class JsonBuffer {
                 }
             } else {
                 *out++ = '"';
-                const Text key = put_text<true>(out, at, nullptr, limit);
-                if (key.at == nullptr) return nullptr;
-                at = key.at;
-                out = put(key.out, "\":");
+                const bool far = static_cast<std::size_t>(limit - at) >= detail::json_chunk;
+                const std::size_t plain = far ? detail::copy_ascii(at, out) : detail::json_chunk;
+                if (plain < detail::json_chunk && at[plain] == 0) [[likely]] { // nearly all are short and plain
+                    at += plain;
+                    out += plain;
+                } else {
+                    const Text key = put_text<true>(out, at, nullptr, limit);
+                    if (key.at == nullptr) return nullptr;
+                    at = key.at;
+                    out = key.out;
+                }
+                out = put(out, "\":");
             }
             if (at >= level.end) return nullptr;
             ++at;

@@ -56,6 +56,8 @@ class BasicWriter {
         if (documents.empty()) return; // its data may be null
         State& state = *state_;
         state.bytes += documents.size();
+        // More than all buffers hold would wait for the sink anyway: it is spared the copy.
+        if (documents.size() >= buffers * buffer_size && state.is_idle()) return state.sink.write(documents.data(), documents.size());
         Buffer* buffer = &state.ring[state.filling];
         while (documents.size() > buffer_size - buffer->size) {
             const std::size_t part = documents.copy(buffer->data.get() + buffer->size, buffer_size - buffer->size);
@@ -94,6 +96,13 @@ class BasicWriter {
         explicit State(Sink s) : sink(std::move(s)) {}
 
         ~State() { stop(); }
+
+        /// Whether all that was written has reached the sink.
+        bool is_idle() {
+            if (ring[filling].size > 0) return false;
+            const std::lock_guard lock(mutex);
+            return pending == 0 && !error;
+        }
 
         /// Gives the full buffer to the thread and waits for an empty one.
         void hand_over() {
