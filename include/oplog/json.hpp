@@ -61,7 +61,8 @@ inline unsigned bits_of(__m128i found) noexcept { return static_cast<unsigned>(_
 inline unsigned not_ascii_or_escaped(__m128i bytes) noexcept {
     // The comparison is signed, so it finds what is over 0x7F too.
     const __m128i control = _mm_cmplt_epi8(bytes, bytes_of(0x20));
-    return bits_of(_mm_or_si128(control, _mm_or_si128(_mm_cmpeq_epi8(bytes, bytes_of('"')), _mm_cmpeq_epi8(bytes, bytes_of('\\')))));
+    return bits_of(_mm_or_si128(
+        control, _mm_or_si128(_mm_cmpeq_epi8(bytes, bytes_of('"')), _mm_cmpeq_epi8(bytes, bytes_of('\\')))));
 }
 
 inline std::size_t copy_ascii(const char* from, char* out) noexcept {
@@ -82,7 +83,8 @@ inline std::size_t copy_plain(const char* from, char* out) noexcept {
     const auto is = [&](int byte) { return _mm_cmpeq_epi8(bytes, bytes_of(byte)); };
     const auto at_least = [&](int byte) { return _mm_cmpeq_epi8(_mm_max_epu8(bytes, bytes_of(byte)), bytes); };
     const __m128i c0_or_c1 = _mm_cmpeq_epi8(_mm_and_si128(bytes, bytes_of(0xFE)), bytes_of(0xC0));
-    const __m128i rare = _mm_or_si128(_mm_or_si128(c0_or_c1, at_least(0xF0)), _mm_or_si128(_mm_or_si128(is(0xE0), is(0xE2)), is(0xED)));
+    const __m128i rare =
+        _mm_or_si128(_mm_or_si128(c0_or_c1, at_least(0xF0)), _mm_or_si128(_mm_or_si128(is(0xE0), is(0xE2)), is(0xED)));
     const unsigned high = bits_of(bytes);
     const unsigned follows = bits_of(_mm_cmplt_epi8(bytes, bytes_of(0xC0))); // signed: 0x80 to 0xBF
     const unsigned expected = (high & ~follows) << 1 | bits_of(at_least(0xE0)) << 2;
@@ -369,8 +371,8 @@ class JsonBuffer {
     explicit JsonBuffer(JsonMode mode = JsonMode::canonical, JsonLayout layout = JsonLayout::line) noexcept
         : mode_(mode), layout_(layout) {}
     JsonBuffer(JsonBuffer&& other) noexcept
-        : data_(std::move(other.data_)), size_(std::exchange(other.size_, 0)), soft_end_(std::exchange(other.soft_end_, nullptr)),
-          mode_(other.mode_), layout_(other.layout_) {}
+        : data_(std::move(other.data_)), size_(std::exchange(other.size_, 0)),
+          soft_end_(std::exchange(other.soft_end_, nullptr)), mode_(other.mode_), layout_(other.layout_) {}
     JsonBuffer& operator=(JsonBuffer&& other) noexcept {
         std::swap(data_, other.data_);
         std::swap(size_, other.size_);
@@ -385,7 +387,8 @@ class JsonBuffer {
     /// bson::validate() says about them; nothing is appended then.
     void append(const bson::Document& document) {
         char* out = room(end());
-        out = mode_ == JsonMode::canonical ? print<JsonMode::canonical>(document, out) : print<JsonMode::relaxed>(document, out);
+        out = mode_ == JsonMode::canonical ? print<JsonMode::canonical>(document, out)
+                                           : print<JsonMode::relaxed>(document, out);
         if (out == nullptr) {
             bson::validate(document);
             throw DataError("the document is not valid BSON");
@@ -426,7 +429,7 @@ class JsonBuffer {
         return grow(out, 0);
     }
     char* room(char* out, std::size_t size) {
-        if (out < soft_end_ && static_cast<std::size_t>(soft_end_ - out) > size) return out;
+        if (out<soft_end_&& static_cast<std::size_t>(soft_end_ - out)> size) return out;
         return grow(out, size);
     }
     [[gnu::noinline]] char* grow(char* out, std::size_t size) {
@@ -741,11 +744,13 @@ class JsonBuffer {
                 if (left < 4) return nullptr;
                 const std::size_t size = load<std::uint32_t>(at);
                 if (size < around + 1 || size > left || depth + 1 == bson::max_depth) return nullptr;
-                const Text code = put_string(put(out, R"({"$code":)"), at + 4, size - 4 - bson::min_document_size, limit);
+                const Text code =
+                    put_string(put(out, R"({"$code":)"), at + 4, size - 4 - bson::min_document_size, limit);
                 if (code.at == nullptr) return nullptr;
                 outer[depth++] = level;
                 level = {at + size - 1, Kind::scope};
-                if (load<std::uint32_t>(code.at) != static_cast<std::size_t>(at + size - code.at) || *level.end != 0) return nullptr;
+                if (load<std::uint32_t>(code.at) != static_cast<std::size_t>(at + size - code.at) || *level.end != 0)
+                    return nullptr;
                 out = put(code.out, R"(,"$scope":{)");
                 at = code.at + 4;
                 continue;

@@ -586,13 +586,13 @@ class Failing(Backup):
 
     def test_a_full_disk_leaves_the_chain_intact(self):
         self.directory.mkdir()
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", self.directory], stderr=subprocess.DEVNULL, check=False).returncode:
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", self.directory], stderr=subprocess.DEVNULL, check=False).returncode:
             self.skipTest("no right to mount a small file system")
         self.addCleanup(subprocess.run, ["umount", "-l", self.directory], check=True)
         self.db.a.insert_one({})
         self.run_backup("full")
         self.run_backup("inc")
-        self.db.a.insert_many([{"x": os.urandom(100_000)} for _ in range(20)])
+        self.db.a.insert_many([{"x": os.urandom(100_000)} for _ in range(60)])
         for command in ("inc", "full"):
             _, err = self.run_backup(command, expected=1)
             self.assertRegex(err, "(?i)no space left|disk is full")
