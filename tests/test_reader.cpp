@@ -113,9 +113,11 @@ TEST_CASE("a full check walks every byte, a check of frames only up to ts") {
     const std::string bytes = Bson().timestamp("ts", {1, 1}).string("s", "\xFF").bytes();
     CHECK(refusal(bytes) == "");
     CHECK(refusal(bytes, Check::full) == "in: offset 0: document 1: string 's' is not valid UTF-8");
-    CHECK(refusal(Bson().timestamp("ts", {1, 1}).raw(0x03, "o", nested(249)).bytes(), Check::full) == "");
-    CHECK(refusal(Bson().timestamp("ts", {1, 1}).raw(0x03, "o", nested(100'000)).bytes(), Check::full) ==
-          "in: offset 0: document 1: nested more than 1000 levels deep");
+    for (const Check check : {Check::frame, Check::structure, Check::full}) {
+        CHECK(refusal(Bson().timestamp("ts", {1, 1}).raw(0x03, "o", nested(249)).bytes(), check) == "");
+        CHECK(refusal(Bson().timestamp("ts", {1, 1}).raw(0x03, "o", nested(100'000)).bytes(), check) ==
+              "in: offset 0: document 1: nested more than 1000 levels deep");
+    }
 }
 
 TEST_CASE("any documents can be read") {

@@ -89,3 +89,30 @@ TEST_CASE("nesting of 250 levels works and of 100,000 is an error") {
     CHECK(refusal(nested(bson::max_depth + 1)) == "nested more than 1000 levels deep");
     CHECK(refusal(nested(100'000)) == "nested more than 1000 levels deep");
 }
+
+TEST_CASE("nesting that is too deep is found among whatever surrounds it, and nothing else is looked for") {
+    const auto too_deep = [](const Bson& fields) {
+        const std::string bytes = fields.bytes();
+        return bson::is_nested_too_deeply(bson::Document(bytes));
+    };
+    const std::string deep = nested(bson::max_depth), deepest = nested(bson::max_depth - 1), large(10'000, 'x');
+    CHECK(nested(bson::max_depth + 1).size() > bson::least_size_of_levels(bson::max_depth + 1));
+    CHECK_FALSE(bson::is_nested_too_deeply(bson::Document(deep)));
+    CHECK_FALSE(too_deep(Bson().raw(0x03, "o", deepest).string("s", large)));
+    CHECK(too_deep(Bson().raw(0x03, "o", deep).string("s", large)));
+    CHECK(too_deep(Bson().string("s", large).int32("n", 1).raw(0x03, "b", deepest).raw(0x04, "o", deep)));
+    CHECK(too_deep(Bson().raw(0x03, "a", Bson().string("s", large).raw(0x03, "o", deepest).bytes())));
+    CHECK_FALSE(too_deep(Bson().raw(0x03, "a", Bson().string("s", large).raw(0x03, "o", nested(bson::max_depth - 2)).bytes())));
+
+    const auto size_of = [](std::uint32_t size) { return std::string(reinterpret_cast<const char*>(&size), 4); };
+    const auto code_with_scope = [&](const std::string& scope) {
+        return size_of(static_cast<std::uint32_t>(4 + 4 + 2 + scope.size())) + size_of(2) + std::string("c\0", 2) + scope;
+    };
+    CHECK(too_deep(Bson().raw(0x0F, "c", code_with_scope(deep))));
+    CHECK_FALSE(too_deep(Bson().raw(0x0F, "c", code_with_scope(deepest))));
+
+    std::string malformed = Bson().raw(0x03, "o", deep).string("s", large).bytes();
+    malformed[4] = 0x55; // no type
+    CHECK_FALSE(bson::is_nested_too_deeply(bson::Document(malformed)));
+    CHECK_FALSE(too_deep(Bson().raw(0x0F, "c", size_of(20) + size_of(0xFFFFFFFF) + std::string(12, '\0')).string("s", large)));
+}

@@ -19,7 +19,7 @@ namespace oplog {
 
 /// How closely a reader looks at a document before it yields it.
 enum class Check {
-    frame,     ///< length prefix, terminator and, for entries, the top-level fields up to `ts`
+    frame,     ///< length prefix, terminator, depth of nesting and, for entries, the top-level fields up to `ts`
     structure, ///< all that full does but UTF-8, which servers do not ask for
     full,      ///< every byte: types, lengths, nesting, UTF-8
 };
@@ -59,6 +59,7 @@ class BasicReader {
             fail("the stream ends inside a document: " + std::to_string(filled_ - at_) + " of " + std::to_string(size) +
                  " bytes");
         if (buffer_[at_ + size - 1] != 0) fail("the document does not end with a zero byte");
+        if (bson::is_nested_too_deeply(bson::Document::trusted(&buffer_[at_]))) fail(bson::nested_too_deeply());
         size_ = size;
         return true;
     }

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace oplog::bson {
 
@@ -114,6 +115,48 @@ void validate_value(const Element& element) {
 
 } // namespace detail
 
+/// The least that a document of so many levels takes: of each but the innermost a length, a type, an empty name and a terminator.
+constexpr std::size_t least_size_of_levels(std::size_t levels) noexcept { return min_document_size + 7 * (levels - 1); }
+
+/// Whether a document is nested more than max_depth levels deep. Looks only into what is large enough for that, and nowhere
+/// else: nearly all documents are too small for a look at all. Where the bytes make no sense the look ends: see validate().
+inline bool is_nested_too_deeply(const Document& document) noexcept {
+    if (document.size() < least_size_of_levels(max_depth + 1)) [[likely]]
+        return false;
+    std::array<std::pair<const char*, const char*>, max_depth> levels; // where to go on, and the terminator
+    std::size_t depth = 0;
+    levels[depth++] = {document.data() + 4, document.data() + document.size() - 1};
+    try {
+        while (depth > 0) {
+            auto& [at, end] = levels[depth - 1];
+            if (at == end) {
+                --depth;
+                continue;
+            }
+            const auto type = static_cast<Type>(*at);
+            const char* value = detail::find_zero(at + 1, end) + 1;
+            if (value > end) return false;
+            std::size_t size = value_size(type, value, static_cast<std::size_t>(end - value));
+            at = value + size;
+            if (type == Type::code_with_scope) {
+                const std::size_t scope = std::size_t{8} + load<std::uint32_t>(value + 4);
+                if (scope + min_document_size > size) return false;
+                value += scope;
+                size -= scope;
+            } else if (type != Type::document && type != Type::array) {
+                continue;
+            }
+            if (size < least_size_of_levels(max_depth + 1 - depth)) continue;
+            if (depth == max_depth) return true;
+            levels[depth++] = {value + 4, value + size - 1};
+        }
+    } catch (const DataError&) {
+    }
+    return false;
+}
+
+inline std::string nested_too_deeply() { return "nested more than " + std::to_string(max_depth) + " levels deep"; }
+
 /// Walks every byte of a document. Throws DataError for the first thing that is wrong.
 template <Text text = Text::utf8>
 void validate(const Document& document) {
@@ -124,7 +167,7 @@ void validate(const Document& document) {
     std::array<Level, max_depth> levels;
     std::size_t depth = 0;
     const auto descend = [&](const char* data, std::size_t size) {
-        if (depth == max_depth) throw DataError("nested more than " + std::to_string(max_depth) + " levels deep");
+        if (depth == max_depth) throw DataError(nested_too_deeply());
         if (data[size - 1] != 0) throw DataError("a nested document does not end with a zero byte");
         levels[depth++] = {data + 4, data + size - 1};
     };
