@@ -292,6 +292,23 @@ TEST_CASE("What comes before the dump's own oplog is in the dump, but for docume
                                                        of('B', shop("create", "a")), of('B', insert("shop.a", 2))});
         CHECK(staged.text() == "dropDatabase; create shop.a; i shop.a 2"); // all that it holds was written after that
     }
+    SUBCASE("what was made and renamed, and is gone") {
+        const std::vector<std::string> out{of('T', shop("create", "tmp")), of('T', insert("shop.tmp", 1)), of('T', moved("shop.tmp", "shop.c", 'X')),
+                                           of('T', insert("shop.c", 2)), of('T', shop("drop", "c"))};
+        CHECK(Staged(from(one(), 9, 9), out).text() == "create shop.tmp; i shop.tmp 1; [drop shop.c, renameCollection shop.tmp shop.c]; i shop.c 2; drop shop.c");
+        Catalog another = one(); // of the name that it got
+        dumped(another, "shop.c", 'C');
+        CHECK(Staged(from(another, 9, 9), out).text() == "create shop.tmp; i shop.tmp 1; drop shop.tmp");
+        const std::vector<std::string> onto{out[0], of('T', moved("shop.tmp", "shop.c")), of('T', build("commitIndexBuild", "c", "x"))};
+        CHECK(Staged(from(another, 9, 9), onto).text() == "create shop.tmp; drop shop.tmp");
+    }
+    SUBCASE("what was made and renamed, and the dump missed") {
+        const std::vector<std::string> out{of('T', shop("create", "tmp")), of('T', build("commitIndexBuild", "tmp", "x")), of('T', insert("shop.tmp", 1)),
+                                           of('T', moved("shop.tmp", "shop.a", 'A')), of('T', insert("shop.a", 2))};
+        const Staged staged(from(one(), 9, 9), out);
+        CHECK(staged.text() == "create shop.tmp; i shop.tmp 1; [drop shop.a, renameCollection shop.tmp shop.a]; i shop.a 2; createIndexes shop.a x");
+        CHECK(staged.errors().empty());
+    }
     SUBCASE("what nobody could replay") {
         bson::Builder version;
         const std::string id = bson::Builder().string("_id", "featureCompatibilityVersion").finish();

@@ -273,6 +273,11 @@ class Stager {
         if (command.kind == CommandKind::drop) forget_missing(operation.ui);
         if (const auto target = operation.o.find("dropTarget"); target && target->is(bson::Type::binary)) forget_missing(target->value().substr(5));
         if (fuzzy() && is_past(operation, command)) return Edit::drop();
+        if (command.kind == CommandKind::rename_collection && is_taken(operation, command)) {
+            catalog_.drop(command.ns);
+            const std::string o = bson::Builder().string("drop", split_namespace(command.ns).collection).finish();
+            return Edit::replace(with_o(operation, bson::Document(o)));
+        }
         const Edit edit = rewrite(operation, command);
         if (waiting)
             waiting->emplace_back(operation.document.bytes());
@@ -293,9 +298,20 @@ class Stager {
             const Collection* const holder = catalog_.find(command.ns);
             return holder && holder->dumped_as; // another has the name: this one was dropped before the dump
         }
-        case CommandKind::rename_collection: return before_dump() || !now || *now != command.ns;
+        case CommandKind::rename_collection:
+            // Of what the dump has, the last of its names; what was made since takes them one after the other.
+            return !now || *now != command.ns || (before_dump() && catalog_.find(*now)->dumped_as);
         default: return !now || *now != command.ns;
         }
+    }
+
+    /// Whether the dump has another collection than the one that is replaced under a rename's new name: what took the name
+    /// was gone by then.
+    bool is_taken(const Operation& operation, const Command& command) {
+        const Collection* const holder = catalog_.find(command.target);
+        if (!before_dump() || !holder || !holder->dumped_as) return false;
+        const auto replaced = operation.o.find("dropTarget");
+        return !replaced || !replaced->is(bson::Type::binary) || replaced->value().substr(5) != holder->uuid;
     }
 
     /// What stock replay is given in a command's place.
