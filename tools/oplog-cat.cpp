@@ -4,8 +4,8 @@
 #include <oplog/filter.hpp>
 #include <oplog/json.hpp>
 
-#include <deque>
-#include <future>
+#include <condition_variable>
+#include <mutex>
 #include <thread>
 
 using namespace oplog;
@@ -54,6 +54,7 @@ struct Batch {
     Position where; ///< of the first
     JsonBuffer text;
     std::exception_ptr error; ///< what is wrong after the text
+    bool printed = false;
 
     void print(const Wanted& wanted) {
         try {
@@ -69,69 +70,103 @@ struct Batch {
             }
         } catch (const DataError& reason) {
             error = std::make_exception_ptr(FormatError(where, reason.what()));
+        } catch (...) {
+            error = std::current_exception();
         }
     }
 };
 
-/// Prints batches side by side, and writes them in their order.
+/// Prints batches on all cores, and writes them in their order.
 class Printer {
   public:
-    Printer(const Wanted& wanted, JsonMode mode, JsonLayout layout, Output& out) : wanted_(wanted), out_(out) {
-        // One is read while the others are printed.
-        for (unsigned i = 0; i <= std::clamp(std::thread::hardware_concurrency(), 1u, 4u); ++i) spare_.emplace_back().text = JsonBuffer(mode, layout);
+    Printer(const Wanted& wanted, JsonMode mode, JsonLayout layout, Output& out)
+        : wanted_(wanted), mode_(mode), layout_(layout), out_(out), batches_(cores() + 3) { // some wait, so that no core does
+        for (Batch& batch : batches_) batch.text = JsonBuffer(mode, layout);
     }
 
     void print(DocumentInput& in) {
-        Batch batch = take();
         try {
             for (const bson::Document document : in) {
+                Batch& batch = filling();
                 if (batch.documents.empty()) batch.where = in.where();
                 batch.documents += document.bytes();
-                if (batch.documents.size() < Batch::size) continue;
-                start(std::move(batch));
-                batch = take();
+                if (batch.documents.size() >= Batch::size) hand_over();
             }
         } catch (const DataError&) { // what comes before is good, and is printed
-            start(std::move(batch));
             finish();
             throw;
         }
-        start(std::move(batch));
+        hand_over();
     }
-    /// Writes what is under way. Throws the first error.
+    /// Writes what is left. Throws the first error.
     void finish() {
-        while (!running_.empty()) finish_oldest();
+        hand_over();
+        while (written_ < filled_) write_oldest();
     }
 
   private:
-    Batch take() {
-        if (spare_.empty()) finish_oldest();
-        Batch batch = std::move(spare_.back());
-        spare_.pop_back();
-        return batch;
-    }
-    void start(Batch batch) {
+    static unsigned cores() { return std::clamp(std::thread::hardware_concurrency(), 1u, 4u); }
+    Batch& filling() { return batches_[filled_ % batches_.size()]; }
+
+    void hand_over() {
+        Batch& batch = filling();
         // The only batch of a small file is not worth a thread.
-        const auto how = running_.empty() && batch.documents.size() < Batch::size ? std::launch::deferred : std::launch::async;
-        running_.push_back(std::async(how, [this](Batch work) {
-            work.print(wanted_);
-            return work;
-        }, std::move(batch)));
+        if (threads_.empty() && batch.documents.size() < Batch::size) {
+            batch.print(wanted_);
+            batch.printed = true;
+        } else if (threads_.empty()) {
+            printing_ = filled_;
+            for (unsigned i = 0; i < cores(); ++i) threads_.emplace_back([this](const std::stop_token& stop) { print_batches(stop); });
+        }
+        {
+            const std::lock_guard lock(mutex_);
+            ++filled_;
+        }
+        is_filled_.notify_one();
+        under_way_ += batch.documents.size();
+        // Documents of 16 MB, many times that as text, go one by one.
+        while (filled_ - written_ == batches_.size() || under_way_ > batches_.size() * Batch::size) write_oldest();
     }
-    void finish_oldest() {
-        Batch batch = running_.front().get();
-        running_.pop_front();
+    void print_batches(const std::stop_token& stop) {
+        std::unique_lock lock(mutex_);
+        while (is_filled_.wait(lock, stop, [this] { return printing_ < filled_; })) {
+            Batch& batch = batches_[printing_++ % batches_.size()];
+            lock.unlock();
+            batch.print(wanted_);
+            lock.lock();
+            batch.printed = true;
+            is_printed_.notify_one();
+        }
+    }
+    void write_oldest() {
+        Batch& batch = batches_[written_ % batches_.size()];
+        {
+            std::unique_lock lock(mutex_);
+            is_printed_.wait(lock, [&] { return batch.printed; });
+        }
         out_.write(batch.text.text());
         if (batch.error) std::rethrow_exception(batch.error);
+        under_way_ -= batch.documents.size();
         batch.documents.clear();
         batch.text.clear();
-        spare_.push_back(std::move(batch));
+        if (batch.documents.capacity() > 4 * Batch::size) {
+            batch.documents = {};
+            batch.text = JsonBuffer(mode_, layout_);
+        }
+        batch.printed = false;
+        ++written_;
     }
 
     const Wanted& wanted_;
+    JsonMode mode_;
+    JsonLayout layout_;
     Output& out_;
-    std::vector<Batch> spare_;
-    std::deque<std::future<Batch>> running_;
+    std::vector<Batch> batches_;                          ///< a ring
+    std::size_t filled_ = 0, printing_ = 0, written_ = 0; ///< how many so far; the first two are guarded
+    std::size_t under_way_ = 0;                           ///< bytes of the documents handed over and not written
+    std::mutex mutex_;
+    std::condition_variable_any is_filled_, is_printed_;
+    std::vector<std::jthread> threads_; ///< the last member: they end first
 };
 
 } // namespace

@@ -161,6 +161,36 @@ constexpr auto escapes = [] {
     return letters;
 }();
 
+#ifdef __SSE2__
+/// Copies a chunk of ASCII with its quotes, backslashes and line ends escaped, and steps on; no step and false for a chunk that
+/// has anything else. One look finds them all: text that is full of them prints a tenth faster than with a look for each. Reads
+/// two chunks and writes up to three.
+inline bool copy_escaped(const char*& at, char*& out) noexcept {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
+    unsigned left = not_ascii_or_escaped(bytes);
+    if (left != 0 && bits_of(bytes) != 0) return false;
+    char* to = out;
+    std::size_t copied = 0;
+    for (; left != 0; left &= left - 1) {
+        const auto next = static_cast<std::size_t>(std::countr_zero(left));
+        const char escape = escapes[static_cast<unsigned char>(at[next])];
+        if (escape == 'u') return false; // the terminator, maybe
+        to += next - copied;
+        to[0] = '\\';
+        to[1] = escape;
+        to += 2;
+        copied = next + 1;
+        std::memcpy(to, at + copied, json_chunk);
+    }
+    at += json_chunk;
+    out = to + (json_chunk - copied);
+    return true;
+}
+#else
+inline bool copy_escaped(const char*&, char*&) noexcept { return false; }
+#endif
+
 constexpr auto base64_pairs = [] {
     constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     std::array<char, 8192> pairs{};
@@ -449,6 +479,7 @@ class JsonBuffer {
     template <bool c_string>
     [[gnu::noinline]] Text put_text(char* out, const char* at, const char* stop, const char* limit) {
         for (;;) {
+            while (static_cast<std::size_t>(limit - at) >= 2 * detail::json_chunk && detail::copy_escaped(at, out)) out = room(out);
             std::size_t plain = 0;
             if (static_cast<std::size_t>(limit - at) >= detail::json_chunk) [[likely]]
                 plain = detail::copy_plain(at, out);
