@@ -201,6 +201,43 @@ def a_database_dropped_before_the_dump_within_the_increments(h):
 
 
 @workload
+def collections_made_renamed_and_gone_before_the_dump_within_the_increments(h):
+    h.db.a.insert_many(numbered(10))
+    h.db.c.insert_many(numbered(3))
+    before = h.last_visible()
+    h.db.a.aggregate([{"$out": "c"}])
+    h.db.c.insert_one({"_id": "dropped with its collection"})
+    h.db.c.drop()
+    h.db.d.insert_one({"_id": "gone, and its name another's"})
+    h.db.d.create_index("n")
+    h.db.d.rename("e")
+    h.db.e.drop()
+    h.db.e.insert_one({"_id": "there"})
+    h.note()
+    h.full_dump()
+    h.last = before
+    h.cut()
+    h.db.e.insert_one({"_id": "after"})
+    h.db.c.insert_one({"_id": "after"})
+
+
+@workload
+def a_database_dropped_and_filled_by_out_before_the_dump_within_the_increments(h):
+    h.db.a.insert_many(numbered(10))
+    h.client["other"].a.insert_many(numbered(3))
+    before = h.last_visible()
+    h.client.drop_database("shop")
+    h.client["other"].a.aggregate([{"$out": {"db": "shop", "coll": "b"}}])
+    h.db.b.create_index("n")
+    h.note()
+    h.full_dump()
+    h.last = before
+    h.cut()
+    h.db.b.insert_one({"_id": "after"})
+    h.db.command("collMod", "b", index={"name": "n_1", "hidden": True})
+
+
+@workload
 def views_gone_before_the_dump_within_the_increments(h):
     h.db.create_collection("v", viewOn="a", pipeline=[])
     h.db.a.insert_many(numbered(3))
