@@ -446,11 +446,14 @@ class Interrupted(Backup):
         script(slow / "mongodump", f'case "$*" in --version) ;; *) sleep 0.5 ;; esac\nexec "{tools}/mongodump" "$@"')
         for command, config, number, seconds in (("full", {"mongo_home": slow}, signal.SIGTERM, 0.3), ("full", {"mongo_home": slow}, signal.SIGTERM, 0.9),
                                                  ("full", {"mongo_home": slow}, signal.SIGINT, 1.4), ("inc", {"mongo_home": slow}, signal.SIGTERM, 0.3),
-                                                 ("run", {"time_interval": "1h"}, signal.SIGTERM, 1.5)):
+                                                 ("run", {"time_interval": "1h"}, signal.SIGTERM, None)):  # while it waits for the increment
             with self.subTest(command, signal=number, after=seconds):
                 before = len(list(self.directory.glob("2*")))
                 process = self.start(command, config=self.configure(**config))
-                time.sleep(seconds)
+                if seconds is None:
+                    wait_for(lambda: len(list(self.directory.glob("2*/full/step.json"))) > before, "the full backup")
+                else:
+                    time.sleep(seconds)
                 children = processes_below(process.pid)
                 process.send_signal(number)
                 self.finish(process, 128 + number)
