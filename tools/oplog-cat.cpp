@@ -85,16 +85,17 @@ class Printer {
     }
 
     void print(DocumentInput& in) {
-        try {
-            for (const bson::Document document : in) {
-                Batch& batch = filling();
-                if (batch.documents.empty()) batch.where = in.where();
-                batch.documents += document.bytes();
-                if (batch.documents.size() >= Batch::size) hand_over();
+        for (;;) {
+            try {
+                if (!in.next()) break;
+            } catch (const DataError&) { // what comes before is good, and is printed
+                finish();
+                throw;
             }
-        } catch (const DataError&) { // what comes before is good, and is printed
-            finish();
-            throw;
+            Batch& batch = filling();
+            if (batch.documents.empty()) batch.where = in.where();
+            batch.documents += in.current().bytes();
+            if (batch.documents.size() >= Batch::size) hand_over();
         }
         hand_over();
     }

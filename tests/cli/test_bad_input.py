@@ -167,6 +167,10 @@ class BadInput(ToolTest):
         self.fails(1, f"{{}}: -: offset {2 * SIZE}: document 3: the stream ends inside a document: 1 stray bytes\n", "cat", stdin=entries(1, 2) + b"x",
                    out=self.good("cat", stdin=entries(1, 2)))
 
+    def test_cat_prints_what_comes_before_a_bad_value_once_however_much_follows(self):
+        good, bad = entries(*range(30000)), document(timestamp("ts", 100, 30000), field(2, "s", struct.pack("<i", 2) + b"\xff\0"))
+        self.fails(1, f"{{}}: -: offset {len(good)}: document 30001: string 's' is not valid UTF-8\n", "cat", stdin=good + bad + good * 8, out=self.good("cat", stdin=good))
+
     def test_arbitrary_bytes_never_crash_a_tool(self):
         import random
         seeded = random.Random(7)
