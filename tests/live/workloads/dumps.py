@@ -127,6 +127,14 @@ def a_write_that_commits_during_the_dump(h):
     h.db.a.insert_one({"_id": "later"})
 
 
+def dump_within_increments(h, before):
+    """A full dump, and an increment that begins with an entry from before it."""
+    h.note()
+    h.full_dump()
+    h.last = before
+    h.cut()
+
+
 @workload
 def increments_that_begin_before_the_dump(h):
     """What the careful way gives when nothing is in flight: entries that the dump has seen already, or outlived."""
@@ -141,10 +149,7 @@ def increments_that_begin_before_the_dump(h):
     h.db.b.drop()
     insert_in_transaction(h, 7, tag="x", collections=("a", "c"))
     h.db.c.drop()
-    h.note()
-    h.full_dump()
-    h.last = before
-    h.cut()
+    dump_within_increments(h, before)
     h.db.a.insert_one({"_id": "after"})
 
 
@@ -157,10 +162,7 @@ def renames_before_the_dump_within_the_increments(h):
     h.db.a.rename("b")
     h.db.old.rename("b", dropTarget=True)
     h.db.b.create_index("n")
-    h.note()
-    h.full_dump()
-    h.last = before
-    h.cut()
+    dump_within_increments(h, before)
     h.db.b.insert_one({"_id": "after"})
 
 
@@ -172,10 +174,7 @@ def a_name_used_again_before_the_dump_within_the_increments(h):
     h.db.a.rename("b")
     h.db.a.insert_one({"_id": "in the second a"})
     h.db.a.create_index("m")
-    h.note()
-    h.full_dump()
-    h.last = before
-    h.cut()
+    dump_within_increments(h, before)
     h.db.a.insert_one({"_id": "after"})
 
 
@@ -193,10 +192,7 @@ def a_database_dropped_before_the_dump_within_the_increments(h):
     h.db.a.create_index("n")
     h.db.create_collection("ts", timeseries={"timeField": "t", "metaField": "m"})
     h.db.ts.insert_one({"t": datetime(2026, 1, 1), "m": 1})
-    h.note()
-    h.full_dump()
-    h.last = before
-    h.cut()
+    dump_within_increments(h, before)
     h.db.a.insert_one({"_id": "after"})
 
 
@@ -213,10 +209,7 @@ def collections_made_renamed_and_gone_before_the_dump_within_the_increments(h):
     h.db.d.rename("e")
     h.db.e.drop()
     h.db.e.insert_one({"_id": "there"})
-    h.note()
-    h.full_dump()
-    h.last = before
-    h.cut()
+    dump_within_increments(h, before)
     h.db.e.insert_one({"_id": "after"})
     h.db.c.insert_one({"_id": "after"})
 
@@ -229,10 +222,7 @@ def a_database_dropped_and_filled_by_out_before_the_dump_within_the_increments(h
     h.client.drop_database("shop")
     h.client["other"].a.aggregate([{"$out": {"db": "shop", "coll": "b"}}])
     h.db.b.create_index("n")
-    h.note()
-    h.full_dump()
-    h.last = before
-    h.cut()
+    dump_within_increments(h, before)
     h.db.b.insert_one({"_id": "after"})
     h.db.command("collMod", "b", index={"name": "n_1", "hidden": True})
 
@@ -244,10 +234,7 @@ def views_gone_before_the_dump_within_the_increments(h):
     before = h.last_visible()
     h.db.command("collMod", "v", viewOn="a", pipeline=[{"$match": {"n": 1}}])
     h.db.v.drop()
-    h.note()
-    h.full_dump()
-    h.last = before
-    h.cut()
+    dump_within_increments(h, before)
     h.db.a.insert_one({"_id": "after"})
 
 
@@ -262,10 +249,7 @@ def chains_of_renames_before_the_dump_within_the_increments(h):
         h.db[source].rename(target)
     h.db.y.insert_one({"_id": "where x has been"})
     h.db.c.create_index("n")
-    h.note()
-    h.full_dump()
-    h.last = before
-    h.cut()
+    dump_within_increments(h, before)
     h.db.c.insert_one({"_id": "after"})
 
 
