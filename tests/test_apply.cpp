@@ -252,6 +252,14 @@ TEST_CASE("a capped collection drops what is too much at its front") {
     CHECK(h.documents_of("shop.a") == R"({"_id":4})");
 }
 
+TEST_CASE("a capped collection that is clustered drops nothing") {
+    History h;
+    h.dump("a", metadata("a", 1, "", R"("options":{"capped":true,"size":4096,"max":2,"clusteredIndex":{"key":{"_id":1},"unique":true}},)"), {R"({"_id":1})", R"({"_id":2})"});
+    h.add("i", "shop.a", R"({"_id":3})", 1);
+    h.apply();
+    CHECK(h.documents_of("shop.a") == R"({"_id":1} {"_id":2} {"_id":3})");
+}
+
 TEST_CASE("views are metadata alone") {
     const std::string view = R"({"options":{"viewOn":"a","pipeline":[{"$match":{"n":{"$numberInt":"1"}}}]},"indexes":[],"collectionName":"v","type":"view"})";
     History h;

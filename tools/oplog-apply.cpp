@@ -46,8 +46,7 @@ std::uint64_t size_of(const Chain& chain) {
 std::string options_of_restore(const Applier& applier) {
     bool has_old_index = false, is_odd = false;
     for (const AppliedCollection& collection : applier.collections()) {
-        const bson::Document options(collection.metadata.options);
-        is_odd |= options.find("capped") && options.find("clusteredIndex"); // convertToCapped makes one, and a plain create refuses to
+        is_odd |= is_capped_cluster(bson::Document(collection.metadata.options)); // mongorestore creates it in another way then
         for (const std::string& spec : collection.metadata.indexes) {
             const auto version = bson::Document(spec).find("v");
             has_old_index |= version && version->is_number() && version->integer() == 1;

@@ -27,6 +27,7 @@ class Staging {
         Stager stager(start_, {});
         Selection wanted = selection_;
         const auto write = [&](std::string_view document) { out.write(document); };
+        write_capped_clusters(write);
         for_each_wanted([&](const EntryView& entry) {
             select(wanted, entry, [&](const EntryView& selected) { stager.add(selected, write); });
         });
@@ -40,6 +41,20 @@ class Staging {
         Merge<Input> entries = chain_.merged<Input>(continuity_);
         for (const EntryView& entry : entries)
             if (!bounds_.too_late(entry.ts())) use(entry);
+    }
+
+    /// They are not taken over into the directory: see take_collections().
+    template <class Write>
+    void write_capped_clusters(Write& write) const {
+        std::vector<std::pair<const DumpCollection*, std::string>> clusters; // and what they are to be called
+        std::uint64_t entries = 0;
+        for (const auto& [ns, collection] : start_.catalog.collections()) {
+            if (!collection.is_capped_cluster) continue;
+            clusters.emplace_back(chain_.full()->find(*collection.dumped_as), ns);
+            write_as_entries(*clusters.back().first, ns, {}, [&](std::string_view) { ++entries; });
+        }
+        Timestamp ts = Timestamp::from_packed(first_.packed() - entries);
+        for (const auto& [dumped, ns] : clusters) ts = write_as_entries(*dumped, ns, ts, write);
     }
 
     void examine() {
@@ -74,6 +89,7 @@ class Staging {
             tool_.warn("the chain ends before the time that is wanted, with " + to_string(*last) + " (" + to_utc_string(*last) + ")");
         examiner.finish();
         start_ = examiner.start();
+        first_ = examiner.range().first;
         time_ = *last_wanted;
     }
 
@@ -96,12 +112,11 @@ class Staging {
     Selection selection_;
     Continuity continuity_;
     Stager::Start start_;
-    Timestamp time_;
+    Timestamp first_, time_;
 };
 
 /// A collection's metadata as the staged dump must have it; none if it can stay as it is.
-std::optional<Metadata> staged_metadata(const DumpCollection& dumped, const std::string& name, const Catalog& catalog) {
-    Metadata metadata = dumped.read_metadata();
+std::optional<Metadata> staged_metadata(const DumpCollection& dumped, Metadata metadata, std::string_view name, const Catalog& catalog) {
     // Where the collection was not renamed, dropped or given other indexes, mongorestore builds them from here.
     const bool indexes_follow = std::ranges::none_of(catalog.collections(), [&](const auto& each) {
         return each.second.dumped_as == dumped.ns() && !each.second.indexes_changed;
@@ -124,11 +139,12 @@ void take_collections(const Dump& full, const Selection& selection, const Catalo
         if (!selection.selects(dumped.ns())) continue;
         const std::string ns = selection.renaming().collection(dumped.ns()).value_or(dumped.ns());
         const auto [database, name] = split_namespace(ns);
-        const auto metadata = dumped.metadata.empty() ? std::nullopt : staged_metadata(dumped, std::string(name), catalog);
+        const Metadata as_dumped = dumped.read_metadata();
+        if (is_capped_cluster(bson::Document(as_dumped.options))) continue; // it is in the oplog
+        const auto metadata = dumped.metadata.empty() ? std::nullopt : staged_metadata(dumped, as_dumped, name, catalog);
         const bool renamed = ns != dumped.ns();
         if (!dumped.data.empty()) {
-            const bool buckets = dumped.read_metadata().is_timeseries();
-            out.take(dumped.data, renamed ? out.data_name(database, (buckets ? std::string(buckets_prefix) : "") + std::string(name)) : full.relative(dumped.data));
+            out.take(dumped.data, renamed ? out.data_name(database, (as_dumped.is_timeseries() ? std::string(buckets_prefix) : "") + std::string(name)) : full.relative(dumped.data));
         }
         if (metadata)
             out.write_metadata(database, *metadata);

@@ -794,7 +794,7 @@ class Applier {
     void write_documents(AppliedCollection& collection, DumpWriter& out, const Report& report) const {
         const bson::Document options(collection.metadata.options);
         const auto capped = options.find("capped");
-        const bool is_capped = capped && capped->truthy();
+        const bool is_capped = capped && capped->truthy() && !is_capped_cluster(options);
         const auto order = is_capped ? DocumentOrder::insertion : DocumentOrder::any;
         const auto each = [&](auto&& write) {
             CollectionChanges changes(log_, collection.changes, order);

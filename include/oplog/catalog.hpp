@@ -23,12 +23,20 @@ struct Index {
                             ///< series by a dump and of its buckets by an oplog, and the two do not mix
 };
 
+/// Whether a collection with these options is clustered and capped: what convertToCapped makes of a clustered one, and what
+/// a server creates for nobody who asks (Location6127800). It drops nothing at its front, and its order is that of `_id`.
+inline bool is_capped_cluster(const bson::Document& options) {
+    const auto capped = options.find("capped");
+    return capped && capped->truthy() && options.find("clusteredIndex");
+}
+
 /// What is known of a collection at a point of an oplog.
 struct Collection {
     std::string uuid;                     ///< 16 bytes; empty if unknown
     std::optional<std::string> dumped_as; ///< its namespace in the full dump; none if it was made since
     std::vector<Index> indexes;           ///< all that are known, `_id_` too where there is one
     std::string time_field, meta_field;   ///< of a time series that the full dump has
+    bool is_capped_cluster = false;       ///< it is, in the full dump
     bool indexes_changed = false;         ///< since the dump: they, or the name that they are under
 
     std::vector<Index>::iterator index(std::string_view name) {

@@ -43,11 +43,33 @@ inline Catalog catalog_of(const Dump& dump) {
             collection.time_field = field("timeField");
             collection.meta_field = field("metaField");
         }
+        collection.is_capped_cluster = is_capped_cluster(bson::Document(metadata.options));
         for (const std::string& spec : metadata.indexes)
             if (const auto index_name = bson::Document(spec).find("name"))
                 collection.indexes.push_back({std::string(index_name->string()), spec, dumped.name});
     }
     return catalog;
+}
+
+/// Writes a collection of a dump as entries: its creation under the name `ns`, and the insertion of each document. They have
+/// consecutive timestamps from `ts` on; returned is the next one. Its indexes are not among them.
+template <class Write>
+Timestamp write_as_entries(const DumpCollection& dumped, std::string_view ns, Timestamp ts, Write&& write) {
+    const auto [database, name] = split_namespace(ns);
+    const auto write_entry = [&](std::string_view op, std::string_view entry_ns, const bson::Document& o) {
+        write(bson::Builder().string("op", op).string("ns", entry_ns).document("o", o).timestamp("ts", ts).int64("v", 2).finish());
+        ts = Timestamp::from_packed(ts.packed() + 1);
+    };
+    const Metadata metadata = dumped.read_metadata();
+    bson::Builder creation;
+    creation.string("create", name);
+    for (const bson::Element& option : bson::Document(metadata.options)) creation.append(option);
+    const std::string o = creation.finish();
+    write_entry("c", join_namespace(database, "$cmd"), bson::Document(o));
+    if (dumped.data.empty()) return ts;
+    DocumentReader documents(dumped.data);
+    for (const bson::Document& document : documents) write_entry("i", ns, document);
+    return ts;
 }
 
 /// A full dump, if there is one, and its increments, in any order: what stage, verify and apply work on.

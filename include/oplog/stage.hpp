@@ -53,6 +53,8 @@ inline std::string to_string(const Finding& finding) {
 ///   no later one that has taken over its name.
 /// - A dump does not have system.views, and a restored server has it only with a view. It is made before
 ///   the first entry on it.
+/// - A server creates a collection that is clustered and capped for an oplog entry alone. Those of the full dump must be left
+///   out of it and go before the first entry: see write_as_entries().
 /// - dbCheck concerns the source's health alone.
 ///
 /// A transaction's operations count when it commits. Transactions in `left_out` are left out whole.
@@ -74,6 +76,11 @@ class Stager {
         : catalog_(std::move(start.catalog)), dump_start_(start.dump_start), consistent_point_(start.consistent_point),
           left_out_(std::move(start.left_out)), report_(std::move(report)) {
         leave_out(start.unfinished);
+        for (const auto& [ns, collection] : catalog_.collections())
+            if (collection.is_capped_cluster) {
+                this->report({Finding::Severity::note, std::nullopt, std::nullopt, "the full dump has " + ns + ", clustered and capped, which mongorestore cannot create"});
+                catalog_.get(ns).indexes_changed = true;
+            }
     }
 
     /// Takes in the next entry, and calls write(std::string_view document) with what becomes of it, if anything.

@@ -341,6 +341,23 @@ class Rewriting(StageTest):
         self.assertEqual(json.loads(self.read("out/shop/a.metadata.json"))["options"], {"capped": True})
         self.assertEqual(self.indexes("a"), ["_id_", "old_1"])
 
+    def test_what_the_dump_has_clustered_and_capped_is_made_by_entries(self):
+        cap = {"capped": True, "size": 4096, "clusteredIndex": {"v": 2, "key": {"_id": 1}, "name": "by id", "unique": True}}
+        self.write("full/shop/a.metadata.json", metadata("a", "old_1", letter="A", options=cap))
+        self.write("full/shop/c.metadata.json", metadata("c", letter="C", options={**cap, "max": 9}))
+        self.write("inc.bson", noop(1) + insert(2, "shop.a", 3, ui="A"))
+        *made, first, last, index = self.staged("--full", "full", "inc.bson", keep=True)
+        self.assertEqual([(e["op"], e["ns"], e["o"]) for e in made], [
+            ("c", "shop.$cmd", {"create": "a", **cap}), ("i", "shop.a", {"_id": 1}),
+            ("c", "shop.$cmd", {"create": "c", **cap, "max": 9}), ("i", "shop.c", {"_id": 1})])
+        self.assertEqual((first["op"], last["o"], index["o"]["createIndexes"], index["o"]["name"]), ("n", {"_id": 3}, "a", "old_1"))
+        self.assertEqual([f for f in self.files() if f.startswith("out/shop/")], ["out/shop/b.bson", "out/shop/b.metadata.json"])
+        self.shell("rm -r out")
+        self.assertEqual(self.staged("--full", "full", "inc.bson", "--rename", "shop.a=shop.z", "--ns", "shop.a")[0]["o"]["create"], "z")
+        out = self.good("verify", "--full", "full", "inc.bson").decode()
+        for name in "ac":
+            self.assertIn(f"note: the full dump has shop.{name}, clustered and capped, which mongorestore cannot create\n", out)
+
     def test_commands_that_mongorestore_does_not_know(self):
         self.write("inc.bson", noop(1) + command(2, "frobnicate", "a"))
         message = f"inc.bson: offset {len(noop(1))}: document 2: 100:2: mongorestore does not know the command frobnicate and would stop here, midway"

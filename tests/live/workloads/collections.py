@@ -204,6 +204,36 @@ def collations(h):
 
 
 @workload
+def clustered_collections_made_capped(h):
+    def clustered(name, **options):
+        h.db.create_collection(name, clusteredIndex={"key": {"_id": 1}, "unique": True, "name": f"by {name}"}, **options)
+        h.db[name].insert_many(numbered(20, fill="x" * 300))
+
+    clustered("a", validator={"n": {"$not": {"$gt": 100}}})
+    clustered("b")
+    clustered("c", expireAfterSeconds=1 << 30, collation={"locale": "fr", "strength": 1})
+    clustered("late")
+    for name in "abc":
+        h.db.command("convertToCapped", name, size=8192)
+        h.db[name].create_index("n")
+    h.db.command("collMod", "b", cappedMax=30)
+    h.db.b.insert_many([{"_id": f"before{number}", "fill": "y" * 500} for number in range(20)])  # more than either limit
+    h.full_dump()
+    h.db.a.insert_many([{"_id": f"after{number}", "fill": "y" * 500} for number in range(20)])
+    h.db.a.insert_one({"_id": -1})
+    h.db.b.delete_one({"_id": 7})
+    h.db.command("convertToCapped", "late", size=4096)
+    h.remember()
+    h.cut()
+    h.db.command("collMod", "a", cappedSize=4096, cappedMax=10)
+    h.db.c.rename("moved")
+    h.db.moved.insert_one({"_id": "moved"})
+    h.remember()
+    h.db.b.drop()
+    h.db.b.insert_one({"_id": "another"})
+
+
+@workload
 def clustered_and_capped_under_a_collation(h):
     kinds = {"clustered": {"clusteredIndex": {"key": {"_id": 1}, "unique": True}}, "capped": {"capped": True, "size": 5000}}
     for name, options in kinds.items():
