@@ -4,6 +4,7 @@
 #include <oplog/filter.hpp>
 #include <oplog/json.hpp>
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -28,7 +29,8 @@ struct Wanted {
         bool wanted = false;
         try {
             for_each_operation(document, [&](const Operation& operation) { wanted = wanted || (op_fits(operation) && namespace_fits(operation)); });
-        } catch (const DataError&) { // not an oplog entry
+        } catch (const DataError&) {
+            bson::validate(document); // it is no oplog entry, or it is damaged
         }
         return wanted;
     }
@@ -48,13 +50,15 @@ struct Wanted {
 
 /// Documents that lie one after the other in a file, and their text.
 struct Batch {
-    static constexpr std::size_t size = 1 << 20;
+    static constexpr std::size_t size = 256 << 10; ///< it stays in a core's cache with its text
 
     std::string documents;
     Position where; ///< of the first
     JsonBuffer text;
     std::exception_ptr error; ///< what is wrong after the text
-    bool printed = false;
+
+    /// Up to 16 MB, and as text many times that.
+    bool is_huge() const { return documents.size() > 4 << 20; }
 
     void print(const Wanted& wanted) {
         try {
@@ -76,98 +80,96 @@ struct Batch {
     }
 };
 
-/// Prints batches on all cores, and writes them in their order.
+/// Prints on all cores: each reads a batch, prints it, and waits for its turn to write. What a core has read is in its
+/// cache when it prints.
 class Printer {
   public:
-    Printer(const Wanted& wanted, JsonMode mode, JsonLayout layout, Output& out)
-        : wanted_(wanted), mode_(mode), layout_(layout), out_(out), batches_(cores() + 3) { // some wait, so that no core does
-        for (Batch& batch : batches_) batch.text = JsonBuffer(mode, layout);
-    }
+    Printer(std::vector<std::string> inputs, const Wanted& wanted, JsonMode mode, JsonLayout layout, Output& out)
+        : inputs_(std::move(inputs)), wanted_(wanted), mode_(mode), layout_(layout), out_(out) {}
 
-    void print(DocumentInput& in) {
-        for (;;) {
+    /// Throws the first error; what comes before it has been written.
+    void run() {
+        std::vector<std::jthread> threads;
+        work([&] { // a small file is not worth a thread
             try {
-                if (!in.next()) break;
-            } catch (const DataError&) { // what comes before is good, and is printed
-                finish();
-                throw;
+                while (threads.size() + 1 < std::clamp(std::thread::hardware_concurrency(), 1u, 4u)) threads.emplace_back([this] { work([] {}); });
+            } catch (const std::exception&) { // it can be done with fewer
             }
-            Batch& batch = filling();
-            if (batch.documents.empty()) batch.where = in.where();
-            batch.documents += in.current().bytes();
-            if (batch.documents.size() >= Batch::size) hand_over();
-        }
-        hand_over();
-    }
-    /// Writes what is left. Throws the first error.
-    void finish() {
-        hand_over();
-        while (written_ < filled_) write_oldest();
+        });
+        threads.clear();
+        if (failure_) std::rethrow_exception(failure_);
     }
 
   private:
-    static unsigned cores() { return std::clamp(std::thread::hardware_concurrency(), 1u, 4u); }
-    Batch& filling() { return batches_[filled_ % batches_.size()]; }
-
-    void hand_over() {
-        Batch& batch = filling();
-        // The only batch of a small file is not worth a thread.
-        if (threads_.empty() && batch.documents.size() < Batch::size) {
+    /// Calls when_more() once, when the first batch is not the last.
+    template <class WhenMore>
+    void work(WhenMore when_more) {
+        Batch batch;
+        for (bool first = true;; first = false) {
+            if (first || batch.is_huge()) batch = {{}, {}, JsonBuffer(mode_, layout_), {}};
+            std::unique_lock reading(reading_);
+            if (!read(batch)) return;
+            const std::uint64_t turn = read_++;
+            if (first && !ended()) when_more();
+            if (!batch.is_huge()) reading.unlock(); // the others are, one at a time, all that is in memory
             batch.print(wanted_);
-            batch.printed = true;
-        } else if (threads_.empty()) {
-            printing_ = filled_;
-            for (unsigned i = 0; i < cores(); ++i) threads_.emplace_back([this](const std::stop_token& stop) { print_batches(stop); });
-        }
-        {
-            const std::lock_guard lock(mutex_);
-            ++filled_;
-        }
-        is_filled_.notify_one();
-        under_way_ += batch.documents.size();
-        // Documents of 16 MB, many times that as text, go one by one.
-        while (filled_ - written_ == batches_.size() || under_way_ > batches_.size() * Batch::size) write_oldest();
-    }
-    void print_batches(const std::stop_token& stop) {
-        std::unique_lock lock(mutex_);
-        while (is_filled_.wait(lock, stop, [this] { return printing_ < filled_; })) {
-            Batch& batch = batches_[printing_++ % batches_.size()];
-            lock.unlock();
-            batch.print(wanted_);
-            lock.lock();
-            batch.printed = true;
-            is_printed_.notify_one();
+            write(batch, turn);
         }
     }
-    void write_oldest() {
-        Batch& batch = batches_[written_ % batches_.size()];
-        {
-            std::unique_lock lock(mutex_);
-            is_printed_.wait(lock, [&] { return batch.printed; });
-        }
-        out_.write(batch.text.text());
-        if (batch.error) std::rethrow_exception(batch.error);
-        under_way_ -= batch.documents.size();
+    bool ended() const { return input_ == inputs_.size() || failed_; }
+    /// False if there is nothing more.
+    bool read(Batch& batch) {
+        if (ended()) return false;
         batch.documents.clear();
         batch.text.clear();
-        if (batch.documents.capacity() > 4 * Batch::size) {
-            batch.documents = {};
-            batch.text = JsonBuffer(mode_, layout_);
+        try {
+            while (!ended() && batch.documents.empty()) {
+                if (!in_) in_.emplace(inputs_[input_]);
+                while (batch.documents.size() < Batch::size && in_->next()) {
+                    if (batch.documents.empty()) batch.where = in_->where();
+                    batch.documents += in_->current().bytes();
+                }
+                if (batch.documents.size() >= Batch::size) break;
+                in_.reset();
+                ++input_;
+            }
+        } catch (...) { // what comes before is good, and is printed
+            batch.error = std::current_exception();
+            input_ = inputs_.size();
         }
-        batch.printed = false;
+        return !batch.documents.empty() || batch.error;
+    }
+    void write(const Batch& batch, std::uint64_t turn) {
+        std::unique_lock lock(writing_);
+        is_written_.wait(lock, [&] { return written_ == turn || failure_; });
+        if (failure_) return;
+        try {
+            out_.sink().write(batch.text.text().data(), batch.text.size()); // there is no need of a writer's buffers
+            if (batch.error) std::rethrow_exception(batch.error);
+        } catch (...) {
+            failure_ = std::current_exception();
+            failed_ = true;
+        }
         ++written_;
+        is_written_.notify_all();
     }
 
+    std::vector<std::string> inputs_;
     const Wanted& wanted_;
     JsonMode mode_;
     JsonLayout layout_;
     Output& out_;
-    std::vector<Batch> batches_;                          ///< a ring
-    std::size_t filled_ = 0, printing_ = 0, written_ = 0; ///< how many so far; the first two are guarded
-    std::size_t under_way_ = 0;                           ///< bytes of the documents handed over and not written
-    std::mutex mutex_;
-    std::condition_variable_any is_filled_, is_printed_;
-    std::vector<std::jthread> threads_; ///< the last member: they end first
+
+    std::mutex reading_;
+    std::size_t input_ = 0; ///< which is being read
+    std::optional<DocumentInput> in_;
+    std::uint64_t read_ = 0; ///< batches
+    std::atomic<bool> failed_ = false;
+
+    std::mutex writing_;
+    std::condition_variable is_written_;
+    std::uint64_t written_ = 0; ///< batches
+    std::exception_ptr failure_;
 };
 
 } // namespace
@@ -186,12 +188,11 @@ int main(int argc, char** argv) {
         Wanted wanted{tool.bounds(), {}, tool.list("op")};
         if (tool.has("ns"))
             for (const std::string& glob : tool.value<std::vector<std::string>>("ns")) wanted.namespaces.emplace_back(glob);
-        std::vector<DocumentInput> inputs = tool.open_inputs<DocumentInput>();
+        std::vector<std::string> inputs = tool.inputs_in_turn();
         Output out = tool.open_output(Content::text);
-        Printer printer(wanted, tool.has("relaxed") ? JsonMode::relaxed : JsonMode::canonical,
-                        tool.has("pretty") ? JsonLayout::pretty : JsonLayout::line, out);
-        for (DocumentInput& in : inputs) printer.print(in);
-        printer.finish();
+        Printer(std::move(inputs), wanted, tool.has("relaxed") ? JsonMode::relaxed : JsonMode::canonical,
+                tool.has("pretty") ? JsonLayout::pretty : JsonLayout::line, out)
+            .run();
         tool.finish(out);
     });
 }
