@@ -14,8 +14,10 @@ int main(int argc, char** argv) {
     tool.add_options()("chain", "the slices must continue each other: each shares an entry with those before it, and they agree");
     tool.add_output();
     return tool.run(argc, argv, [&] {
-        Output out = tool.open_output(); // first: a pipe is told of an input that cannot be opened, too
-        std::vector<Input> inputs = tool.open_inputs();
+        Output out = tool.open_output(); // first: a pipe is told of whatever goes wrong
+        std::vector<Input> inputs;
+        for (const std::string& file : tool.inputs()) inputs.emplace_back(file);
+        tool.show_progress();
         Merge merge(std::move(inputs), tool.has("chain") ? Continuity::chain : Continuity::any);
         for (const EntryView& entry : merge) out.write(entry);
         tool.finish(out);

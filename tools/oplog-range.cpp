@@ -128,6 +128,7 @@ int main(int argc, char** argv) {
         Range all;
         tool.show_progress();
         for (const std::string& file : tool.inputs()) {
+            std::string text;
             try {
                 Input in(file);
                 Range range;
@@ -143,13 +144,13 @@ int main(int argc, char** argv) {
                 }
                 if (tool.has("first") || tool.has("last")) {
                     if (range.empty()) throw DataError(in.name() + ": no entries");
-                    print(to_string(tool.has("first") ? range.first : range.last) + "\n");
+                    text = to_string(tool.has("first") ? range.first : range.last) + "\n";
                 } else if (tool.has("long")) {
-                    print(as_long(range, details, in.name()));
+                    text = as_long(range, details, in.name());
                 } else if (tool.has("json")) {
-                    print(as_json(range, details, in.name()));
+                    text = as_json(range, details, in.name());
                 } else if (!tool.has("query")) {
-                    print(as_line(range, in.name()));
+                    text = as_line(range, in.name());
                 }
                 if (range.disorder)
                     throw range.disorder->where ? FormatError(*range.disorder->where, describe(*range.disorder))
@@ -159,8 +160,10 @@ int main(int argc, char** argv) {
                     all.entries += range.entries;
                 }
             } catch (const std::exception& error) {
+                print(std::exchange(text, {}));
                 tool.complain(error); // and on to the next file
             }
+            print(text);
         }
         if (!tool.has("query") || tool.failed()) return;
         if (all.empty()) throw DataError("no entries: there is nothing to continue from");

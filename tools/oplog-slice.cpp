@@ -38,9 +38,9 @@ int main(int argc, char** argv) {
     tool.add_options()("txn", "keep, extend, trim or fail", cxxopts::value<std::string>()->default_value("keep"), "WHAT");
     tool.add_output();
     return tool.run(argc, argv, [&] {
+        Output out = tool.open_output(); // first: a pipe is told of whatever goes wrong
         Bounds bounds = tool.bounds();
         const AtCut at_cut = parse_at_cut(tool.value("txn"));
-        Output out = tool.open_output(); // first: a pipe is told of an input that cannot be opened, too
         TwoPasses inputs(tool.inputs());
         if (at_cut == AtCut::trim) {
             TransactionTracker tracker;

@@ -19,8 +19,8 @@ std::uint64_t with_unit(const std::string& option, const std::string& text, cons
     const auto unit = units.find(rest);
     if (!number || *number == 0 || unit == units.end() || *number > std::numeric_limits<std::uint64_t>::max() / unit->second) {
         std::string names;
-        for (const auto& [name, _] : units) names += (names.empty() || name.empty() ? "" : " ") + std::string(name);
-        throw ArgumentError(fmt::format("--{} '{}' is not a number above 0 with one of the units {}", option, text, names));
+        for (const auto& [name, _] : units) names += (name.empty() ? "" : " ") + std::string(name);
+        throw ArgumentError(fmt::format("--{} '{}' is not a number above 0{}{}", option, text, names.empty() ? "" : " with one of the units", names));
     }
     return *number * unit->second;
 }
@@ -35,7 +35,9 @@ SplitPoints split_points(const Tool& tool) {
     if (tool.has("size"))
         points.size = with_unit("size", tool.value("size"), {{"", 1}, {"k", 1u << 10}, {"K", 1u << 10}, {"M", 1u << 20}, {"G", 1u << 30}});
     if (tool.has("entries")) points.entries = with_unit("entries", tool.value("entries"), {{"", 1}});
-    for (const std::string& time : tool.list("at")) points.at.push_back(parse_time(time).first);
+    if (tool.has("at"))
+        for (const std::string& times : tool.value<std::vector<std::string>>("at"))
+            for (const std::string& time : tool.split_list("at", times)) points.at.push_back(parse_time(time).first);
     if (!points.every && !points.size && !points.entries && points.at.empty())
         throw ArgumentError("say where to cut: --every, --size, --entries or --at");
     return points;
@@ -72,12 +74,15 @@ class Pieces {
         for (const std::string& name : names_) {
             paths.push_back((directory_ / name).string());
             tool_.refuse_overlap(paths.back());
-            if (tool_.if_exists() == IfExists::refuse && fs::exists(fs::symlink_status(paths.back()))) oplog::detail::throw_errno(paths.back(), EEXIST);
+            const fs::file_status there = fs::symlink_status(paths.back());
+            if (fs::is_directory(there)) oplog::detail::throw_errno(paths.back(), EISDIR);
+            if (tool_.if_exists() == IfExists::refuse && fs::exists(there)) oplog::detail::throw_errno(paths.back(), EEXIST);
         }
         const SignalsHeld all_or_none;
-        made_ = false;
+        const bool made = std::exchange(made_, false);
         for (std::size_t i = 0; i < paths.size(); ++i) fs::rename(hidden(i), paths[i]);
         oplog::detail::sync_directory(directory_.string());
+        if (made) oplog::detail::sync_directory(oplog::detail::parent_directory(fs::absolute(directory_ / ".").lexically_normal().parent_path().string()));
         return paths;
     }
 
@@ -129,7 +134,7 @@ int main(int argc, char** argv) {
     tool.add_options()("every", "cut at each multiple of this time: 30s, 15m, 1h, 1d", cxxopts::value<std::string>(), "TIME")(
         "size", "pieces of at most this size (k, M, G: 1024 each), before compression", cxxopts::value<std::string>(), "SIZE")(
         "entries", "pieces of N entries", cxxopts::value<std::string>(), "N")(
-        "at", "cut before the first entry at T or later, for each T", cxxopts::value<std::string>(), "T,...");
+        "at", "cut before the first entry at or after each T; may be repeated", cxxopts::value<std::vector<std::string>>(), "T,...");
     tool.add_options()("o,output", "the directory for the pieces; made if missing", cxxopts::value<std::string>(), "DIR")(
         "f,force", "replace pieces that exist")("compress", "zstd[:LEVEL] or gzip[:LEVEL]", cxxopts::value<std::string>(), "METHOD");
     return tool.run(argc, argv, [&] {
@@ -137,7 +142,7 @@ int main(int argc, char** argv) {
         Splitter splitter(split_points(tool));
         const auto compression = tool.compression().value_or(CompressionOptions{});
         const std::string suffix = compression.method == Compression::zstd ? ".bson.zst" : compression.method == Compression::gzip ? ".bson.gz" : ".bson";
-        std::vector<Input> inputs = tool.open_inputs();
+        const std::vector<std::string> inputs = tool.inputs_in_turn();
         tool.refuse_overlap(tool.value("output"));
         Pieces pieces(tool, tool.value("output"));
 
@@ -147,8 +152,8 @@ int main(int argc, char** argv) {
             if (piece) pieces.end(*piece, piece_name(first, last) + suffix);
             piece.reset();
         };
-        for (Input& in : inputs)
-            for (const EntryView entry : in) {
+        for (const std::string& file : inputs)
+            for (const EntryView entry : Input(file)) {
                 if (splitter.begins_piece(entry)) {
                     end_piece();
                     piece.emplace(pieces.begin(compression));

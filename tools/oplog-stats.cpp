@@ -210,8 +210,8 @@ int main(int argc, char** argv) {
         const Bounds bounds = tool.bounds();
         const auto top = tool.value<std::size_t>("top");
         Stats stats(top);
-        for (Input& in : tool.open_inputs(Check::full))
-            for (const EntryView entry : in)
+        for (const std::string& file : tool.inputs_in_turn())
+            for (const EntryView entry : Input(file, Check::full))
                 if (bounds.contains(entry.ts())) stats.add(entry);
         print(tool.has("json") ? as_json(stats) : tool.has("csv") ? as_csv(stats) : as_text(stats, top));
     });

@@ -14,6 +14,7 @@
 #include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <poll.h>
 #include <set>
 #include <string>
 #include <string_view>
@@ -139,7 +140,20 @@ inline std::atomic<void (*)()> undo_on_signal{nullptr};
 /// A signal unwinds nothing: the reader of a half-written pipe is told here.
 extern "C" inline void on_signal(int signal) {
     if (const auto undo = undo_on_signal.load()) undo();
-    if (open_stream >= 0) static_cast<void>(!::write(open_stream, failure_mark.data(), failure_mark.size()));
+    if (const int stream = open_stream; stream >= 0) {
+        // Where a pipe is full, a child waits until its reader goes on: nobody waits for this process to end in vain.
+        ::pollfd room{stream, POLLOUT, 0};
+        const bool waits = ::poll(&room, 1, 0) == 0;
+        if (!waits || ::_Fork() == 0) {
+            if (waits) {
+                ::dup2(stream, STDOUT_FILENO);
+                ::close_range(STDOUT_FILENO + 1, ~0u, 0); // locks, for instance
+                ::close(STDIN_FILENO);
+            }
+            static_cast<void>(!::write(waits ? STDOUT_FILENO : stream, failure_mark.data(), failure_mark.size()));
+            if (waits) ::_exit(0);
+        }
+    }
     ::signal(signal, SIG_DFL);
     ::raise(signal);
 }
@@ -174,7 +188,7 @@ class Tool {
     int run(int argc, char** argv, Work work) {
         for (const int signal : {SIGINT, SIGTERM, SIGHUP})
             if (::signal(signal, on_signal) == SIG_IGN) ::signal(signal, SIG_IGN); // nohup and the like
-        ::signal(SIGPIPE, SIG_IGN); // seen as EPIPE, so that files are cleaned up
+        for (const int signal : {SIGPIPE, SIGXFSZ}) ::signal(signal, SIG_IGN); // seen as EPIPE and EFBIG, so that files are cleaned up
         keep_standard_streams_closed();
         raise_file_limit();
         try {
@@ -197,7 +211,15 @@ class Tool {
         return exit_code_;
     }
 
-    bool has(const std::string& option) const { return parsed_.count(option) > 0; }
+    /// Whether an option is given; of a flag, whether it is on: --force=false is off.
+    bool has(const std::string& option) const {
+        if (parsed_.count(option) == 0) return false;
+        try {
+            return parsed_[option].as<bool>();
+        } catch (const std::bad_cast&) { // it is no flag
+            return true;
+        }
+    }
     template <class T = std::string>
     T value(const std::string& option) const {
         return parsed_[option].as<T>();
@@ -209,9 +231,10 @@ class Tool {
 
     /// An option's value as a list, split at commas; empty if it is not given. Throws ArgumentError.
     std::vector<std::string> list(const std::string& option) const {
+        return has(option) ? split_list(option, value(option)) : std::vector<std::string>{};
+    }
+    static std::vector<std::string> split_list(const std::string& option, const std::string& text) {
         std::vector<std::string> items;
-        if (!has(option)) return items;
-        const std::string text = value(option);
         for (std::size_t at = 0; at <= text.size(); at += items.back().size() + 1) {
             items.push_back(text.substr(at, text.find(',', at) - at));
             if (items.back().empty()) throw ArgumentError("--" + option + " has an empty item: '" + text + "'");
@@ -227,20 +250,22 @@ class Tool {
         return files;
     }
 
-    /// Opens every input; from then on reading them is shown as progress.
-    template <class Reader = Input>
-    std::vector<Reader> open_inputs(Check check = Check::frame) {
-        std::vector<Reader> readers;
-        for (const std::string& file : inputs()) readers.emplace_back(file, check);
+    /// The inputs, which are all there, to be opened one after the other; reading them is shown as progress.
+    std::vector<std::string> inputs_in_turn() const {
+        std::vector<std::string> files = inputs();
+        for (std::string& file : files) {
+            file = resolve_input(file);
+            if (file != "-" && ::access(file.c_str(), R_OK) != 0) oplog::detail::throw_errno(file);
+        }
         show_progress();
-        return readers;
+        return files;
     }
     /// From here on what is read shows as progress, out of so many bytes if that is known.
-    void show_progress(std::uint64_t total) {
+    void show_progress(std::uint64_t total) const {
         if (has("no-progress") || (!has("progress") && !::isatty(STDERR_FILENO))) return;
         progress.start(name_, total);
     }
-    void show_progress() {
+    void show_progress() const {
         std::uint64_t total = 0;
         for (const std::string& file : inputs()) {
             std::error_code unknown;
@@ -275,8 +300,9 @@ class Tool {
     /// Opens the output for BSON or text; to be closed with finish().
     Output open_output(Content content = Content::bson) {
         const std::string path = optional("output").value_or("-");
-        if (path == "-" && content == Content::bson && ::isatty(STDOUT_FILENO))
-            throw ArgumentError("BSON is not written to a terminal; name a file with -o, or pipe it on");
+        const bool binary = content == Content::bson || compression().value_or(compression_for(path)).method != Compression::none;
+        if (binary && is_terminal(path))
+            throw ArgumentError(fmt::format("{} is not written to a terminal; name a file with -o, or pipe it on", content == Content::bson ? "BSON" : "compressed text"));
         refuse_overlap(path);
         Output output(path, if_exists(), compression(), content);
         if (content == Content::bson) open_stream = output.sink().inner().stream();
@@ -297,7 +323,7 @@ class Tool {
             return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
         };
         for (const std::string& file : inputs()) {
-            const std::string reads = file == "-" ? "/dev/stdin" : file;
+            const std::string reads = file == "-" ? "/dev/stdin" : oplog_in(file);
             if (fs::equivalent(writes, reads, error) && fs::is_regular_file(writes, error))
                 throw ArgumentError("the output " + output + " is an input");
             if (file == "-" || output == "-") continue;
@@ -325,6 +351,21 @@ class Tool {
     bool failed() const { return exit_code_ != fine; }
 
   private:
+    /// What is read for an input, which may be missing: that is for whoever opens it to say.
+    static std::string oplog_in(const std::string& file) {
+        try {
+            return resolve_input(file);
+        } catch (const std::exception&) {
+            return file;
+        }
+    }
+    static bool is_terminal(const std::string& output) {
+        if (output == "-") return ::isatty(STDOUT_FILENO) != 0;
+        struct stat info {};
+        if (::stat(output.c_str(), &info) != 0 || !S_ISCHR(info.st_mode)) return false;
+        const oplog::detail::Descriptor device(::open(output.c_str(), O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
+        return device.is_open() && ::isatty(device.get());
+    }
     /// A file opened while one of them is closed would take its number, and diagnostics end up in it.
     static void keep_standard_streams_closed() {
         for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})

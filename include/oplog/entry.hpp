@@ -7,6 +7,7 @@
 
 #include <concepts>
 #include <cstring>
+#include <functional>
 #include <optional>
 #include <ranges>
 #include <string>
@@ -15,8 +16,8 @@
 namespace oplog {
 
 /// One oplog entry in somebody else's memory: valid until the reader that yielded it moves on. Fields
-/// may come in any order, with any others between them; accessors have the fields' own names and look
-/// them up at each call.
+/// may come in any order, with any others between them; accessors have the fields' own names, look
+/// them up at each call, and fail() for a field of another type.
 class EntryView {
   public:
     /// Throws DataError for a document without a timestamp `ts`. `where`, if given, must outlive the view.
@@ -30,36 +31,30 @@ class EntryView {
     Timestamp ts() const noexcept { return ts_; }
     /// ts and, where there is one, the term `t`.
     OpTime optime() const {
-        const auto term = document_.find("t");
-        return {ts_, term ? term->integer() : -1};
+        return {ts_, get("t", std::int64_t{-1}, &bson::Element::integer)};
     }
     /// i(nsert) u(pdate) d(elete) c(ommand) n(o-op), or what else a server has come up with ("xi", "km"); empty if missing.
-    std::string_view op() const { return text("op"); }
+    std::string_view op() const { return get("op", std::string_view{}, &bson::Element::string); }
     /// Whether `op` is "c"; cheaper than asking op().
     bool is_command() const { return op_ != 0 ? op_ == 'c' : op() == "c"; }
     /// "<database>.<collection>", for a command "<database>.$cmd"; empty if missing.
-    std::string_view ns() const { return text("ns"); }
-    /// What was done: the document, the update, the command. Throws DataError if missing.
+    std::string_view ns() const { return get("ns", std::string_view{}, &bson::Element::string); }
+    /// What was done: the document, the update, the command. It must be there.
     bson::Document o() const {
-        const auto found = document_.find("o");
+        const auto found = get("o", std::optional<bson::Document>{}, &bson::Element::document);
         if (!found) fail("the entry has no 'o'");
-        return found->document();
+        return *found;
     }
     /// Which document an update is for; for some commands more about them.
-    std::optional<bson::Document> o2() const {
-        const auto found = document_.find("o2");
-        return found ? std::optional(found->document()) : std::nullopt;
-    }
+    std::optional<bson::Document> o2() const { return get("o2", std::optional<bson::Document>{}, &bson::Element::document); }
     /// The collection's UUID, 16 bytes; empty if missing.
     std::string_view ui() const {
-        const auto found = document_.find("ui");
-        return found && found->is(bson::Type::binary) ? found->value().substr(5) : std::string_view{};
+        return get("ui", std::string_view{}, [](const bson::Element& found) {
+            return found.is(bson::Type::binary) ? found.value().substr(5) : std::string_view{};
+        });
     }
     /// Wall-clock milliseconds since 1970.
-    std::optional<std::int64_t> wall() const {
-        const auto found = document_.find("wall");
-        return found ? std::optional(found->date()) : std::nullopt;
-    }
+    std::optional<std::int64_t> wall() const { return get("wall", std::optional<std::int64_t>{}, &bson::Element::date); }
 
     /// Where it was read, or null.
     const Position* where() const noexcept { return where_; }
@@ -70,9 +65,15 @@ class EntryView {
     }
 
   private:
-    std::string_view text(std::string_view key) const {
-        const auto found = document_.find(key);
-        return found ? found->string() : std::string_view{};
+    /// What `read` makes of a field, or `missing`.
+    template <class T, class Read>
+    T get(std::string_view key, T missing, Read read) const {
+        try {
+            const auto found = document_.find(key);
+            return found ? T(std::invoke(read, *found)) : missing;
+        } catch (const DataError& error) {
+            fail(error.what());
+        }
     }
     Timestamp find_ts() {
         const std::uint32_t at = skip_usual_fields();

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <poll.h>
 #include <string>
 #include <string_view>
 #include <sys/stat.h>
@@ -68,11 +69,20 @@ class Descriptor {
     int fd_ = -1;
 };
 
+/// Whether a failed call is to be made again: a signal came, or somebody has made the descriptor a non-blocking one, and
+/// now it is ready.
+inline bool is_to_be_repeated(int fd, short events) {
+    if (errno == EINTR) return true;
+    if (errno != EAGAIN) return false;
+    ::pollfd ready{fd, events, 0};
+    return ::poll(&ready, 1, -1) > 0 || errno == EINTR;
+}
+
 inline void write_all(int fd, const char* data, std::size_t size, const std::string& name) {
     while (size > 0) {
         const ::ssize_t written = ::write(fd, data, size);
         if (written < 0) {
-            if (errno == EINTR) continue;
+            if (is_to_be_repeated(fd, POLLOUT)) continue;
             throw_errno(name);
         }
         data += written;
@@ -83,6 +93,7 @@ inline void write_all(int fd, const char* data, std::size_t size, const std::str
 /// Writes a directory's entries to disk.
 inline void sync_directory(const std::string& path) {
     const Descriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!directory.is_open() && errno == EACCES) return ::sync(); // it may be written to and not read
     if (!directory.is_open()) throw_errno(path);
     // Some file systems cannot sync a directory and say EINVAL; there is nothing more to be done there.
     if (::fsync(directory.get()) != 0 && errno != EINVAL) throw_errno(path);
@@ -112,7 +123,7 @@ class FileSource {
         for (;;) {
             const ::ssize_t got = ::read(file_.get(), buffer, size);
             if (got >= 0) return static_cast<std::size_t>(got);
-            if (errno != EINTR) detail::throw_errno(name_);
+            if (!detail::is_to_be_repeated(file_.get(), POLLIN)) detail::throw_errno(name_);
         }
     }
 
@@ -219,20 +230,12 @@ class FileSink {
 
     std::string temporary_name() const {
         const std::filesystem::path path(path_);
-        return detail::parent_directory(path_) + "/." + path.filename().string().substr(0, 200) + "." +
-               std::to_string(::getpid()) + "-" + std::to_string(file_.get()) + ".tmp";
+        return detail::parent_directory(path_) + "/." + path.filename().string().substr(0, 200) + "." + std::to_string(::getpid()) + ".tmp";
     }
 
     void publish() {
-        const std::string unnamed = "/proc/self/fd/" + std::to_string(file_.get());
-        const auto link_as = [&](const std::string& name) {
-            const int result = temporary_.empty() ? ::linkat(AT_FDCWD, unnamed.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW)
-                                                  : ::link(temporary_.c_str(), name.c_str());
-            if (result != 0) detail::throw_errno(path_);
-        };
         if (if_exists_ == IfExists::refuse) {
-            link_as(path_); // fails if the name was taken meanwhile
-            if (!temporary_.empty()) ::unlink(temporary_.c_str());
+            take_name();
         } else {
             if (temporary_.empty()) {
                 const std::string name = temporary_name();
@@ -244,6 +247,21 @@ class FileSink {
         }
         temporary_.clear();
         detail::sync_directory(detail::parent_directory(path_));
+    }
+    /// Fails if the name was taken meanwhile.
+    void take_name() const {
+        if (!temporary_.empty()) { // where there are no unnamed files there may be no links either
+            if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, path_.c_str(), RENAME_NOREPLACE) == 0) return;
+            if (errno != EINVAL && errno != ENOSYS) detail::throw_errno(path_);
+        }
+        link_as(path_);
+        if (!temporary_.empty()) ::unlink(temporary_.c_str());
+    }
+    void link_as(const std::string& name) const {
+        const std::string unnamed = "/proc/self/fd/" + std::to_string(file_.get());
+        const int result = temporary_.empty() ? ::linkat(AT_FDCWD, unnamed.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW)
+                                              : ::link(temporary_.c_str(), name.c_str());
+        if (result != 0) detail::throw_errno(path_);
     }
 
     std::string path_;
@@ -268,14 +286,16 @@ class MemorySink {
 
 /// The file that `path` stands for: itself, or, for a directory, the oplog in it: oplog.bson of a full
 /// backup, else local/oplog.rs.bson of an increment, also with .gz or .zst.
-/// Throws Error for a directory without one.
+/// Throws Error for a directory without one, and std::system_error for one that may not be looked into.
 inline std::string resolve_input(const std::string& path) {
     std::error_code ignored;
     if (path == "-" || !std::filesystem::is_directory(path, ignored)) return path;
     for (const char* oplog : {"oplog.bson", "local/oplog.rs.bson"})
         for (const char* suffix : {"", ".gz", ".zst"}) {
             const std::string candidate = (std::filesystem::path(path) / (std::string(oplog) + suffix)).string();
-            if (std::filesystem::exists(candidate, ignored)) return candidate;
+            std::error_code error; // also a link to what is missing: that is for whoever opens it to say
+            if (std::filesystem::exists(std::filesystem::symlink_status(candidate, error))) return candidate;
+            if (error && error != std::errc::no_such_file_or_directory && error != std::errc::not_a_directory) throw std::system_error(error, candidate);
         }
     throw Error(path + ": neither oplog.bson nor local/oplog.rs.bson in this directory");
 }

@@ -68,9 +68,9 @@ struct TransactionInfo {
     bool commits() const noexcept { return ends() && role != TransactionRole::abort; }
 };
 
-/// Looks at an entry's session fields and its command. Throws DataError for fields of wrong types.
+namespace detail {
+
 inline TransactionInfo transaction_info(const EntryView& entry) {
-    if (!entry.is_command()) return {};
     TransactionInfo info;
     std::optional<bson::Element> o, number;
     bool separate = false;
@@ -112,6 +112,18 @@ inline TransactionInfo transaction_info(const EntryView& entry) {
         return {};
     }
     return info;
+}
+
+} // namespace detail
+
+/// Looks at an entry's session fields and its command. Fails (EntryView::fail) for fields of wrong types.
+inline TransactionInfo transaction_info(const EntryView& entry) {
+    if (!entry.is_command()) return {};
+    try {
+        return detail::transaction_info(entry);
+    } catch (const DataError& error) {
+        entry.fail(error.what());
+    }
 }
 
 /// A transaction of which something has been seen.
