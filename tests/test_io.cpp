@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 #include <functional>
+#include <thread>
 
 using namespace oplog;
 using namespace oplog::test;
@@ -179,4 +180,35 @@ TEST_CASE("a directory stands for the oplog in it") {
     CHECK(resolve_input((directory / "inc") + "/") == directory / "inc/oplog.bson");
     CHECK(resolve_input(directory / "none") == directory / "none");
     CHECK(resolve_input("-") == "-");
+}
+
+TEST_CASE("a dangling link is not passed over for another oplog") {
+    const TempDirectory directory;
+    std::filesystem::create_directories(directory / "d/local");
+    write_file(directory / "d/local/oplog.rs.bson", "");
+    std::filesystem::create_symlink("nowhere", directory / "d/oplog.bson");
+    CHECK(resolve_input(directory / "d") == directory / "d/oplog.bson");
+}
+
+TEST_CASE("pipes that do not block are waited for") {
+    const TempDirectory directory;
+    const std::string fifo = directory / "fifo";
+    REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+    const int reader = ::open(fifo.c_str(), O_RDONLY | O_NONBLOCK);
+    const int writer = ::open(fifo.c_str(), O_WRONLY | O_NONBLOCK);
+    const std::string bytes(1 << 20, 'x'); // more than a pipe holds
+    std::thread other([&] {
+        detail::write_all(writer, bytes.data(), bytes.size(), fifo);
+        ::close(writer);
+    });
+    CHECK(read_all(FileSource("/proc/self/fd/" + std::to_string(reader)), 1000) == bytes);
+    other.join();
+    ::close(reader);
+}
+
+TEST_CASE("a signal amid a wait for a pipe does not end it") {
+    errno = EINTR;
+    CHECK(detail::is_to_be_repeated(-1, POLLIN));
+    errno = EIO;
+    CHECK_FALSE(detail::is_to_be_repeated(-1, POLLIN));
 }

@@ -4,6 +4,7 @@
 #include "error.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <concepts>
 #include <cstddef>
@@ -223,14 +224,18 @@ class FileSink {
         file_ = detail::Descriptor(::open(directory.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666));
         if (file_.is_open()) return;
         if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL) detail::throw_errno(path_);
-        temporary_ = temporary_name();
-        file_ = detail::Descriptor(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+        do { // a name may be a killed process's
+            temporary_ = temporary_name();
+            file_ = detail::Descriptor(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+        } while (!file_.is_open() && errno == EEXIST);
         if (!file_.is_open()) detail::throw_errno(path_);
     }
 
     std::string temporary_name() const {
         const std::filesystem::path path(path_);
-        return detail::parent_directory(path_) + "/." + path.filename().string().substr(0, 200) + "." + std::to_string(::getpid()) + ".tmp";
+        static std::atomic<unsigned> count{0};
+        return detail::parent_directory(path_) + "/." + path.filename().string().substr(0, 200) + "." + std::to_string(::getpid()) + "-" +
+               std::to_string(count++) + ".tmp";
     }
 
     void publish() {

@@ -110,8 +110,8 @@ class ToolTest(unittest.TestCase):
                               stderr=subprocess.PIPE, timeout=60, **options)
         return done.returncode, done.stdout, done.stderr.decode("utf-8", "backslashreplace")
 
-    def start(self, name, *args, **options):
-        process = subprocess.Popen([BIN / f"oplog-{name}", *map(str, args)], cwd=self.dir, env=ENVIRONMENT, stderr=subprocess.PIPE, **options)
+    def start(self, name, *args, env=None, **options):
+        process = subprocess.Popen([BIN / f"oplog-{name}", *map(str, args)], cwd=self.dir, env={**ENVIRONMENT, **(env or {})}, stderr=subprocess.PIPE, **options)
         self.addCleanup(process.stderr.close)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
