@@ -122,6 +122,17 @@ class Pipelines(ToolTest):
             self.assertEqual(out, b"2 1\n", err)
         self.assertEqual(self.files(), ["big.bson"])
 
+    def test_a_wrong_option_value_makes_the_next_fail_too(self):
+        for tool, error in (("slice --to bad", "time 'bad' is neither <seconds>[:<ordinal>] nor "), ("slice --txn bad", "--txn bad: one of keep, extend, trim, fail"), ("slice --from 5 --to 4", "the bounds exclude everything"),
+                            ("filter --rename bad", "--rename bad: write FROM=TO"), ("filter --op i,,d", "--op has an empty item: 'i,,d'")):
+            code, out, err = self.shell(f"oplog-{tool} big.bson | oplog-range; echo ${{PIPESTATUS[@]}}")
+            name = "oplog-" + tool.split()[0]
+            self.assertEqual((code, out), (0, b"2 1\n"), tool)
+            self.assertIn(f"{name}: {error}", err)
+            self.assertIn(f"hint: {name} --help\n", err)
+            self.assertIn("oplog-range: -: offset 0: document 1: impossible document length -1\n", err)
+        self.assertEqual(self.files(), ["big.bson"])
+
     def test_a_failed_text_is_not_marked(self):
         self.write("cut", entries(1, 2)[:-1])
         code, out, err = self.run_tool("cat", "cut")
