@@ -82,7 +82,7 @@ class Pieces {
         const bool made = std::exchange(made_, false);
         for (std::size_t i = 0; i < paths.size(); ++i) fs::rename(hidden(i), paths[i]);
         oplog::detail::sync_directory(directory_.string());
-        if (made) oplog::detail::sync_directory(oplog::detail::parent_directory(fs::absolute(directory_ / ".").lexically_normal().parent_path().string()));
+        if (made) oplog::detail::sync_directory(fs::canonical(directory_).parent_path().string());
         return paths;
     }
 

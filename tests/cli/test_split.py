@@ -102,6 +102,37 @@ class Split(ToolTest):
         self.assertEqual((code, err), (2, f"oplog-split: the output {source} is an input\nhint: oplog-split --help\n"))
         self.assertEqual(self.files(), ["pieces", source])
 
+    def test_a_piece_never_replaces_what_an_input_is_linked_to(self):
+        source = "pieces/" + name((100, 1), (100, 1))
+        for directory, oplog, link in (("full", "oplog.bson", os.symlink), ("inc", "local/oplog.rs.bson", os.symlink), ("hard", "oplog.bson", os.link)):
+            self.write(source, entries(1))
+            os.makedirs((self.dir / directory / oplog).parent)
+            link(self.dir / source, self.dir / directory / oplog)
+            before = self.files()
+            self.usage(f"the output {source} is an input", "split", "--force", "--entries", "1", "-o", "pieces", directory)
+            self.assertEqual((self.files(), self.read(source)), (before, entries(1)))
+
+    def test_a_directory_where_a_piece_would_be_is_an_error_before_any_appears(self):
+        for number in (1, 2):
+            for option in ((), ("--force",)):
+                taken = "pieces/" + name((100, number), (100, number))
+                os.makedirs(self.dir / taken)
+                self.fails(2, f"{{}}: {taken}: Is a directory\n", "split", *option, "--entries", "1", "-o", "pieces", stdin=entries(1, 2))
+                self.assertEqual(self.files(), ["pieces", taken])
+                os.rmdir(self.dir / taken)
+
+    def test_at_may_be_repeated(self):
+        times = [(100, 1), (100, 2), (101, 1), (200, 1)]
+        data = b"".join(entry(*t) for t in times)
+        self.expect([times[:1], times[1:2], times[2:3], times[3:]], "--at", "150", "--at", "100:2,1970-01-01T00:01:41Z", stdin=data)
+        self.usage("--at has an empty item: '5,'", "split", "--at", "100", "--at", "5,", "-o", "more")
+
+    def test_entries_has_no_units(self):
+        for bad in ("0", "-1", "x", "1k", "", "18446744073709551616"):
+            self.usage(f"--entries '{bad}' is not a number above 0", "split", f"--entries={bad}", "-o", "more")
+        self.usage("--size '1T' is not a number above 0 with one of the units G K M k", "split", "--size", "1T", "-o", "more")
+        self.usage("--every '0h' is not a number above 0 with one of the units d h m s", "split", "--every", "0h", "-o", "more")
+
     def test_pieces_can_be_compressed_and_are_named_so(self):
         for method, suffix, magic in (("zstd", ".bson.zst", b"\x28\xb5\x2f\xfd"), ("zstd:19", ".bson.zst", b"\x28\xb5\x2f\xfd"),
                                       ("gzip:9", ".bson.gz", b"\x1f\x8b"), ("none", ".bson", entries(1)[:4])):
