@@ -67,7 +67,29 @@ TEST_CASE("what looks like a transaction and is none") {
     const std::string inside = bson::Builder().begin_array("applyOps").document("0", bson::Document(one)).end().document("lsid", bson::Document(lsid)).finish();
     CHECK(role(as_entry({1, 1}, operation("c", "admin.$cmd", inside))) == TransactionRole::none);
     CHECK(role(entry({1, 1})) == TransactionRole::none);
-    CHECK(message_of<DataError>([] { role(bson::Builder().string("op", "c").timestamp("ts", {1, 1}).string("lsid", "x").finish()); }) == "field 'lsid' is a string, not a document");
+}
+
+TEST_CASE("session fields of other types fail with the entry's place") {
+    const Position where{"f.bson", 10, 2};
+    const auto failure = [&](bson::Builder builder) {
+        const std::string bytes = builder.string("op", "c").timestamp("ts", {1, 1}).finish();
+        CHECK(message_of<DataError>([&] { transaction_info(view(bytes)); }).substr(0, 11) == "entry 1:1: ");
+        return message_of<FormatError>([&] { transaction_info(EntryView(bson::Document(bytes), &where)); });
+    };
+    const std::string place = "f.bson: offset 10: document 2: ";
+    const std::string lsid = bson::Builder().binary("id", 4, std::string(16, 'a')).finish();
+    CHECK(failure(bson::Builder().string("lsid", "x")) == place + "field 'lsid' is a string, not a document");
+    CHECK(failure(bson::Builder().string("prevOpTime", "x")) == place + "field 'prevOpTime' is a string, not a document");
+    CHECK(failure(bson::Builder().document("lsid", bson::Document(lsid)).string("txnNumber", "x").int32("o", 1)) == place + "field 'txnNumber' is a string, not a number");
+    CHECK(failure(bson::Builder().document("lsid", bson::Document(lsid)).int64("txnNumber", 1).int32("o", 1)) == place + "field 'o' is an int32, not a document");
+}
+
+TEST_CASE("what tracks transactions fails with the entry's place") {
+    const Position where{"f.bson", 10, 2};
+    const std::string bytes = bson::Builder().timestamp("ts", {1, 1}).int32("op", 1).finish();
+    TransactionTracker tracker;
+    CHECK(message_of<FormatError>([&] { tracker.add(EntryView(bson::Document(bytes), &where)); }) ==
+          "f.bson: offset 10: document 2: field 'op' is an int32, not a string");
 }
 
 TEST_CASE("a retryable write's internal transaction is one, of a session of its own") {
