@@ -253,10 +253,8 @@ class Tool {
     /// The inputs, which are all there, to be opened one after the other; reading them is shown as progress.
     std::vector<std::string> inputs_in_turn() const {
         std::vector<std::string> files = inputs();
-        for (std::string& file : files) {
-            file = resolve_input(file);
-            if (file != "-" && ::access(file.c_str(), R_OK) != 0) oplog::detail::throw_errno(file);
-        }
+        for (const std::string& file : files)
+            if (const std::string path = resolve_input(file); path != "-" && ::access(path.c_str(), R_OK) != 0) oplog::detail::throw_errno(path);
         show_progress();
         return files;
     }
