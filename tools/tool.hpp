@@ -141,17 +141,18 @@ inline std::atomic<void (*)()> undo_on_signal{nullptr};
 extern "C" inline void on_signal(int signal) {
     if (const auto undo = undo_on_signal.load()) undo();
     if (const int stream = open_stream; stream >= 0) {
-        // Where a pipe is full, a child waits until its reader goes on: nobody waits for this process to end in vain.
         ::pollfd room{stream, POLLOUT, 0};
-        const bool waits = ::poll(&room, 1, 0) == 0;
-        if (!waits || ::_Fork() == 0) {
-            if (waits) {
-                ::dup2(stream, STDOUT_FILENO);
-                ::close_range(STDOUT_FILENO + 1, ~0u, 0); // locks, for instance
-                ::close(STDIN_FILENO);
-            }
-            static_cast<void>(!::write(waits ? STDOUT_FILENO : stream, failure_mark.data(), failure_mark.size()));
-            if (waits) ::_exit(0);
+        const auto write_mark = [&] { static_cast<void>(!::write(room.fd, failure_mark.data(), failure_mark.size())); };
+        if (::poll(&room, 1, 0) != 0) {
+            write_mark();
+        } else if (::_Fork() == 0) { // the pipe is full: a child waits for its reader, and nobody for this process
+            room.fd = ::dup2(stream, STDOUT_FILENO);
+            open_stream = STDOUT_FILENO; // another signal may come
+            ::close(STDIN_FILENO);
+            ::close_range(STDOUT_FILENO + 1, ~0u, 0); // locks, and what someone reads to its end
+            ::poll(&room, 1, -1);
+            write_mark();
+            ::_exit(0);
         }
     }
     ::signal(signal, SIG_DFL);

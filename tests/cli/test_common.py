@@ -3,14 +3,16 @@
 import array
 import fcntl
 import os
+import resource
 import signal
 import stat
 import subprocess
 import termios
+import threading
 import time
 import unittest
 
-from support import BIN, BSON_TOOLS, ENVIRONMENT, TOOLS, ToolTest, entries, entry
+from support import BIN, BSON_TOOLS, ENVIRONMENT, MARK, TOOLS, ToolTest, entries, entry
 
 
 class Help(ToolTest):
@@ -62,6 +64,27 @@ class Usage(ToolTest):
     def test_an_option_without_its_argument_is_a_usage_error(self):
         for tool, option in (("slice", "from"), ("merge", "output"), ("split", "every"), ("cat", "ns"), ("range", "until")):
             self.usage(f"Option ‘{option}’ is missing an argument", tool, "--" + option)
+
+    def test_a_flag_that_is_given_as_false_is_off(self):
+        self.write("a.bson", entries(1))
+        line = b"100:1 100:1 1 %d a.bson\n" % len(entries(1))
+        for flag in ("first", "last", "long", "json", "query"):
+            self.assertEqual(self.good("range", f"--{flag}=false", "a.bson"), line)
+        self.assertEqual(self.good("range", "--first=true", "--last=false", "a.bson"), b"100:1\n")
+        self.assertEqual(self.good("cat", "--relaxed=false", "--pretty=false", "a.bson"), self.good("cat", "a.bson"))
+        self.assertEqual(self.good("stats", "--json=false", "--csv", "a.bson"), self.good("stats", "--csv", "a.bson"))
+        self.good("merge", "--chain=false", "a.bson", "-", stdin=entries(3))
+        for tool in ("slice", "merge", "cat", "filter"):
+            self.write("out", b"old")
+            self.fails(2, "{}: out: File exists\nhint: --force replaces it\n", tool, "--force=false", "a.bson", "-o", "out")
+            self.assertEqual(self.read("out"), b"old")
+            self.good(tool, "--force=true", "a.bson", "-o", "out")
+        os.unlink(self.dir / "out")
+        piece = self.good("split", "--entries", "1", "-o", "pieces", "a.bson").decode().strip()
+        self.write(piece, b"old")
+        self.fails(2, f"{{}}: {piece}: File exists\nhint: --force replaces it\n", "split", "--force=false", "--entries", "1", "-o", "pieces", "a.bson")
+        self.assertEqual(self.read(piece), b"old")
+        self.usage("Argument ‘maybe’ failed to parse", "slice", "--force=maybe", "a.bson", "-o", "out")
 
     def test_stdin_twice_is_a_usage_error(self):
         for tool in TOOLS:
@@ -145,13 +168,33 @@ class Outputs(ToolTest):
             self.assertEqual((code, err), (2, f"oplog-{tool}: the output - is an input\nhint: oplog-{tool} --help\n"))
         self.assertEqual(self.read("a.bson"), entries(1, 2))
 
+    def test_what_an_input_directory_stands_for_is_no_output_even_by_force(self):
+        for directory, oplog, link in (("full", "oplog.bson", os.symlink), ("inc", "local/oplog.rs.bson", os.symlink), ("hard", "oplog.bson", os.link)):
+            os.makedirs((self.dir / directory / oplog).parent)
+            link(self.dir / "a.bson", self.dir / directory / oplog)
+            for tool in ("slice", "merge", "cat", "filter"):
+                for source in (directory, directory + "/"):
+                    self.usage("the output a.bson is an input", tool, "--force", source, "-o", "a.bson")
+                    code, _, err = self.shell(f"oplog-{tool} {source} >>a.bson")
+                    self.assertEqual((code, err), (2, f"oplog-{tool}: the output - is an input\nhint: oplog-{tool} --help\n"))
+        self.assertEqual(self.read("a.bson"), entries(1, 2))
+
+    def test_stdout_that_is_the_oplog_of_an_input_directory_is_refused(self):
+        self.write("full/oplog.bson", entries(1, 2))
+        self.write("inc/local/oplog.rs.bson", entries(1, 2))
+        for oplog in ("full/oplog.bson", "inc/local/oplog.rs.bson"):
+            for tool in ("slice", "merge", "cat", "filter"):
+                code, _, err = self.shell(f"oplog-{tool} {oplog.split('/')[0]} >>{oplog}")
+                self.assertEqual((code, err), (2, f"oplog-{tool}: the output - is an input\nhint: oplog-{tool} --help\n"))
+            self.assertEqual(self.read(oplog), entries(1, 2))
+
     def test_an_output_inside_an_input_directory_is_refused(self):
         self.write("full/oplog.bson", entries(1, 2))
         os.symlink("full", self.dir / "again")
         for output in ("full/out", "full/oplog.bson", "full/../full/out", "again/out"):
             for source in ("full", "full/", "again"):
-                code, _, err = self.run_tool("slice", "--force", source, "-o", output)
-                self.assertEqual((code, err), (2, f"oplog-slice: the output {output} lies in the input {source}\nhint: oplog-slice --help\n"))
+                reason = "is an input" if output.endswith("/oplog.bson") else f"lies in the input {source}"
+                self.usage(f"the output {output} {reason}", "slice", "--force", source, "-o", output)
         self.usage("the output full/pieces lies in the input full", "split", "--entries", "1", "-o", "full/pieces", "full")
         self.usage("the output full lies in the input full", "split", "--entries", "1", "-o", "full", "full")
         self.assertEqual(self.files(), ["a.bson", "again", "full", "full/oplog.bson"])
@@ -198,8 +241,50 @@ class Outputs(ToolTest):
             self.fails(2, "{}: disk/out: No space left on device\n", tool, "big.bson", "-o", "disk/out")
         code, out, err = self.run_tool("split", "--entries", "40", "-o", "disk/pieces", "big.bson")
         self.assertEqual((code, out), (2, b""))
-        self.assertRegex(err, r"\Aoplog-split: disk/pieces.*: No space left on device\n\Z")
+        self.assertRegex(err, r"\Aoplog-split: disk/pieces/\.oplog-split-\w{6}/\d: No space left on device\n\Z")
         self.assertEqual(os.listdir(self.dir / "disk"), [])
+
+    def test_a_full_stdout_is_reported_once_however_many_files_range_has(self):
+        with open("/dev/full", "wb") as full:
+            for form in ((), ("--long",), ("--json",), ("--first",)):
+                self.fails(2, "{}: stdout: No space left on device\n", "range", *form, "a.bson", "a.bson", "a.bson", out=None, stdout=full)
+
+    def test_a_file_over_the_size_limit_is_an_error_and_leaves_nothing(self):
+        self.write("big.bson", b"".join(entry(100, n, size=1000) for n in range(1, 100)))
+
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (50000, 50000))
+
+        before = self.files()
+        for tool in ("slice", "merge", "cat", "filter"):
+            self.fails(2, "{}: out: File too large\n", tool, "big.bson", "-o", "out", preexec_fn=limit)
+            with open(self.dir / "part", "wb") as part:
+                self.fails(2, "{}: stdout: File too large\n", tool, "big.bson", out=None, stdout=part, preexec_fn=limit)
+            os.unlink(self.dir / "part")
+        code, out, err = self.run_tool("split", "--size", "1M", "-o", "pieces", "big.bson", preexec_fn=limit)
+        self.assertEqual((code, out), (2, b""))
+        self.assertRegex(err, r"\Aoplog-split: pieces/\.oplog-split-\w{6}/0: File too large\n\Z")
+        self.assertEqual(self.files(), before)
+
+    def test_pipes_that_do_not_block_are_waited_for(self):
+        data = b"".join(entry(100, n, size=1000) for n in range(1, 1001))
+        for tool in ("slice", "cat"):
+            expected = self.good(tool, stdin=data)
+            reads, writes = os.pipe2(os.O_NONBLOCK)
+            out_reads, out_writes = os.pipe()
+            os.set_blocking(out_writes, False)
+            process = self.start(tool, stdin=reads, stdout=out_writes)
+            os.close(reads)
+            os.close(out_writes)
+            time.sleep(0.1)  # it finds nothing to read
+            os.set_blocking(writes, True)
+            feeder = threading.Thread(target=lambda: (os.write(writes, data), os.close(writes)))
+            feeder.start()
+            time.sleep(0.2)  # it finds no room to write
+            with open(out_reads, "rb") as out:
+                self.assertEqual(out.read(), expected)
+            feeder.join()
+            self.assertEqual((process.wait(10), process.stderr.read()), (0, b""))
 
     def test_what_cannot_be_read_is_an_error(self):
         for tool in TOOLS:
@@ -218,6 +303,43 @@ class Outputs(ToolTest):
         for tool in TOOLS:
             self.fails_on(tool, 2, "{}: a.bson: Permission denied\n", "a.bson", user=65534, group=65534)
 
+    def unprivileged(self):
+        """Options that run a tool as a user who may do nothing special."""
+        if os.geteuid() != 0:
+            self.skipTest("needs another user")
+        os.chmod(self.dir, 0o755)
+        if subprocess.run([BIN / "oplog-range", "--version"], user=65534, capture_output=True).returncode != 0:
+            self.skipTest("the tools cannot be run by another user")
+        return {"user": 65534, "group": 65534, "extra_groups": []}
+
+    def test_a_directory_that_may_not_be_looked_into_is_an_error(self):
+        nobody = self.unprivileged()
+        self.write("d/oplog.bson", entries(1))
+        self.write("i/local/oplog.rs.bson", entries(1))
+        os.chmod(self.dir / "d", 0o000)
+        os.chmod(self.dir / "i/local", 0o000)
+        for directory, first in (("d", "d/oplog.bson"), ("i", "i/local/oplog.rs.bson")):
+            for tool in ("range", "slice", "merge", "cat", "stats", "filter"):
+                self.fails(2, f"{{}}: {first}: Permission denied\n", tool, directory, out=None, **nobody)
+
+    def test_a_dangling_link_is_not_passed_over_for_another_oplog(self):
+        self.write("d/local/oplog.rs.bson", entries(1))
+        os.symlink("nowhere", self.dir / "d/oplog.bson")
+        for tool in TOOLS:
+            self.fails_on(tool, 2, "{}: d/oplog.bson: No such file or directory\n", "d")
+
+    def test_a_directory_that_may_be_written_to_and_not_read_takes_an_output(self):
+        nobody = self.unprivileged()
+        os.chmod(self.dir / "a.bson", 0o644)
+        os.mkdir(self.dir / "drop")
+        os.chmod(self.dir / "drop", 0o733)
+        for tool in ("slice", "merge", "cat", "filter"):
+            self.good(tool, "a.bson", "-o", f"drop/{tool}", **nobody)
+            self.assertEqual(self.read(f"drop/{tool}"), self.good(tool, "a.bson"))
+            self.good(tool, "--force", "a.bson", "-o", f"drop/{tool}", **nobody)
+        paths = self.good("split", "--entries", "1", "-o", "drop/pieces", "a.bson", **nobody).decode().split()
+        self.assertEqual(b"".join(map(self.read, paths)), entries(1, 2))
+
     def test_of_several_inputs_that_fail_range_reports_each(self):
         self.write("bad.bson", b"x")
         out = b"100:1 100:2 2 %d a.bson\n" % len(entries(1, 2))
@@ -230,9 +352,32 @@ class Outputs(ToolTest):
         for tool in BSON_TOOLS:
             code, _, err = self.run_tool(tool, "a.bson", stdout=slave)
             self.assertEqual((code, err), (2, f"oplog-{tool}: BSON is not written to a terminal; name a file with -o, or pipe it on\nhint: oplog-{tool} --help\n"))
+        for tool in (*BSON_TOOLS, "filter"):
+            for compress in ((), ("--compress", "zstd")):
+                self.usage("BSON is not written to a terminal; name a file with -o, or pipe it on", tool, *compress, "a.bson", "-o", os.ttyname(slave))
+                self.usage("BSON is not written to a terminal; name a file with -o, or pipe it on", tool, *compress, "a.bson", "-o", "/dev/stdout", stdout=slave, out=None)
+                self.usage("BSON is not written to a terminal; name a file with -o, or pipe it on", tool, *compress, "a.bson", "-o", "/dev/tty", **self.at(slave))
+        for method in ("zstd", "gzip:9"):
+            for output in ((), ("-o", "-"), ("-o", "/dev/stdout"), ("-o", "/dev/tty")):
+                self.usage("compressed text is not written to a terminal; name a file with -o, or pipe it on", "cat", "--compress", method, "a.bson", *output,
+                           stdout=slave, out=None, **self.at(slave))
+        self.assertEqual(self.unread(master), 0)
+        for options in ((), ("--compress", "none"), ("-o", "/dev/tty")):  # text is for terminals
+            code, _, err = self.run_tool("cat", *options, "a.bson", stdout=slave, **self.at(slave))
+            self.assertEqual((code, err), (0, ""))
+            self.assertTrue(os.read(master, 10000).startswith(b'{"op":"i"'))
         with os.fdopen(slave, "rb") as terminal:
             code, _, err = self.run_tool("slice", stdin=terminal)
         self.assertEqual((code, err), (2, "oplog-slice: no FILE named, and stdin is a terminal\nhint: oplog-slice --help\n"))
+
+    def at(self, terminal):
+        """Options that make it the terminal that a tool runs at."""
+        return {"start_new_session": True, "preexec_fn": lambda: fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)}
+
+    def unread(self, fd):
+        count = array.array("i", [0])
+        fcntl.ioctl(fd, termios.FIONREAD, count)
+        return count[0]
 
     def test_names_are_escaped_in_messages_and_lines(self):
         name = "a\n\x1b[2J\u009b\udcffé.bson"
@@ -273,6 +418,104 @@ class Signals(ToolTest):
                     return
             time.sleep(0.01)
         self.fail("it does not read")
+
+    def wait_until_full(self, process, pipe):
+        """Until nothing more gets into a pipe that nobody reads, and the process's main thread waits."""
+        unread, last, same = array.array("i", [0]), -1, 0
+        for _ in range(1000):
+            fcntl.ioctl(pipe, termios.FIONREAD, unread)
+            with open(f"/proc/{process.pid}/stat") as f:
+                sleeps = f.read().rpartition(")")[2].split()[0] == "S"
+            same = same + 1 if sleeps and unread[0] == last and last > 60000 else 0
+            if same == 10:
+                return
+            last = unread[0]
+            time.sleep(0.01)
+        self.fail("the pipe does not fill")
+
+    def processes_of(self, group):
+        """The ids of a process group's."""
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/stat") as f:
+                    fields = f.read().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[2]) == group and fields[0] != "Z":
+                found.append(int(pid))
+        return found
+
+    def wait_until_none_is_left(self, group):
+        for _ in range(500):
+            if not self.processes_of(group):
+                return
+            time.sleep(0.01)
+        self.fail(f"processes are left: {self.processes_of(group)}")
+
+    def write_into_a_full_pipe(self, tool="slice", fifo=False, nonblocking=False):
+        """A tool that waits for the reader of its output, and that output. Its stderr is closed to it."""
+        data = b"".join(entry(100, n, size=1000) for n in range(1, 5001))
+        self.write("big.bson", data)
+        if fifo:
+            os.mkfifo(self.dir / "fifo")
+            reads = os.open(self.dir / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+            os.set_blocking(reads, True)
+            process = self.start(tool, "big.bson", "-o", "fifo", stdin=subprocess.DEVNULL, start_new_session=True)
+        else:
+            reads, writes = os.pipe()
+            os.set_blocking(writes, not nonblocking)
+            process = self.start(tool, "big.bson", stdin=subprocess.DEVNULL, stdout=writes, start_new_session=True)
+            os.close(writes)
+        self.wait_until_full(process, reads)
+        return process, open(reads, "rb"), data
+
+    def test_a_tool_whose_reader_stalls_ends_at_once_and_the_reader_gets_the_mark(self):
+        for tool in (*BSON_TOOLS, "filter"):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                process, reader, data = self.write_into_a_full_pipe(tool, nonblocking=number == signal.SIGINT)
+                with reader:
+                    process.send_signal(number)
+                    self.assertEqual(process.wait(5), -number)
+                    self.assertEqual(process.stderr.read(), b"")  # whoever reads it waits for nobody
+                    got = reader.read()
+                self.assertEqual((got[-4:], data.startswith(got[:-4]), len(got) > 60000), (MARK, True, True), tool)
+                self.wait_until_none_is_left(process.pid)
+
+    def test_a_fifo_whose_reader_stalls_gets_the_mark_too(self):
+        process, reader, data = self.write_into_a_full_pipe(fifo=True)
+        with reader:
+            process.terminate()
+            self.assertEqual(process.wait(5), -signal.SIGTERM)
+            got = reader.read()
+        self.assertEqual((got[-4:], data.startswith(got[:-4])), (MARK, True))
+        self.wait_until_none_is_left(process.pid)
+
+    def test_nothing_is_left_of_a_tool_whose_reader_goes_away_without_reading_on(self):
+        process, reader, _ = self.write_into_a_full_pipe()
+        process.terminate()
+        self.assertEqual(process.wait(5), -signal.SIGTERM)
+        reader.close()
+        self.wait_until_none_is_left(process.pid)
+
+    def test_a_second_signal_to_all_that_is_left_loses_no_mark(self):
+        for fifo in (False, True):
+            process, reader, data = self.write_into_a_full_pipe(fifo=fifo)
+            with reader:
+                os.killpg(process.pid, signal.SIGINT)
+                self.assertEqual(process.wait(5), -signal.SIGINT)
+                os.killpg(process.pid, signal.SIGTERM)
+                time.sleep(0.1)
+                got = reader.read()
+            self.assertEqual((got[-4:], data.startswith(got[:-4])), (MARK, True))
+            self.wait_until_none_is_left(process.pid)
+
+    def test_text_that_a_signal_breaks_off_gets_no_mark(self):
+        process, reader, _ = self.write_into_a_full_pipe("cat")
+        with reader:
+            process.terminate()
+            self.assertEqual(process.wait(5), -signal.SIGTERM)
+            self.assertTrue(self.good("cat", "big.bson").startswith(reader.read()))
 
     def test_a_killed_tool_leaves_no_file(self):
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL):
