@@ -201,6 +201,25 @@ TEST_CASE("a name that was dropped is another collection afterwards") {
     CHECK(gist(filtered(dropped, only({"shop.b"}))) == "c shop.$cmd dropDatabase, i shop.a, c shop.$cmd renameCollection shop.a shop.b");
 }
 
+TEST_CASE("a full dump's collections are selected by the names that they have there") {
+    const auto selects = [](std::optional<Timestamp> dumped_at, const char* name) {
+        Selection selection;
+        selection.include("shop.a");
+        if (dumped_at) selection.dumped_at(*dumped_at);
+        const std::string rename = as_entry({100, 2}, operation("c", "shop.$cmd", command("renameCollection", "shop.a", bson::Builder().string("to", "shop.b").finish())));
+        for (const std::string& entry : {as_entry({100, 1}, insert("shop.a", 1)), rename, as_entry({100, 3}, insert("shop.b", 2))}) selection.learn(view(entry));
+        return selection.selects(name);
+    };
+    for (const auto& before : {std::optional<Timestamp>(), std::optional(Timestamp{100, 1})}) {
+        CHECK(selects(before, "shop.a"));
+        CHECK_FALSE(selects(before, "shop.b")); // the one before it
+    }
+    for (const Timestamp after : {Timestamp{100, 2}, Timestamp{100, 3}}) {
+        CHECK(selects(after, "shop.b"));
+        CHECK(selects(after, "shop.a")); // one that came later
+    }
+}
+
 TEST_CASE("what an unselected collection puts itself in place of is dropped") {
     const auto entries = numbered({insert("shop.b", 1), insert("shop.a", 2), moved("shop.a", "shop.b", true), insert("shop.b", 3)});
     const auto result = filtered(entries, without({"shop.a"}));

@@ -93,6 +93,7 @@ int main(int argc, char** argv) {
         const UndoOnSignal undo(out);
 
         Applier::Options options{.scratch = oplog::detail::parent_directory(out.path()), .dump_start = chain.dump_start(), .selection = selection(tool)};
+        options.selection.dumped_at(*chain.dump_start());
         if (options.selection.looks_ahead()) {
             Merge<Input> entries = chain.merged<Input>(continuity);
             for (const EntryView& entry : entries)

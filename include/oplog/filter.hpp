@@ -88,6 +88,10 @@ class Selection {
 
     /// The first pass. Throws DataError for what is malformed.
     void learn(const EntryView& entry) {
+        if (dumped_at_ && entry.ts() > *dumped_at_) {
+            dumped_ = learned_;
+            dumped_at_.reset();
+        }
         guarded(entry, [&] {
             bool plain = false; // most entries are, and are told by two of their first fields
             for (const bson::Element& element : entry.document()) {
@@ -121,8 +125,10 @@ class Selection {
         return edit;
     }
 
-    /// Whether a collection that is there at the first entry is selected. After learning.
-    bool selects(std::string_view ns) const { return selected(logical_namespace(ns), Names{}); }
+    /// Whether a collection is selected that has this name at the first entry or, if that was told, in the full dump. After learning.
+    bool selects(std::string_view ns) const { return selected(logical_namespace(ns), dumped_at_ ? learned_ : dumped_); }
+    /// To be called before learning: the full dump has the collections under the names that they had after this entry.
+    void dumped_at(Timestamp ts) { dumped_at_ = ts; }
     const Renaming& renaming() const noexcept { return renaming_; }
 
   private:
@@ -385,6 +391,8 @@ class Selection {
 
     // What was learned.
     Names learned_;
+    Names dumped_; ///< as they are in the full dump
+    std::optional<Timestamp> dumped_at_; ///< until that is learned
     std::map<std::string, std::size_t, std::less<>> renamed_; ///< by key: which of collections_
     std::vector<Renamed> collections_;
     std::set<std::string, std::less<>> views_; ///< databases in which a view is wanted
