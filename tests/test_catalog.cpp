@@ -2,6 +2,7 @@
 #include "operations.hpp"
 
 #include <oplog/catalog.hpp>
+#include <oplog/json_parser.hpp>
 
 #include <doctest/doctest.h>
 
@@ -150,18 +151,22 @@ TEST_CASE("A changed index of a time series is told in terms of its buckets") {
 }
 
 TEST_CASE("An index on a time series has another form on its buckets") {
-    const auto on_buckets = [](bson::Builder key, bool partial = false) {
+    const auto on_buckets = [](bson::Builder key, const std::optional<std::string>& filter = {}) {
         bson::Builder builder;
         const std::string keys = key.finish();
         builder.document("key", bson::Document(keys));
-        if (partial) builder.document("partialFilterExpression", bson::Document());
+        if (filter) builder.document("partialFilterExpression", bson::Document(*filter));
         const auto found = index_on_buckets(bson::Document(builder.finish()), "t", "m");
         return found ? json(*found) : "none";
     };
     CHECK(on_buckets(bson::Builder().int32("m", 1).int32("t", -1)) == R"({"key":{"meta":1,"control.max.t":-1,"control.min.t":-1}})");
     CHECK(on_buckets(bson::Builder().int32("m.city", -1)) == R"({"key":{"meta.city":-1}})");
     CHECK(on_buckets(bson::Builder().int32("mm", 1)) == R"({"key":{"control.min.mm":1,"control.max.mm":1},"originalSpec":{"key":{"mm":1}}})");
-    CHECK(on_buckets(bson::Builder().string("m", "2dsphere")) == R"({"key":{"meta":"2dsphere"}})");
-    CHECK(on_buckets(bson::Builder().string("place", "2dsphere")) == "none");
-    CHECK(on_buckets(bson::Builder().int32("t", 1), true) == "none");
+    CHECK(on_buckets(bson::Builder().string("m", "2dsphere")) == R"({"key":{"meta":"2dsphere"},"2dsphereIndexVersion":3})");
+    CHECK(on_buckets(bson::Builder().string("place", "2dsphere")) ==
+          R"({"key":{"data.place":"2dsphere_bucket"},"originalSpec":{"key":{"place":"2dsphere"}},"2dsphereIndexVersion":3})");
+    CHECK(on_buckets(bson::Builder().string("place", "hashed")) == "none");
+    CHECK(on_buckets(bson::Builder().int32("m", 1), parse_json(R"({"m.a":1,"$and":[{"m":2}]})")) ==
+          R"({"key":{"meta":1},"partialFilterExpression":{"meta.a":1,"$and":[{"meta":2}]},"originalSpec":{"key":{"m":1},"partialFilterExpression":{"m.a":1,"$and":[{"m":2}]}}})");
+    for (const char* filter : {R"({"x":1})", R"({"$and":[{"m":1},{"x":1}]})", R"({"mm":1})"}) CHECK(on_buckets(bson::Builder().int32("m", 1), parse_json(filter)) == "none");
 }

@@ -82,6 +82,49 @@ TEST_CASE("A view brings system.views along, and is no collection") {
     CHECK(catalog.collections().begin()->first == "shop.system.views");
 }
 
+TEST_CASE("Collections for users and roles count where there are any") {
+    TempDirectory directory;
+    std::filesystem::create_directory(directory / "admin");
+    write_file(directory / "admin/system.users.bson", "");
+    write_file(directory / "admin/system.roles.bson", bson::Builder().int32("_id", 1).finish());
+    Catalog catalog = catalog_of(Dump(directory.path()));
+    CHECK(catalog.find("admin.system.users") == nullptr);
+    CHECK(catalog.find("admin.system.roles") != nullptr);
+}
+
+TEST_CASE("A 2dsphere index of a time series that a dump tells no version of is followed as the server keeps it") {
+    TempDirectory directory;
+    std::filesystem::create_directory(directory / "shop");
+    write_file(directory / "shop/system.buckets.ts.bson", "");
+    const auto indexes_of = [&](const std::string& indexes) {
+        write_file(directory / "shop/ts.metadata.json", R"({"options":{"timeseries":{"timeField":"t","metaField":"m"}},"indexes":[)" + indexes + R"(],"collectionName":"ts","type":"timeseries"})");
+        Catalog catalog = catalog_of(Dump(directory.path()));
+        const Collection& series = *catalog.find("shop.system.buckets.ts");
+        std::string text = series.indexes_changed ? "changed" : "";
+        for (const Index& index : series.indexes) text += " " + index.collection + json(index.spec);
+        return text;
+    };
+    CHECK(indexes_of(R"({"v":{"$numberInt":"2"},"key":{"m.at":"2dsphere"},"name":"x","2dsphereIndexVersion":{"$numberInt":"3"}})") ==
+          R"( ts{"v":2,"key":{"m.at":"2dsphere"},"name":"x","2dsphereIndexVersion":3})");
+    CHECK(indexes_of(R"({"v":{"$numberInt":"2"},"key":{"at":"2dsphere","n":{"$numberInt":"-1"}},"name":"x"})") ==
+          R"(changed system.buckets.ts{"v":2,"key":{"data.at":"2dsphere_bucket","control.max.n":-1,"control.min.n":-1},"name":"x",)"
+          R"("originalSpec":{"v":2,"key":{"at":"2dsphere","n":-1},"name":"x"},"2dsphereIndexVersion":3})");
+}
+
+TEST_CASE("A collection as entries is its creation and its documents") {
+    TempDirectory directory;
+    std::filesystem::create_directory(directory / "shop");
+    write_file(directory / "shop/a.bson", bson::Builder().int32("_id", 1).finish() + bson::Builder().int32("_id", 2).finish());
+    write_file(directory / "shop/a.metadata.json", R"({"options":{"capped":true},"indexes":[],"collectionName":"a"})");
+    std::string text;
+    const Timestamp next = write_as_entries(*Dump(directory.path()).find("shop.a"), "shop.b", {100, 1}, [&](std::string_view entry) { text += json(entry) + "\n"; });
+    CHECK(next == Timestamp{100, 4});
+    CHECK(text == R"({"op":"c","ns":"shop.$cmd","o":{"create":"b","capped":true},"ts":{"$timestamp":{"t":100,"i":1}},"v":2}
+{"op":"i","ns":"shop.b","o":{"_id":1},"ts":{"$timestamp":{"t":100,"i":2}},"v":2}
+{"op":"i","ns":"shop.b","o":{"_id":2},"ts":{"$timestamp":{"t":100,"i":3}},"v":2}
+)");
+}
+
 TEST_CASE("Metadata of old and of broken dumps") {
     TempDirectory directory;
     std::filesystem::create_directory(directory / "shop");

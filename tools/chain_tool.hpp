@@ -25,10 +25,12 @@ class ChainInputs {
     explicit ChainInputs(const Tool& tool)
         : named_(tool.has("inputs") || !tool.has("full") ? tool.inputs() : std::vector<std::string>{}), chain_(tool.optional("full"), slices()) {
         if (chain_.full()) named_.push_back(chain_.full()->path());
+        for (const Chain::Slice& slice : chain_.slices()) // what a directory stands for may be a link
+            if (is_regular(slice.name)) named_.push_back(slice.path);
     }
 
     const Chain& chain() const noexcept { return chain_; }
-    /// Files and directories, as named.
+    /// Files and directories, as named, and the oplogs in those.
     const std::vector<std::string>& named() const noexcept { return named_; }
 
   private:

@@ -12,6 +12,7 @@ class Staging {
     Staging(const Tool& tool, const Chain& chain)
         : tool_(tool), chain_(chain), bounds_(tool.bounds()), selection_(selection(tool)),
           continuity_(tool.has("allow-gap") ? Continuity::gaps : Continuity::chain) {
+        if (const auto start = chain.dump_start()) selection_.dumped_at(*start);
         if (selection_.looks_ahead())
             for_each_wanted([&](const EntryView& entry) { selection_.learn(entry); });
         examine();
@@ -96,12 +97,20 @@ class Staging {
     /// The collections that are wanted, under the names that they are wanted under.
     Catalog selected(const Catalog& dumped) const {
         Catalog catalog;
+        if (chain_.full())
+            for (const DumpCollection& each : chain_.full()->collections()) {
+                const Metadata metadata = each.read_metadata();
+                if (!(metadata.is_view() || metadata.is_timeseries()) || !selection_.selects(each.ns())) continue;
+                const std::string ns = selection_.renaming().collection(each.ns()).value_or(each.ns());
+                catalog.get(join_namespace(split_namespace(ns).database, views_collection));
+            }
         for (const auto& [ns, collection] : dumped.collections()) {
-            if (!selection_.selects(ns)) continue;
+            if (split_namespace(ns).collection == views_collection || !selection_.selects(ns)) continue; // it comes with views
             const std::string name = selection_.renaming().collection(ns).value_or(ns);
             Collection& taken = catalog.create(name, collection.uuid);
             taken = collection;
-            for (Index& index : taken.indexes) index.collection = split_namespace(logical_namespace(name)).collection;
+            for (Index& index : taken.indexes)
+                index.collection = split_namespace(index.collection.starts_with(buckets_prefix) ? name : logical_namespace(name)).collection;
         }
         return catalog;
     }

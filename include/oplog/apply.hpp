@@ -108,6 +108,9 @@ class Applier {
                 collection.metadata_changed |= unfinished;
                 return unfinished;
             });
+            if (collection.is_buckets() && std::ranges::any_of(collection.metadata.indexes, [](const std::string& spec) { return is_unrestorable_geo_index(bson::Document(spec)); }))
+                throw DataError("collection " + join_namespace(collection.database, collection.logical_name()) +
+                                " has a 2dsphere index on more than its metaField, which mongorestore cannot make from a dump; use oplog-stage (--exclude-ns leaves the collection out)");
             if (!collection.whole)
                 throw DataError(collection.first_seen + ": collection " + collection.ns() +
                                 " is not in the full dump, and no entry creates it: what it holds is not known (--exclude-ns leaves it out)");

@@ -21,7 +21,17 @@ struct Index {
     std::string spec;       ///< BSON: key, name, and all its options
     std::string collection; ///< the name that `spec` is for: a time series' indexes are told in terms of the
                             ///< series by a dump and of its buckets by an oplog, and the two do not mix
+    bool may_be_older = false; ///< than what is known: a server to be restored to may have it already
 };
+
+/// How coarse the buckets of a time series are, by the options of its creation or by a collMod; -1 if they do not say.
+inline int granularity(const bson::Document& options) {
+    const auto series = options.find("timeseries");
+    const auto found = series ? series->document().find("granularity") : std::nullopt;
+    if (!found) return -1;
+    constexpr std::string_view from_fine[] = {"seconds", "minutes", "hours"};
+    return static_cast<int>(std::ranges::find(from_fine, found->string()) - from_fine);
+}
 
 /// Whether a collection with these options is clustered and capped: what convertToCapped makes of a clustered one, and what
 /// a server creates for nobody who asks (Location6127800). It drops nothing at its front, and its order is that of `_id`.
@@ -36,7 +46,9 @@ struct Collection {
     std::optional<std::string> dumped_as; ///< its namespace in the full dump; none if it was made since
     std::vector<Index> indexes;           ///< all that are known, `_id_` too where there is one
     std::string time_field, meta_field;   ///< of a time series that the full dump has
-    bool is_capped_cluster = false;       ///< it is, in the full dump
+    int granularity = -1;                 ///< of a time series, see granularity()
+    bool is_capped = false;               ///< in the full dump
+    bool is_capped_cluster = false;       ///< in the full dump
     bool indexes_changed = false;         ///< since the dump: they, or the name that they are under
 
     std::vector<Index>::iterator index(std::string_view name) {
@@ -77,6 +89,12 @@ class Catalog {
     Collection* find(std::string_view ns) {
         const auto found = collections_.find(ns);
         return found == collections_.end() ? nullptr : &found->second;
+    }
+    /// Whether there is anything in a database.
+    bool has_database(std::string_view database) const {
+        const std::string prefix = std::string(database) + '.';
+        const auto first = collections_.lower_bound(prefix);
+        return first != collections_.end() && first->first.starts_with(prefix);
     }
     /// The namespace of the collection with that UUID; null if there is none.
     const std::string* find_uuid(std::string_view uuid) const {
@@ -125,25 +143,25 @@ class Catalog {
     }
 
     /// Adds an index, or replaces the one of its name. `spec` is as a createIndexes or commitIndexBuild tells it.
-    void add_index(std::string_view ns, const bson::Document& spec) {
+    void add_index(std::string_view ns, const bson::Document& spec, bool may_be_older = false) {
         Collection& collection = get(ns);
         const auto name = spec.find("name");
         if (!name) throw DataError("an index without a name");
-        drop_index(ns, name->string());
-        collection.indexes.push_back({std::string(name->string()), std::string(spec.bytes()), std::string(split_namespace(ns).collection)});
+        if (const auto old = collection.index(name->string()); old != collection.indexes.end()) collection.indexes.erase(old);
+        collection.indexes.push_back({std::string(name->string()), std::string(spec.bytes()), std::string(split_namespace(ns).collection), may_be_older});
         collection.indexes_changed = true;
     }
-    /// False if there is no such index.
+    /// False if there is no such index, or if it may be older than what is known.
     bool drop_index(std::string_view ns, std::string_view name) {
         Collection* const collection = find(ns);
         if (!collection) return false;
         const auto index = collection->index(name);
-        if (index == collection->indexes.end()) return false;
+        if (index == collection->indexes.end() || index->may_be_older) return false;
         collection->indexes.erase(index);
         collection->indexes_changed = true;
         return true;
     }
-    /// Changes an index as the `index` of a collMod says. False if there is no such index.
+    /// Changes an index as the `index` of a collMod says. False if there is no such index, or if it may be older than what is known.
     bool modify_index(std::string_view ns, const bson::Document& change) {
         Collection* const collection = find(ns);
         if (!collection) return false;
@@ -151,7 +169,7 @@ class Catalog {
         const auto index = std::ranges::find_if(collection->indexes, [&](const Index& each) {
             return name ? each.name == name->string() : key && bson::Document(each.spec).find("key")->value() == key->value();
         });
-        if (index == collection->indexes.end()) return false;
+        if (index == collection->indexes.end() || index->may_be_older) return false;
         // A change comes to the index on the buckets alone; what the series tells of it may stay as it was.
         if (const auto buckets = split_namespace(ns).collection; !collection->time_field.empty() && index->collection != buckets)
             if (auto spec = index_on_buckets(bson::Document(index->spec), collection->time_field, collection->meta_field)) {

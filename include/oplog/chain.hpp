@@ -17,6 +17,15 @@
 
 namespace oplog {
 
+namespace detail {
+
+/// Whether it is one for users or roles without any: mongorestore makes none then.
+inline bool is_nothing(const DumpCollection& dumped) {
+    return is_of_users(dumped.ns()) && (dumped.data.empty() || !DocumentReader(dumped.data).next());
+}
+
+} // namespace detail
+
 /// The collections and indexes that a dump's metadata tells of, as its oplog calls them.
 inline Catalog catalog_of(const Dump& dump) {
     Catalog catalog;
@@ -24,7 +33,7 @@ inline Catalog catalog_of(const Dump& dump) {
         const Metadata metadata = dumped.read_metadata();
         // A restored view, or time series, brings along the collection that defines it, which is in no dump.
         if (metadata.is_view() || metadata.is_timeseries()) catalog.get(join_namespace(dumped.database, views_collection));
-        if (metadata.is_view()) continue;
+        if (metadata.is_view() || detail::is_nothing(dumped)) continue;
         const std::string name = (metadata.is_timeseries() ? std::string(buckets_prefix) : "") + dumped.name;
         std::string uuid;
         for (std::size_t i = 0; i + 1 < metadata.uuid.size(); i += 2) {
@@ -43,10 +52,20 @@ inline Catalog catalog_of(const Dump& dump) {
             collection.time_field = field("timeField");
             collection.meta_field = field("metaField");
         }
+        const auto capped = bson::Document(metadata.options).find("capped");
+        collection.is_capped = capped && capped->truthy();
         collection.is_capped_cluster = is_capped_cluster(bson::Document(metadata.options));
-        for (const std::string& spec : metadata.indexes)
-            if (const auto index_name = bson::Document(spec).find("name"))
-                collection.indexes.push_back({std::string(index_name->string()), spec, dumped.name});
+        collection.granularity = granularity(bson::Document(metadata.options));
+        for (const std::string& dumped_spec : metadata.indexes) {
+            const bson::Document spec(dumped_spec);
+            const auto index_name = spec.find("name");
+            if (!index_name) continue;
+            const auto on_buckets = metadata.is_timeseries() && is_unrestorable_geo_index(spec)
+                                        ? index_on_buckets(spec, collection.time_field, collection.meta_field)
+                                        : std::nullopt;
+            collection.indexes.push_back({std::string(index_name->string()), on_buckets.value_or(dumped_spec), on_buckets ? name : dumped.name});
+            collection.indexes_changed |= on_buckets.has_value();
+        }
     }
     return catalog;
 }

@@ -38,6 +38,15 @@ inline std::string to_string(const Finding& finding) {
     return finding.where ? FormatError(*finding.where, text).what() : text;
 }
 
+/// Whether it holds users or roles.
+inline bool is_of_users(std::string_view ns) { return ns == "admin.system.users" || ns == "admin.system.roles"; }
+
+/// What is gone at a full dump's consistent point, by the entries up to there. The dump may have it or not.
+struct Removed {
+    std::set<std::string, std::less<>> collections;   ///< UUIDs
+    std::map<std::string, std::uint64_t> documents;   ///< how often each was deleted: the collection's UUID and the element `_id`
+};
+
 /// Turns the entries of a chain into a stream that a stock `mongorestore --oplogReplay` replays to
 /// exactly the source's state. Fed entry by entry, in order; an entry that replay gets right is passed on
 /// byte for byte. The rest, and why:
@@ -51,8 +60,11 @@ inline std::string to_string(const Finding& finding) {
 /// - A full dump is fuzzy: it may have seen what the first entries after its start tell. Up to its
 ///   consistent point an entry counts for the collection with its UUID, whatever that was called, and for
 ///   no later one that has taken over its name.
-/// - A dump does not have system.views, and a restored server has it only with a view. It is made before
-///   the first entry on it.
+///   What is gone by then need not come and go once more: replay takes an update of a missing document for one to be
+///   inserted, which a capped collection gives up another document for, and which is no bucket of a time series, nor a user.
+/// - A dump does not have system.views, and a restored server has it only with a view, as it has those of users and roles only
+///   with a user or role. They are made before the first entry on them.
+/// - Replay knows whether a collection has a collation by a name that it had, so indexes without one say so.
 /// - A server creates a collection that is clustered and capped for an oplog entry alone. Those of the full dump must be left
 ///   out of it and go before the first entry: see write_as_entries().
 /// - dbCheck concerns the source's health alone.
@@ -65,6 +77,7 @@ class Stager {
         Catalog catalog;                           ///< as the full dump tells it; empty without one
         std::optional<Timestamp> dump_start;       ///< the first entry of the full dump's oplog; none without one
         std::optional<Timestamp> consistent_point; ///< the last entry of it
+        Removed removed;                           ///< by the consistent point; Examiner finds it
         std::set<TransactionId> left_out;          ///< those that do not commit in time
         std::set<std::pair<std::string, std::string>> unfinished; ///< indexes (namespace, name) that the dump has and that
                                                                   ///< were still being built at the wanted time
@@ -74,7 +87,7 @@ class Stager {
     /// `report` is told of errors and notes; an error's entry is treated as stock replay would.
     Stager(Start start, Report report)
         : catalog_(std::move(start.catalog)), dump_start_(start.dump_start), consistent_point_(start.consistent_point),
-          left_out_(std::move(start.left_out)), report_(std::move(report)) {
+          removed_(std::move(start.removed)), left_out_(std::move(start.left_out)), report_(std::move(report)) {
         leave_out(start.unfinished);
         for (const auto& [ns, collection] : catalog_.collections())
             if (collection.is_capped_cluster) {
@@ -122,8 +135,10 @@ class Stager {
                 bson::Builder entry;
                 entry.string("op", "c").string("ns", join_namespace(split_namespace(ns).database, "$cmd"));
                 entry.begin_document("o").string("createIndexes", index.collection);
-                for (const bson::Element& option : bson::Document(index.spec))
+                const bson::Document spec(index.spec);
+                for (const bson::Element& option : spec)
                     if (option.key() != "ns") entry.append(option); // of old servers: a name it may no longer have
+                if (!spec.find("collation") && takes_collation(collection, index)) entry.begin_document("collation").string("locale", "simple").end();
                 entry.end().timestamp("ts", ts).int64("v", 2);
                 write(entry.finish());
             }
@@ -149,6 +164,8 @@ class Stager {
         }
     }
 
+    /// What the entries so far have removed, up to the consistent point.
+    Removed& removed() noexcept { return found_removed_; }
     /// Collections and indexes as they are after the entries so far.
     Catalog& catalog() noexcept { return catalog_; }
 
@@ -157,7 +174,9 @@ class Stager {
     void take(const EntryView& entry, Write&& write) {
         entry_ = &entry;
         last_ = entry.ts();
+        if (!first_) first_ = last_;
         if (!missing_.empty() && !fuzzy()) report_missing();
+        in_chain_ = false;
         if (!entry.is_command()) { // nearly all
             const Edit edit = place(Operation(entry));
             if (edit.kind == Edit::Kind::keep) write(entry.bytes());
@@ -165,6 +184,7 @@ class Stager {
             return;
         }
         const TransactionInfo transaction = transaction_info(entry);
+        in_chain_ = transaction && transaction.role != TransactionRole::whole;
         if (transaction && left_out_.contains(transaction.id())) return;
         std::vector<std::string>* const waiting = transaction && transaction.has_operations() && !transaction.commits() ? &waiting_[transaction.id()] : nullptr;
         if (transaction.ends())
@@ -182,8 +202,10 @@ class Stager {
     void report_missing() {
         for (auto& [uuid, finding] : std::exchange(missing_, {})) report(std::move(finding));
     }
-    void forget_missing(std::string_view uuid) {
+    /// A collection is dropped.
+    void forget(std::string_view uuid) {
         if (const auto found = missing_.find(uuid); found != missing_.end()) missing_.erase(found);
+        if (fuzzy() && !uuid.empty()) found_removed_.collections.emplace(uuid);
     }
     static std::optional<Position> place_of(const EntryView& entry) { return entry.where() ? std::optional(*entry.where()) : std::nullopt; }
 
@@ -229,7 +251,8 @@ class Stager {
                       to_string(entry_->ts()) + ")");
             }
         }
-        if (op != "d" && split_namespace(operation.ns).collection == views_collection && !catalog_.find(operation.ns)) {
+        const bool is_unmade = op != "d" && (split_namespace(operation.ns).collection == views_collection || is_of_users(operation.ns));
+        if (is_unmade && !catalog_.find(operation.ns)) {
             catalog_.get(operation.ns);
             const std::string id_key = bson::Builder().int32("_id", 1).finish();
             const std::string id_index = bson::Builder().int32("v", 2).document("key", bson::Document(id_key)).string("name", "_id_").finish();
@@ -237,8 +260,10 @@ class Stager {
             return Edit::replace(after(operation, "create", operation.ns, bson::Document(options), operation.o));
         }
         if (!fuzzy() || operation.ui.empty()) return Edit::keep();
+        if (removed_.collections.contains(operation.ui) || is_removed_later(operation)) return Edit::drop();
 
-        if (const std::string* ns = catalog_.find_uuid(operation.ui)) {
+        const std::string* const ns = catalog_.find_uuid(operation.ui);
+        if (ns) {
             if (*ns == operation.ns) return Edit::keep();
             note("the full dump has the collection under a later name, which mongorestore would not know");
             return Edit::replace(with_namespace(operation, *ns));
@@ -253,10 +278,36 @@ class Stager {
         return Edit::drop();
     }
 
-    /// Collections that a dump does not have as files of their own.
+    /// Whether an insertion or update, up to the consistent point, is of a document that is deleted by then, in a collection that
+    /// would not get over it. Counts deletions. What several entries of a transaction do counts later, and none of these
+    /// collections takes part in one.
+    bool is_removed_later(const Operation& operation) {
+        if (in_chain_) return false;
+        const std::string* const ns = catalog_.find_uuid(operation.ui);
+        const bool delicate = split_namespace(operation.ns).collection.starts_with(buckets_prefix) || is_of_users(operation.ns) || (ns && catalog_.find(*ns)->is_capped);
+        if (!delicate) return false;
+        const auto id = (operation.op == "u" && operation.o2 ? *operation.o2 : operation.o).find("_id");
+        if (!id) return false;
+        const std::string key = std::string(operation.ui) + std::string(id->bytes());
+        if (operation.op == "d") {
+            ++found_removed_.documents[key];
+            if (const auto found = removed_.documents.find(key); found != removed_.documents.end() && --found->second == 0) removed_.documents.erase(found);
+            return false;
+        }
+        return removed_.documents.contains(key);
+    }
+
+    /// Collections that a restored server has by other ways than a dump's file of their own.
     static bool is_internal(std::string_view ns) {
         const auto [database, collection] = split_namespace(ns);
-        return database == "admin" || (collection.starts_with("system.") && !collection.starts_with(buckets_prefix));
+        return collection == views_collection || (database == "admin" && collection.starts_with("system."));
+    }
+
+    /// Whether a simple collation can be asked for: not on a time series, which has none, and in no index of the first version.
+    static bool takes_collation(const Collection& collection, const Index& index) {
+        if (!collection.time_field.empty() || index.collection.starts_with(buckets_prefix)) return false;
+        const auto version = bson::Document(index.spec).find("v");
+        return !version || !version->is_number() || version->integer() > 1;
     }
 
     /// Dumps by old mongodumps do not tell UUIDs.
@@ -277,8 +328,8 @@ class Stager {
     Edit decide(const Operation& operation, std::vector<std::string>* waiting) {
         if (is_skipped(operation.ns)) return Edit::keep();
         const Command command = parse_command(operation);
-        if (command.kind == CommandKind::drop) forget_missing(operation.ui);
-        if (const auto target = operation.o.find("dropTarget"); target && target->is(bson::Type::binary)) forget_missing(target->value().substr(5));
+        if (command.kind == CommandKind::drop) forget(operation.ui);
+        if (const auto target = operation.o.find("dropTarget"); target && target->is(bson::Type::binary)) forget(target->value().substr(5));
         if (fuzzy() && is_past(operation, command)) return Edit::drop();
         if (command.kind == CommandKind::rename_collection && is_taken(operation, command)) {
             catalog_.drop(command.ns);
@@ -297,6 +348,8 @@ class Stager {
     /// Whether the full dump has seen all that a command about collections does, or something later.
     bool is_past(const Operation& operation, const Command& command) {
         if (command.kind == CommandKind::unknown && before_dump()) return true;
+        if (command.kind == CommandKind::drop_database) return !catalog_.has_database(command.database);
+        if (command.kind != CommandKind::drop && removed_.collections.contains(operation.ui)) return true;
         if (operation.ui.empty() || command.ns.empty() || is_internal(command.ns) || made_.contains(operation.ui) || holder_is_unknown(command.ns)) return false;
         const std::string* const now = catalog_.find_uuid(operation.ui);
         switch (command.kind) {
@@ -333,12 +386,16 @@ class Stager {
             note("dropIndexes: mongorestore, restoring slice by slice, would keep an index that an earlier slice made");
             return Edit::drop();
         case CommandKind::coll_mod: {
-            if (!operation.o.find("index")) return Edit::keep();
-            note("collMod of an index: mongorestore, restoring slice by slice, would fail when an earlier slice made it");
+            const Collection* const collection = catalog_.find(command.ns);
+            // It can only be made coarser, and the full dump may have seen a later change.
+            const bool is_coarse = fuzzy() && collection && granularity(operation.o) >= 0 && granularity(operation.o) <= collection->granularity;
+            const bool of_index = operation.o.find("index").has_value();
+            if (!of_index && !is_coarse) return Edit::keep();
+            if (of_index) note("collMod of an index: mongorestore, restoring slice by slice, would fail when an earlier slice made it");
             bson::Builder rest;
             int fields = 0;
             for (const bson::Element& field : operation.o)
-                if (field.key() != "index") {
+                if (field.key() != "index" && !(is_coarse && field.key() == "timeseries")) {
                     rest.append(field);
                     ++fields;
                 }
@@ -404,31 +461,40 @@ class Stager {
     void follow(const Operation& operation) {
         const Command command = parse_command(operation);
         switch (command.kind) {
-        case CommandKind::create: catalog_.create(command.ns, operation.ui); break;
+        case CommandKind::create: catalog_.create(command.ns, operation.ui).granularity = granularity(operation.o); break;
         case CommandKind::drop: catalog_.drop(command.ns); break;
         case CommandKind::drop_database: catalog_.drop_database(command.database); break;
         case CommandKind::rename_collection: catalog_.rename(command.ns, command.target); break;
         case CommandKind::create_indexes: {
             const std::string spec = changed(operation.o, [](const bson::Element& field, bson::Builder&) { return field.key() == "createIndexes"; });
-            catalog_.add_index(command.ns, bson::Document(spec));
+            catalog_.add_index(command.ns, bson::Document(spec), is_older(entry_->ts()));
             break;
         }
         case CommandKind::start_index_build:
+            if (is_older(entry_->ts())) break;
             for (const std::string& name : index_names(operation))
                 building_.insert_or_assign({command.ns, name}, Build{entry_->where() ? std::optional(*entry_->where()) : std::nullopt, entry_->ts()});
             break;
         case CommandKind::commit_index_build:
         case CommandKind::abort_index_build: {
-            for (const std::string& name : index_names(operation)) {
+            std::set<std::string_view> older; // than the first entry
+            const std::vector<std::string> names = index_names(operation);
+            for (const std::string& name : names) {
                 const bool known = building_.erase({command.ns, name}) + catalog_.drop_index(command.ns, name) > 0;
-                if (!known && command.kind == CommandKind::abort_index_build) unknown_index(command, "gives up", consistent_point_.has_value());
+                if (known) continue;
+                if (command.kind == CommandKind::abort_index_build) unknown_index(command, "gives up", consistent_point_.has_value());
+                older.insert(name);
             }
             if (command.kind == CommandKind::commit_index_build)
-                for (const bson::Element& spec : indexes(operation)) catalog_.add_index(command.ns, spec.document());
+                for (const bson::Element& spec : indexes(operation)) {
+                    const auto name = spec.document().find("name");
+                    catalog_.add_index(command.ns, spec.document(), !consistent_point_ && name && older.contains(name->string()));
+                }
             break;
         }
         case CommandKind::drop_indexes: drop_indexes(operation, command); break;
         case CommandKind::coll_mod:
+            if (Collection* const collection = catalog_.find(command.ns)) collection->granularity = std::max(collection->granularity, granularity(operation.o));
             if (const auto change = operation.o.find("index"); change && !catalog_.modify_index(command.ns, change->document()))
                 unknown_index(command, "changes", fuzzy());
             break;
@@ -454,6 +520,10 @@ class Stager {
         collection.indexes_changed = true;
     }
 
+    /// Whether, without a full dump, what began at that time may have been seen by one that has been restored: it ends with the
+    /// first entry.
+    bool is_older(Timestamp ts) const { return !consistent_point_ && ts == first_; }
+
     /// The commands about an index that was made before the first entry can be followed only from the full dump on.
     void unknown_index(const Command& command, const char* does, bool done_already) const {
         if (done_already) return; // before the dump came to it, or it was never there
@@ -474,6 +544,8 @@ class Stager {
 
     Catalog catalog_;
     std::optional<Timestamp> dump_start_, consistent_point_;
+    Removed removed_;       ///< in what is still to come
+    Removed found_removed_; ///< in what has come
     std::set<TransactionId> left_out_;
     struct Build {
         std::optional<Position> where; ///< of its start; none if that is older than all entries
@@ -483,7 +555,9 @@ class Stager {
     Report report_;
 
     const EntryView* entry_ = nullptr; ///< the current one
+    std::optional<Timestamp> first_;
     Timestamp last_;
+    bool in_chain_ = false; ///< whether it is one of a transaction's several entries
     std::map<TransactionId, std::vector<std::string>> waiting_; ///< commands of open transactions
     std::map<std::string, Finding, std::less<>> missing_; ///< by UUID: collections with entries and no beginning
     std::set<std::string, std::less<>> made_; ///< UUIDs of collections that open transactions make

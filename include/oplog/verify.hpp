@@ -43,6 +43,7 @@ class Examiner {
             report_({Finding::Severity::warning, began == began_.end() ? std::nullopt : std::optional(began->second), state.first,
                      "transaction " + to_string(id) + " is not committed by " + to_string(range_.last) + " and is left out whole"});
         }
+        start_.removed = std::move(stager_.removed());
         stager_.leave_out(start_.unfinished);
         stager_.finish([](std::string_view) {});
     }

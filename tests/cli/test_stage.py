@@ -319,7 +319,7 @@ class Rewriting(StageTest):
         self.assertEqual(self.commands(command(2, "collMod", "a", hide), command(3, "collMod", "a", expire, validator)), [["collMod", "a"], ["createIndexes", "a", "old_1"]])
         changed, index = [e["o"] for e in self.json(self.read("out/oplog.bson")) if e["op"] == "c"]
         self.assertEqual(changed, {"collMod": "a", "validator": {}})
-        self.assertEqual(index, {"createIndexes": "a", "v": 2, "key": {"old": 1}, "name": "old_1", "hidden": True, "expireAfterSeconds": 7})
+        self.assertEqual(index, {"createIndexes": "a", "v": 2, "key": {"old": 1}, "name": "old_1", "hidden": True, "expireAfterSeconds": 7, "collation": {"locale": "simple"}})
         self.shell("rm -r out")
         self.commands(command(2, "collMod", "a", hide), command(3, "collMod", "a", show))
         self.assertNotIn("hidden", self.json(self.read("out/oplog.bson"))[-1]["o"])
@@ -385,7 +385,7 @@ class Rewriting(StageTest):
         self.refused("the build of index old_1 on shop.a is not committed and began before these slices, so a restored full dump has the index; stage with the full dump (--full)",
                      "inc.bson", "--to", "100:2")
         # What was made within them can be followed.
-        self.write("inc.bson", create_index(2, "a", "x_1") + command(3, "dropIndexes", "a", string("index", "x_1")) + build(4, "start", "a", "y_1") + build(5, "abort", "a", "y_1") +
+        self.write("inc.bson", noop(1) + create_index(2, "a", "x_1") + command(3, "dropIndexes", "a", string("index", "x_1")) + build(4, "start", "a", "y_1") + build(5, "abort", "a", "y_1") +
                    build(6, "start", "a", "z_1") + build(7, "commit", "a", "z_1") + command(8, "collMod", "a", field(3, "index", document(string("name", "z_1"), boolean("hidden", 1)))))
         staged = self.json(b"".join(self.stage("inc.bson")))
         self.assertEqual([(e["o"]["name"], e["o"].get("hidden")) for e in staged if "createIndexes" in e["o"]], [("z_1", True)])
@@ -459,6 +459,25 @@ class Selecting(StageTest):
         self.assertEqual((text["collectionName"], [i["name"] for i in text["indexes"]]), ("b b", ["_id_"]))
         indexes = [(e["ns"], e["o"]["createIndexes"], e["o"]["name"]) for e in self.json(self.read("out/oplog.bson")) if "createIndexes" in e["o"]]
         self.assertEqual(indexes, [("other.$cmd", "b b", "other_1"), ("other.$cmd", "b b", "late_1")])
+
+    def test_a_collection_renamed_before_the_dump_is_selected_by_either_name(self):
+        self.dump(noop(4), b=metadata("b", letter="A"))
+        self.shell("rm full/shop/a.*")
+        self.write("inc.bson", insert(1, "shop.a", 1, ui="A") + command(2, "renameCollection", "shop.a", string("to", "shop.b"), ui="A") + noop(4) + insert(5, "shop.b", 2, ui="A"))
+        whole = (["oplog.bson", "prelude.json", "shop/b.bson", "shop/b.metadata.json"], [["i", "shop.b"], ["i", "shop.b"]])
+        nothing = (["oplog.bson", "prelude.json"], [])
+        for arguments, expected in ((("--ns", "shop.a"), whole), (("--ns", "shop.b"), whole), (("--exclude-ns", "shop.a"), nothing), (("--exclude-ns", "shop.b"), nothing)):
+            with self.subTest(arguments):
+                self.assertEqual(self.files_of(*arguments), expected)
+                self.shell("rm -r out")
+
+    def test_where_no_view_is_taken_over_one_of_later_finds_what_holds_it(self):
+        self.write("full/shop/v.metadata.json", b'{"options":{"viewOn":"a","pipeline":[]},"indexes":[],"collectionName":"v","type":"view"}')
+        self.write("inc.bson", noop(1) + one(2, "i", "shop.system.views", string("_id", "shop.w"), string("viewOn", "a")))
+        self.assertEqual(self.files_of("--exclude-ns", "shop.v")[1], [["c", "admin.$cmd"]])
+        self.assertEqual(self.json(self.read("out/oplog.bson"))[-1]["o"]["applyOps"][0]["o"]["create"], "system.views")
+        self.shell("rm -r out")
+        self.assertEqual(self.files_of()[1], [["i", "shop.system.views"]])
 
     def test_a_collection_that_nothing_matches(self):
         self.assertEqual(self.files_of("--ns", "nothing.here"), (["oplog.bson", "prelude.json"], []))

@@ -41,6 +41,7 @@ class History:
         self.full = directory / "full"
         self.increments = []
         self.points = []
+        self.may_refuse = set()  # methods, by name
         self.last = None  # the newest timestamp in the chain
         self.finished = False
 

@@ -136,6 +136,8 @@ class Server:
         for name in admin.list_collection_names():
             if name not in ADMIN_COLLECTIONS:
                 admin.drop_collection(name)
+        for collection in ("system.users", "system.roles"):
+            admin[collection].delete_many({"db": {"$exists": False}})  # the usual way's, which has been seen to make half a one
         for name in {user["db"] for user in admin["system.users"].find({"user": {"$ne": self.user}})}:
             self.client[name].command("dropAllUsersFromDatabase")
         for name in {role["db"] for role in admin["system.roles"].find()}:

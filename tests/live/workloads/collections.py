@@ -269,6 +269,29 @@ def measurements(start, count, meta="m"):
 
 
 @workload
+def places_in_time_series(h):
+    h.may_refuse.add("apply")  # no dump can have such an index, mongodump's own neither: mongorestore cannot make it
+    h.db.create_collection("ts", timeseries={"timeField": "t", "metaField": "m"})
+    h.db.ts.insert_one({"t": datetime.datetime(2026, 1, 1), "m": {"home": [1, 2]}, "at": {"type": "Point", "coordinates": [3, 4]}})
+
+    def make(name):
+        h.db.ts.create_index([("at", "2dsphere"), (name, 1)], name=f"at {name}")
+        h.db.ts.create_index([("m.home", "2dsphere"), (f"m.{name}", 1)], name=f"home {name}")
+        h.db.ts.create_index([("m.home", "2dsphere"), (name, 1)], name=f"both {name}")
+        h.db.ts.create_index([(name, -1)], name=f"some {name}", partialFilterExpression={"m.a": {"$gt": 3}})
+
+    make("dumped")
+    h.full_dump()
+    make("later")
+    for index in list(h.db.ts.list_indexes()):
+        h.db.command("collMod", "ts", index={"name": index["name"], "hidden": True})
+    h.remember()
+    h.cut()
+    h.db.command("collMod", "ts", index={"name": "some dumped", "hidden": False})
+    h.db.ts.drop_index("both dumped")
+
+
+@workload
 def time_series(h):
     h.db.create_collection("ts", timeseries={"timeField": "t", "metaField": "m", "granularity": "seconds"})
     h.db.ts.insert_many(measurements(0, 20))

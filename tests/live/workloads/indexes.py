@@ -327,6 +327,22 @@ def indexes_under_a_collation(h):
 
 
 @workload
+def a_name_passed_on_to_a_collection_with_a_collation(h):
+    h.db.create_collection("a")
+    h.db.create_collection("b", collation={"locale": "fr", "strength": 1})
+    h.db.b.create_index("simple", collation={"locale": "simple"})
+    h.db.b.create_index("inherits")
+    h.full_dump()
+    h.db.a.rename("c")
+    h.db.b.rename("a")
+    h.remember()
+    h.cut()
+    h.db.c.drop()
+    h.db.a.create_index("late", collation={"locale": "simple"})
+    h.db.a.rename("c")
+
+
+@workload
 def sixty_indexes(h):
     h.db.a.insert_many(numbered(3))
     for number in range(30):
