@@ -146,3 +146,25 @@ TEST_CASE("an error inside compressed data has the place in what it stands for")
     CHECK(message_of<FormatError>([&] { timestamps(Reader{path}); }).starts_with(path + ": offset "));
     CHECK(message_of<FormatError>([&] { timestamps(Reader{path}); }).ends_with("the zstd stream ends inside a frame"));
 }
+
+TEST_CASE("what has been read is given away with its buffer, and read on after it") {
+    std::string bytes;
+    for (std::uint32_t i = 1; i <= 3000; ++i) bytes += Bson().string("s", std::string(i % 900 == 0 ? 400000 : i % 700, 'x')).bytes();
+    const std::string damaged = bytes + entry({3001, 1}) + std::string("\3\0\0\0", 4);
+    BasicReader<MemorySource, bson::Document> in(MemorySource(damaged), "x");
+    std::string got;
+    std::uint64_t blocks = 0;
+    BasicReader<MemorySource, bson::Document>::Block block;
+    const auto read_on = [&] {
+        while (in.next()) {
+            CHECK(in.where().offset == got.size());
+            in.take_read(block);
+            got += block.documents();
+            ++blocks;
+        }
+    };
+    CHECK(message_of<FormatError>(read_on) == "x: offset " + std::to_string(damaged.size() - 4) + ": document 3002: impossible document length 3");
+    CHECK(got == damaged.substr(0, damaged.size() - 4));
+    CHECK(blocks > 5);
+    CHECK(blocks < 100);
+}

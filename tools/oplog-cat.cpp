@@ -50,19 +50,17 @@ struct Wanted {
 
 /// Documents that lie one after the other in a file, and their text.
 struct Batch {
-    static constexpr std::size_t size = 256 << 10; ///< it stays in a core's cache with its text
-
-    std::string documents;
+    DocumentInput::Block documents;
     Position where; ///< of the first
     JsonBuffer text;
     std::exception_ptr error; ///< what is wrong after the text
 
     /// Up to 16 MB, and as text many times that.
-    bool is_huge() const { return documents.size() > 4 << 20; }
+    bool is_huge() const { return documents.documents().size() > 4 << 20; }
 
     void print(const Wanted& wanted) {
         try {
-            for (std::string_view rest = documents; !rest.empty();) {
+            for (std::string_view rest = documents.documents(); !rest.empty();) {
                 const bson::Document document = bson::Document::trusted(rest.data());
                 if (wanted(document)) {
                     text.append(document);
@@ -101,7 +99,7 @@ class Printer {
     }
 
   private:
-    /// Calls when_more() once, when the first batch is not the last.
+    /// Calls when_more() once, at the fourth batch.
     template <class WhenMore>
     void work(WhenMore when_more) {
         Batch batch;
@@ -110,7 +108,7 @@ class Printer {
             std::unique_lock reading(reading_);
             if (!read(batch)) return;
             const std::uint64_t turn = read_++;
-            if (first && !ended()) when_more();
+            if (turn == 3) when_more();
             if (!batch.is_huge()) reading.unlock(); // the others are, one at a time, all that is in memory
             batch.print(wanted_);
             write(batch, turn);
@@ -119,25 +117,24 @@ class Printer {
     bool ended() const { return input_ == inputs_.size() || failed_; }
     /// False if there is nothing more.
     bool read(Batch& batch) {
-        if (ended()) return false;
         batch.documents.clear();
         batch.text.clear();
         try {
-            while (!ended() && batch.documents.empty()) {
+            for (; !ended(); ++input_) {
                 if (!in_) in_.emplace(inputs_[input_]);
-                while (batch.documents.size() < Batch::size && in_->next()) {
-                    if (batch.documents.empty()) batch.where = in_->where();
-                    batch.documents += in_->current().bytes();
+                if (in_->next()) {
+                    batch.where = in_->where();
+                    in_->take_read(batch.documents);
+                    return true;
                 }
-                if (batch.documents.size() >= Batch::size) break;
                 in_.reset();
-                ++input_;
             }
-        } catch (...) { // what comes before is good, and is printed
+            return false;
+        } catch (...) {
             batch.error = std::current_exception();
             input_ = inputs_.size();
+            return true;
         }
-        return !batch.documents.empty() || batch.error;
     }
     void write(const Batch& batch, std::uint64_t turn) {
         std::unique_lock lock(writing_);

@@ -73,11 +73,8 @@ inline std::size_t copy_ascii(const char* from, char* out) noexcept {
     return special == 0 ? json_chunk : static_cast<std::size_t>(std::countr_zero(special));
 }
 
-inline std::size_t copy_plain(const char* from, char* out) noexcept {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
-    const unsigned special = not_ascii_or_escaped(bytes);
-    if (special == 0) return json_chunk;
+/// How many bytes of a chunk that has `special` ones copy_plain() passes over.
+inline std::size_t plain_length(__m128i bytes, unsigned special) noexcept {
     // All at once and without branches: text in most languages goes from ASCII to the rest and back at every few bytes.
     // It stops at what is well-formed only before certain bytes, and at E2, which might begin a line separator.
     const auto is = [&](int byte) { return _mm_cmpeq_epi8(bytes, bytes_of(byte)); };
@@ -94,6 +91,13 @@ inline std::size_t copy_plain(const char* from, char* out) noexcept {
     plain -= expected >> plain & 1;
     plain -= expected >> plain & 1;
     return plain;
+}
+
+inline std::size_t copy_plain(const char* from, char* out) noexcept {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
+    const unsigned special = not_ascii_or_escaped(bytes);
+    return special == 0 ? json_chunk : plain_length(bytes, special);
 }
 #else
 constexpr std::size_t json_chunk = 8;
@@ -162,14 +166,27 @@ constexpr auto escapes = [] {
 }();
 
 #ifdef __SSE2__
-/// Copies a chunk of ASCII with its quotes, backslashes and line ends escaped, and steps on. False for a chunk that has
-/// anything else: no step if that is not ASCII, else up to it. One look finds them all: text that is full of them prints a tenth
-/// faster than with a look for each. Reads two chunks and writes up to three.
+/// Copies a chunk with its quotes, backslashes and line ends escaped, and steps on; of one that is not all ASCII perhaps but a
+/// part. False if it stops before something else. One look finds all there is to escape: text that is full of it prints a
+/// tenth faster than with a look for each. Reads two chunks and writes up to three.
 inline bool copy_escaped(const char*& at, char*& out) noexcept {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
     unsigned left = not_ascii_or_escaped(bytes);
-    if (left != 0 && bits_of(bytes) != 0) return false;
+    if (left != 0 && bits_of(bytes) != 0) {
+        const std::size_t plain = plain_length(bytes, left);
+        at += plain;
+        out += plain;
+        if (plain == json_chunk) return true;
+        const char escape = escapes[static_cast<unsigned char>(*at)];
+        if (escape == 'u') return false;
+        // A character that the end of the chunk may just have cut short needs none; nobody can predict that.
+        out[0] = '\\';
+        out[1] = escape;
+        at += escape != 0;
+        out += escape != 0 ? 2 : 0;
+        return plain + static_cast<unsigned char>(escape) != 0;
+    }
     char* to = out;
     std::size_t copied = 0;
     for (; left != 0; left &= left - 1) {
@@ -573,9 +590,11 @@ class JsonBuffer {
         value += 4;
         if (static_cast<std::size_t>(limit - value) >= detail::json_chunk) { // most are short and plain
             const std::size_t plain = detail::copy_ascii(value, out);
-            if (value + plain == stop) {
-                out[plain] = '"';
-                return {stop + 1, out + plain + 1};
+            value += plain;
+            out += plain;
+            if (value == stop) {
+                *out = '"';
+                return {stop + 1, out + 1};
             }
         }
         Text text = put_text<false>(out, value, stop, limit);
@@ -685,11 +704,10 @@ class JsonBuffer {
             } else {
                 *out++ = '"';
                 const bool far = static_cast<std::size_t>(limit - at) >= detail::json_chunk;
-                const std::size_t plain = far ? detail::copy_ascii(at, out) : detail::json_chunk;
-                if (plain < detail::json_chunk && at[plain] == 0) [[likely]] { // nearly all are short and plain
-                    at += plain;
-                    out += plain;
-                } else {
+                const std::size_t plain = far ? detail::copy_ascii(at, out) : 0;
+                at += plain;
+                out += plain;
+                if (plain == detail::json_chunk || *at != 0) [[unlikely]] { // nearly all are short and plain
                     const Text key = put_text<true>(out, at, nullptr, limit);
                     if (key.at == nullptr) return nullptr;
                     at = key.at;

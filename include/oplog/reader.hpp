@@ -43,10 +43,8 @@ class BasicReader {
 
     /// Moves on to the next document. False at the end of the stream.
     bool next() {
-        where_->offset += size_;
-        at_ += size_;
+        step();
         size_ = 0;
-        ++where_->document;
         if (filled_ - at_ < bson::min_document_size && !fill(bson::min_document_size)) {
             if (filled_ == at_) return false;
             if (filled_ - at_ >= 4) check_length(bson::load<std::int32_t>(&buffer_[at_]));
@@ -77,6 +75,51 @@ class BasicReader {
         } catch (const DataError& error) {
             fail(error.what());
         }
+    }
+
+  private:
+    static constexpr std::size_t page_size = 4096;
+    struct alignas(page_size) Page {
+        char bytes[page_size];
+    };
+
+  public:
+    /// Documents, and the buffer that they are in.
+    class Block {
+      public:
+        std::string_view documents() const noexcept { return documents_; }
+        void clear() noexcept { documents_ = {}; }
+
+      private:
+        friend BasicReader;
+        std::unique_ptr<Page[]> pages_;
+        std::size_t capacity_ = 0;
+        std::string_view documents_;
+    };
+
+    /// Gives away the current document and those after it that have been read already, with the buffer that they are in, and goes
+    /// on with the block's old one: for those who hand documents on to another thread, without a copy. The block ends before
+    /// what is not right; next() says then what it is. Its documents have been looked at as with Check::frame.
+    void take_read(Block& block) {
+        const std::size_t first = at_;
+        while (is_next_whole()) {
+            step();
+            size_ = bson::load<std::uint32_t>(&buffer_[at_]);
+        }
+        const std::size_t end = at_ + size_, left = filled_ - end, rest = round_up(left);
+        if (block.capacity_ < rest + page_size) {
+            block.capacity_ = page_size + std::max(rest, buffer_size);
+            block.pages_ = std::make_unique_for_overwrite<Page[]>(block.capacity_ / page_size);
+        }
+        std::memcpy(block.pages_[0].bytes + (rest - left), &buffer_[end], left);
+        block.documents_ = {&buffer_[first], end - first};
+        std::swap(pages_, block.pages_);
+        std::swap(capacity_, block.capacity_);
+        buffer_ = pages_[0].bytes;
+        where_->offset += size_;
+        at_ = rest - left;
+        filled_ = rest;
+        size_ = 0;
     }
 
     /// Where the current document stands.
@@ -110,11 +153,21 @@ class BasicReader {
 
   private:
     static constexpr std::size_t buffer_size = 256 << 10; // measured: 192 to 512 KiB are alike, less and more lose
-    static constexpr std::size_t page_size = 4096;
-    struct alignas(page_size) Page {
-        char bytes[page_size];
-    };
 
+    /// Whether what follows the current document is one, and at hand.
+    bool is_next_whole() const {
+        const std::size_t left = filled_ - at_ - size_;
+        if (left < bson::min_document_size) return false;
+        const char* const next = &buffer_[at_ + size_];
+        const auto size = bson::load<std::uint32_t>(next);
+        return size >= bson::min_document_size && size <= std::min<std::size_t>(left, bson::max_document_size) && next[size - 1] == 0 &&
+               !bson::is_nested_too_deeply(bson::Document::trusted(next));
+    }
+    void step() noexcept {
+        where_->offset += size_;
+        at_ += size_;
+        ++where_->document;
+    }
     [[noreturn]] void fail(std::string_view reason) const { throw FormatError(*where_, reason); }
 
     void check_length(std::int32_t length) const {
