@@ -95,7 +95,7 @@ class Row:
 
     def markdown(self):
         if self.by_rate:
-            ratio, target = f"{self.ratio:.0f} times as fast", f"at least {self.target}"
+            ratio, target = f"{self.ratio:.1f} times as fast", f"at least {self.target}"
         else:
             ratio, target = f"{self.ratio:.2f} times as long", f"at most {self.target}"
         target = "" if self.target is None else target + self.verdict
