@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
+
 using namespace oplog;
 using namespace oplog::test;
 
@@ -147,24 +149,54 @@ TEST_CASE("an error inside compressed data has the place in what it stands for")
     CHECK(message_of<FormatError>([&] { timestamps(Reader{path}); }).ends_with("the zstd stream ends inside a frame"));
 }
 
-TEST_CASE("what has been read is given away with its buffer, and read on after it") {
+TEST_CASE("documents are read a block at a time, and the block stays as it is while more is read") {
     std::string bytes;
     for (std::uint32_t i = 1; i <= 3000; ++i) bytes += Bson().string("s", std::string(i % 900 == 0 ? 400000 : i % 700, 'x')).bytes();
     const std::string damaged = bytes + entry({3001, 1}) + std::string("\3\0\0\0", 4);
-    BasicReader<MemorySource, bson::Document> in(MemorySource(damaged), "x");
+    DocumentsInMemory in(MemorySource(damaged), "x");
     std::string got;
     std::uint64_t blocks = 0;
-    BasicReader<MemorySource, bson::Document>::Block block;
+    std::array<DocumentsInMemory::Block, 2> turns;
+    std::string_view last;
     const auto read_on = [&] {
-        while (in.next()) {
-            CHECK(in.where().offset == got.size());
-            in.take_read(block);
-            got += block.documents();
-            ++blocks;
+        for (;; ++blocks) {
+            auto& block = turns[blocks % 2];
+            const bool more = in.next(block);
+            CHECK(got.ends_with(last));
+            if (!more) break;
+            last = block.documents();
+            CHECK(block.where().offset == got.size());
+            CHECK(block.where().file == "x");
+            CHECK(!last.empty());
+            got += last;
         }
     };
     CHECK(message_of<FormatError>(read_on) == "x: offset " + std::to_string(damaged.size() - 4) + ": document 3002: impossible document length 3");
     CHECK(got == damaged.substr(0, damaged.size() - 4));
     CHECK(blocks > 5);
     CHECK(blocks < 100);
+}
+
+TEST_CASE("blocks and single documents may be read by turns") {
+    std::string bytes;
+    for (std::uint32_t i = 1; i <= 3000; ++i) bytes += Bson().string("s", std::string(i % 700, 'x')).bytes();
+    DocumentsInMemory in(MemorySource(bytes), "x");
+    DocumentsInMemory::Block block;
+    std::string got;
+    std::uint64_t count = 0;
+    while (in.next()) {
+        CHECK(in.where().offset == got.size());
+        CHECK(in.where().document == ++count);
+        got += in.current().bytes();
+        if (!in.next(block)) break;
+        CHECK(block.where().offset == got.size());
+        CHECK(block.where().document == count + 1);
+        got += block.documents();
+        for (std::string_view rest = block.documents(); !rest.empty(); ++count) rest.remove_prefix(bson::load<std::uint32_t>(rest.data()));
+        CHECK(in.bytes() == got.size());
+    }
+    CHECK(got == bytes);
+    CHECK(count == 3000);
+    CHECK(!in.next(block));
+    CHECK(block.documents().empty());
 }

@@ -50,17 +50,17 @@ struct Wanted {
 
 /// Documents that lie one after the other in a file, and their text.
 struct Batch {
-    DocumentInput::Block documents;
-    Position where; ///< of the first
+    DocumentInput::Block block;
     JsonBuffer text;
     std::exception_ptr error; ///< what is wrong after the text
 
     /// Up to 16 MB, and as text many times that.
-    bool is_huge() const { return documents.documents().size() > 4 << 20; }
+    bool is_huge() const { return block.documents().size() > 4 << 20; }
 
     void print(const Wanted& wanted) {
+        Position where = block.where();
         try {
-            for (std::string_view rest = documents.documents(); !rest.empty();) {
+            for (std::string_view rest = block.documents(); !rest.empty();) {
                 const bson::Document document = bson::Document::trusted(rest.data());
                 if (wanted(document)) {
                     text.append(document);
@@ -104,7 +104,7 @@ class Printer {
     void work(WhenMore when_more) {
         Batch batch;
         for (bool first = true;; first = false) {
-            if (first || batch.is_huge()) batch = {{}, {}, JsonBuffer(mode_, layout_), {}};
+            if (first || batch.is_huge()) batch = {{}, JsonBuffer(mode_, layout_), {}};
             std::unique_lock reading(reading_);
             if (!read(batch)) return;
             const std::uint64_t turn = read_++;
@@ -117,16 +117,11 @@ class Printer {
     bool ended() const { return input_ == inputs_.size() || failed_; }
     /// False if there is nothing more.
     bool read(Batch& batch) {
-        batch.documents.clear();
         batch.text.clear();
         try {
             for (; !ended(); ++input_) {
                 if (!in_) in_.emplace(inputs_[input_]);
-                if (in_->next()) {
-                    batch.where = in_->where();
-                    in_->take_read(batch.documents);
-                    return true;
-                }
+                if (in_->next(batch.block)) return true;
                 in_.reset();
             }
             return false;

@@ -44,7 +44,6 @@ class BasicReader {
     /// Moves on to the next document. False at the end of the stream.
     bool next() {
         step();
-        size_ = 0;
         if (filled_ - at_ < bson::min_document_size && !fill(bson::min_document_size)) {
             if (filled_ == at_) return false;
             if (filled_ - at_ >= 4) check_length(bson::load<std::int32_t>(&buffer_[at_]));
@@ -84,42 +83,40 @@ class BasicReader {
     };
 
   public:
-    /// Documents, and the buffer that they are in.
+    /// Documents that follow each other, and the buffer that they are in.
     class Block {
       public:
         std::string_view documents() const noexcept { return documents_; }
-        void clear() noexcept { documents_ = {}; }
+        /// Where the first one stands.
+        const Position& where() const noexcept { return where_; }
 
       private:
         friend BasicReader;
         std::unique_ptr<Page[]> pages_;
         std::size_t capacity_ = 0;
         std::string_view documents_;
+        Position where_;
     };
 
-    /// Gives away the current document and those after it that have been read already, with the buffer that they are in, and goes
-    /// on with the block's old one: for those who hand documents on to another thread, without a copy. The block ends before
-    /// what is not right; next() says then what it is. Its documents have been looked at as with Check::frame.
-    void take_read(Block& block) {
+    /// Reads the next documents into the block, in place of what it has: at least one, and what else a read brought. False at the
+    /// end of the stream. For threads that read in turns: a document is not copied, and what a thread has read is in its core's
+    /// cache. The block ends before what is not right; the next call says what that is. Its documents have been looked at as
+    /// with Check::frame, and none of them is the current one.
+    bool next(Block& block) {
+        block.documents_ = {};
+        pass();
+        exchange_buffers(block); // the rest of what was read moves over; it is less than a document
+        if (!next()) return false;
+        block.where_ = *where_;
         const std::size_t first = at_;
         while (is_next_whole()) {
             step();
             size_ = bson::load<std::uint32_t>(&buffer_[at_]);
         }
-        const std::size_t end = at_ + size_, left = filled_ - end, rest = round_up(left);
-        if (block.capacity_ < rest + page_size) {
-            block.capacity_ = page_size + std::max(rest, buffer_size);
-            block.pages_ = std::make_unique_for_overwrite<Page[]>(block.capacity_ / page_size);
-        }
-        std::memcpy(block.pages_[0].bytes + (rest - left), &buffer_[end], left);
-        block.documents_ = {&buffer_[first], end - first};
-        std::swap(pages_, block.pages_);
-        std::swap(capacity_, block.capacity_);
-        buffer_ = pages_[0].bytes;
-        where_->offset += size_;
-        at_ = rest - left;
-        filled_ = rest;
-        size_ = 0;
+        pass();
+        block.documents_ = {&buffer_[first], at_ - first};
+        exchange_buffers(block);
+        return true;
     }
 
     /// Where the current document stands.
@@ -163,9 +160,12 @@ class BasicReader {
         return size >= bson::min_document_size && size <= std::min<std::size_t>(left, bson::max_document_size) && next[size - 1] == 0 &&
                !bson::is_nested_too_deeply(bson::Document::trusted(next));
     }
-    void step() noexcept {
+    void pass() noexcept {
         where_->offset += size_;
-        at_ += size_;
+        at_ += std::exchange(size_, 0);
+    }
+    void step() noexcept {
+        pass();
         ++where_->document;
     }
     [[noreturn]] void fail(std::string_view reason) const { throw FormatError(*where_, reason); }
@@ -184,6 +184,21 @@ class BasicReader {
     }
 
     static constexpr std::size_t round_up(std::size_t size) { return (size + page_size - 1) / page_size * page_size; }
+
+    /// Goes on in the block's buffer.
+    void exchange_buffers(Block& block) {
+        const std::size_t left = filled_ - at_, end = round_up(left);
+        if (block.capacity_ < end + page_size) {
+            block.capacity_ = page_size + std::max(end, buffer_size);
+            block.pages_ = std::make_unique_for_overwrite<Page[]>(block.capacity_ / page_size);
+        }
+        std::memcpy(block.pages_[0].bytes + (end - left), &buffer_[at_], left);
+        std::swap(pages_, block.pages_);
+        std::swap(capacity_, block.capacity_);
+        buffer_ = pages_[0].bytes;
+        at_ = end - left;
+        filled_ = end;
+    }
 
     /// Reads until `wanted` bytes are at hand from at_ on. False if the stream ends before.
     bool fill(std::size_t wanted) {
