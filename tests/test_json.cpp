@@ -53,6 +53,16 @@ std::string scoped(std::string_view code, const Bson& scope) {
 
 const std::string oid = "\x01\x23\x45\x67\x89\xAB\xCD\xEF\x01\x23\x45\x67";
 
+/// Characters, and what stands for them in JSON.
+const std::pair<std::string, std::string> characters[] = {
+    {"\0"s, "\\u0000"}, {"\x01", "\\u0001"}, {"\a", "\\u0007"}, {"\b", "\\b"}, {"\t", "\\t"}, {"\n", "\\n"}, {"\v", "\\u000b"}, {"\f", "\\f"},
+    {"\r", "\\r"}, {"\x1F", "\\u001f"}, {"\"", "\\\""}, {"\\", "\\\\"}, {"/", "/"}, {"<>&'", "<>&'"}, {" ", " "}, {"\x7F", "\x7F"},
+    {"\xC2\x80", "\xC2\x80"}, {"\xC3\xA9", "\xC3\xA9"}, {"\xDF\xBF", "\xDF\xBF"}, {"\xE0\xA0\x80", "\xE0\xA0\x80"}, {"\xE2\x80\xA7", "\xE2\x80\xA7"},
+    {"\xE2\x80\xA8", "\\u2028"}, {"\xE2\x80\xA9", "\\u2029"}, {"\xE2\x80\xAA", "\xE2\x80\xAA"}, {"\xE2\x81\xA8", "\xE2\x81\xA8"},
+    {"\xED\x9F\xBF", "\xED\x9F\xBF"}, {"\xEE\x80\x80", "\xEE\x80\x80"}, {"\xEF\xBF\xBD", "\xEF\xBF\xBD"}, {"\xEF\xBF\xBF", "\xEF\xBF\xBF"},
+    {"\xF0\x90\x80\x80", "\xF0\x90\x80\x80"}, {"\xF0\x9F\x98\x80", "\xF0\x9F\x98\x80"}, {"\xF4\x8F\xBF\xBF", "\xF4\x8F\xBF\xBF"},
+};
+
 /// Every type there is, nested and not.
 Bson all_types() {
     const std::string decimal = little_endian(150, 8) + little_endian(0x303C000000000000, 8);
@@ -249,17 +259,9 @@ TEST_CASE("fields that look like Extended JSON are fields like any other") {
 }
 
 TEST_CASE("strings are escaped as bsondump does it, wherever in a string a character is") {
-    const std::pair<std::string, std::string> characters[] = {
-        {"\0"s, "\\u0000"}, {"\x01", "\\u0001"}, {"\a", "\\u0007"}, {"\b", "\\b"}, {"\t", "\\t"}, {"\n", "\\n"}, {"\v", "\\u000b"}, {"\f", "\\f"},
-        {"\r", "\\r"}, {"\x1F", "\\u001f"}, {"\"", "\\\""}, {"\\", "\\\\"}, {"/", "/"}, {"<>&'", "<>&'"}, {" ", " "}, {"\x7F", "\x7F"},
-        {"\xC2\x80", "\xC2\x80"}, {"\xC3\xA9", "\xC3\xA9"}, {"\xDF\xBF", "\xDF\xBF"}, {"\xE0\xA0\x80", "\xE0\xA0\x80"}, {"\xE2\x80\xA7", "\xE2\x80\xA7"},
-        {"\xE2\x80\xA8", "\\u2028"}, {"\xE2\x80\xA9", "\\u2029"}, {"\xE2\x80\xAA", "\xE2\x80\xAA"}, {"\xE2\x81\xA8", "\xE2\x81\xA8"},
-        {"\xED\x9F\xBF", "\xED\x9F\xBF"}, {"\xEE\x80\x80", "\xEE\x80\x80"}, {"\xEF\xBF\xBD", "\xEF\xBF\xBD"}, {"\xEF\xBF\xBF", "\xEF\xBF\xBF"},
-        {"\xF0\x90\x80\x80", "\xF0\x90\x80\x80"}, {"\xF0\x9F\x98\x80", "\xF0\x9F\x98\x80"}, {"\xF4\x8F\xBF\xBF", "\xF4\x8F\xBF\xBF"},
-    };
     for (const auto& [raw, escaped] : characters) {
         for (std::size_t before = 0; before < 35; ++before) {
-            for (const std::size_t after : {0, 1, 3, 7, 15, 40}) {
+            for (const std::size_t after : {0, 1, 3, 7, 15, 40, 80}) {
                 const std::string front(before, 'a'), back(after, 'z');
                 const std::string bytes = front + raw + back, expected = "\"" + front + escaped + back + "\"";
                 REQUIRE(printed_string(bytes) == expected);
@@ -269,6 +271,30 @@ TEST_CASE("strings are escaped as bsondump does it, wherever in a string a chara
                 REQUIRE(printed(0x0B, bytes + '\0' + '\0') == R"({"$regularExpression":{"pattern":)" + expected + R"(,"options":""}})");
             }
         }
+    }
+}
+
+TEST_CASE("text that is a mixture is printed whole, and an error is found anywhere in it") {
+    std::mt19937 random(1);
+    for (int i = 0; i < 20'000; ++i) {
+        const std::size_t pieces = random() % 60;
+        const unsigned plain = 1 + random() % 20; // in so many of them, one is not
+        std::string raw, escaped;
+        for (std::size_t piece = 0; piece < pieces; ++piece) {
+            const auto& [from, to] = random() % plain == 0 ? characters[random() % std::size(characters)] : std::pair<std::string, std::string>("a", "a");
+            raw += from;
+            escaped += to;
+        }
+        const std::string after(random() % 90, 'z');
+        const auto document = [&](const std::string& text) { return Bson().string("x", text).string("y", after).bytes(); };
+        REQUIRE(json(document(raw)) == "{\"x\":\"" + escaped + "\",\"y\":\"" + after + "\"}");
+        if (raw.empty()) continue;
+        raw[random() % raw.size()] = static_cast<char>(random());
+        if (bson::is_utf8(raw))
+            REQUIRE(json(document(raw)).ends_with(",\"y\":\"" + after + "\"}"));
+        else
+            REQUIRE(refusal(document(raw)) == "string 'x' is not valid UTF-8");
+        if (raw.find('\0') == raw.npos) CHECK(bson::is_utf8(raw) == refusal(Bson().int32(raw, 1).string("y", after).bytes()).empty());
     }
 }
 
@@ -299,8 +325,8 @@ TEST_CASE("invalid UTF-8 is an error everywhere") {
     const std::string cases[] = {"\x80", "\xBF", "\xC0\x80", "\xC1\xBF", "\xC2", "\xC2x", "\xE0\x9F\xBF", "\xE0\xA0", "\xE0\xA0x", "\xED\xA0\x80", "\xED\xBF\xBF",
                                  "\xEF\xBF", "\xF0\x8F\xBF\xBF", "\xF0\x90\x80", "\xF0\x90\x80x", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFE", "\xFF"};
     for (const std::string& bad : cases) {
-        for (const std::size_t before : {0, 7, 8, 15, 16, 33}) {
-            for (const std::size_t after : {0, 20}) {
+        for (const std::size_t before : {0, 7, 8, 15, 16, 30, 31, 33}) {
+            for (const std::size_t after : {0, 20, 70}) {
                 const std::string text = std::string(before, 'a') + bad + std::string(after, 'z');
                 CAPTURE(text);
                 CHECK(refusal(Bson().string("x", text).bytes()) == "string 'x' is not valid UTF-8");

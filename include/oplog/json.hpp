@@ -50,11 +50,13 @@ namespace detail {
 constexpr std::size_t json_slack = 256;
 
 // copy_ascii() copies a chunk to `out` and says how many of its bytes come before the first that a JSON string cannot take
-// as it is: controls, '"', '\\' and, as they are still to be checked, the bytes of multi-byte characters. copy_plain() does
-// the same, but may also pass over multi-byte characters that it has checked; it stops at the first byte of the others.
+// as it is: controls, '"', '\\' and, as they are still to be checked, the bytes of multi-byte characters. copy_key() does
+// the same with a C string that ends in the chunk, and returns the chunk's size for any other.
 #ifdef __SSE2__
 constexpr std::size_t json_chunk = 16;
 
+inline __m128i load_chunk(const char* from) noexcept { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)); }
+inline void store_chunk(char* out, __m128i bytes) noexcept { _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes); }
 inline __m128i bytes_of(int byte) noexcept { return _mm_set1_epi8(static_cast<char>(byte)); }
 inline unsigned bits_of(__m128i found) noexcept { return static_cast<unsigned>(_mm_movemask_epi8(found)); }
 
@@ -66,38 +68,20 @@ inline unsigned not_ascii_or_escaped(__m128i bytes) noexcept {
 }
 
 inline std::size_t copy_ascii(const char* from, char* out) noexcept {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
+    const __m128i bytes = load_chunk(from);
+    store_chunk(out, bytes);
     const unsigned special = not_ascii_or_escaped(bytes);
     // A branch and not arithmetic: it is predicted, so that the next chunk need not wait.
     return special == 0 ? json_chunk : static_cast<std::size_t>(std::countr_zero(special));
 }
 
-/// How many bytes of a chunk that has `special` ones copy_plain() passes over.
-inline std::size_t plain_length(__m128i bytes, unsigned special) noexcept {
-    // All at once and without branches: text in most languages goes from ASCII to the rest and back at every few bytes.
-    // It stops at what is well-formed only before certain bytes, and at E2, which might begin a line separator.
-    const auto is = [&](int byte) { return _mm_cmpeq_epi8(bytes, bytes_of(byte)); };
-    const auto at_least = [&](int byte) { return _mm_cmpeq_epi8(_mm_max_epu8(bytes, bytes_of(byte)), bytes); };
-    const __m128i c0_or_c1 = _mm_cmpeq_epi8(_mm_and_si128(bytes, bytes_of(0xFE)), bytes_of(0xC0));
-    const __m128i rare =
-        _mm_or_si128(_mm_or_si128(c0_or_c1, at_least(0xF0)), _mm_or_si128(_mm_or_si128(is(0xE0), is(0xE2)), is(0xED)));
-    const unsigned high = bits_of(bytes);
-    const unsigned follows = bits_of(_mm_cmplt_epi8(bytes, bytes_of(0xC0))); // signed: 0x80 to 0xBF
-    const unsigned expected = (high & ~follows) << 1 | bits_of(at_least(0xE0)) << 2;
-    const unsigned stop = (special & ~high) | bits_of(rare) | (follows ^ expected) | 1u << json_chunk;
-    auto plain = static_cast<unsigned>(std::countr_zero(stop));
-    // Back to the first byte of a character that is cut short.
-    plain -= expected >> plain & 1;
-    plain -= expected >> plain & 1;
-    return plain;
-}
-
-inline std::size_t copy_plain(const char* from, char* out) noexcept {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
-    const unsigned special = not_ascii_or_escaped(bytes);
-    return special == 0 ? json_chunk : plain_length(bytes, special);
+inline std::size_t copy_key(const char* from, char* out) noexcept {
+    const __m128i bytes = load_chunk(from);
+    store_chunk(out, bytes);
+    const unsigned zeros = bits_of(_mm_cmpeq_epi8(bytes, bytes_of(0)));
+    const unsigned before_zero = (zeros ^ (zeros - 1)) >> 1;
+    // The length is the zero's place alone: what comes next waits for it, but not for the search for special bytes.
+    return (not_ascii_or_escaped(bytes) & before_zero) == 0 ? static_cast<std::size_t>(std::countr_zero(zeros)) : json_chunk;
 }
 #else
 constexpr std::size_t json_chunk = 8;
@@ -113,7 +97,11 @@ inline std::size_t copy_ascii(const char* from, char* out) noexcept {
         (bytes & highs) | below(bytes, 0x20) | below(bytes ^ (ones * '"'), 1) | below(bytes ^ (ones * '\\'), 1);
     return special == 0 ? json_chunk : static_cast<std::size_t>(std::countr_zero(special)) / 8;
 }
-inline std::size_t copy_plain(const char* from, char* out) noexcept { return copy_ascii(from, out); }
+
+inline std::size_t copy_key(const char* from, char* out) noexcept {
+    const std::size_t plain = copy_ascii(from, out);
+    return plain < json_chunk && from[plain] == 0 ? plain : json_chunk;
+}
 #endif
 
 /// The length of the UTF-8 character at `at`, which is not ASCII; 0 if it is malformed. Needs a zero byte after the text.
@@ -165,51 +153,61 @@ constexpr auto escapes = [] {
     return letters;
 }();
 
+// copy_block() copies a block with its quotes, backslashes and line ends escaped, and steps on; perhaps not quite to the block's
+// end, where that cuts a character. False if it stops before something else: the terminator, another control, a character that
+// takes a closer look. Reads two blocks and writes up to three.
 #ifdef __SSE2__
-/// Copies a chunk with its quotes, backslashes and line ends escaped, and steps on; of one that is not all ASCII perhaps but a
-/// part. False if it stops before something else. One look finds all there is to escape: text that is full of it prints a
-/// tenth faster than with a look for each. Reads two chunks and writes up to three.
-inline bool copy_escaped(const char*& at, char*& out) noexcept {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
-    unsigned left = not_ascii_or_escaped(bytes);
-    if (left != 0 && bits_of(bytes) != 0) {
-        const std::size_t plain = plain_length(bytes, left);
-        at += plain;
-        out += plain;
-        if (plain == json_chunk) return true;
-        const char escape = escapes[static_cast<unsigned char>(*at)];
-        if (escape == 'u') return false;
-        // A character that the end of the chunk may just have cut short needs none; nobody can predict that.
-        out[0] = '\\';
-        out[1] = escape;
-        at += escape != 0;
-        out += escape != 0 ? 2 : 0;
-        return plain + static_cast<unsigned char>(escape) != 0;
+constexpr std::size_t json_block = 2 * json_chunk;
+
+inline bool copy_block(const char*& at, char*& out) noexcept {
+    // One look finds all there is to escape, and one more all multi-byte characters: text in most languages goes from ASCII to
+    // the rest and back at every few bytes, and to stop at each costs more, as nobody can predict it.
+    const __m128i low = load_chunk(at), high = load_chunk(at + json_chunk);
+    const auto find = [&](auto&& in_chunk) { return std::uint64_t{in_chunk(low)} | std::uint64_t{in_chunk(high)} << json_chunk; };
+    std::uint64_t left = find(not_ascii_or_escaped); // what is still to be escaped
+    std::size_t length = json_block;
+    if (const std::uint64_t multi_byte = find(bits_of); multi_byte != 0) {
+        const auto at_least = [](__m128i bytes, int least) { return _mm_cmpeq_epi8(_mm_max_epu8(bytes, bytes_of(least)), bytes); };
+        // What is well-formed only before certain bytes, or never, and E2, which might begin a line separator.
+        const std::uint64_t rare = find([&](__m128i bytes) {
+            const auto is = [&](int byte) { return _mm_cmpeq_epi8(bytes, bytes_of(byte)); };
+            const __m128i c0_or_c1 = _mm_cmpeq_epi8(_mm_and_si128(bytes, bytes_of(0xFE)), bytes_of(0xC0));
+            return bits_of(_mm_or_si128(_mm_or_si128(c0_or_c1, at_least(bytes, 0xF0)), _mm_or_si128(_mm_or_si128(is(0xE0), is(0xE2)), is(0xED))));
+        });
+        const std::uint64_t follows = find([](__m128i bytes) { return bits_of(_mm_cmplt_epi8(bytes, bytes_of(0xC0))); }); // signed: 0x80 to 0xBF
+        const std::uint64_t of_three = find([&](__m128i bytes) { return bits_of(at_least(bytes, 0xE0)); });
+        const std::uint64_t expected = (multi_byte & ~follows) << 1 | of_three << 2;
+        length = static_cast<std::size_t>(std::countr_zero(rare | (follows ^ expected) | std::uint64_t{1} << json_block));
+        // Back to the first byte of a character that is cut short.
+        length -= expected >> length & 1;
+        length -= expected >> length & 1;
+        left &= ~multi_byte & ((std::uint64_t{1} << length) - 1);
     }
-    char* to = out;
+    store_chunk(out, low);
+    store_chunk(out + json_chunk, high);
     std::size_t copied = 0;
     for (; left != 0; left &= left - 1) {
         const auto next = static_cast<std::size_t>(std::countr_zero(left));
         const char escape = escapes[static_cast<unsigned char>(at[next])];
-        to += next - copied;
+        out += next - copied;
         if (escape == 'u') { // the terminator, nearly always
             at += next;
-            out = to;
             return false;
         }
-        to[0] = '\\';
-        to[1] = escape;
-        to += 2;
+        out[0] = '\\';
+        out[1] = escape;
+        out += 2;
         copied = next + 1;
-        std::memcpy(to, at + copied, json_chunk);
+        std::memcpy(out, at + copied, json_block);
     }
-    at += json_chunk;
-    out = to + (json_chunk - copied);
-    return true;
+    at += length;
+    out += length - copied;
+    return length + 2 >= json_block;
 }
 #else
-inline bool copy_escaped(const char*&, char*&) noexcept { return false; }
+constexpr std::size_t json_block = json_chunk;
+
+inline bool copy_block(const char*&, char*&) noexcept { return false; }
 #endif
 
 constexpr auto base64_pairs = [] {
@@ -266,12 +264,10 @@ inline char* put_unsigned(char* out, std::uint64_t value) noexcept {
 }
 template <class T>
 char* put_integer(char* out, T value) noexcept {
-    auto size = static_cast<std::uint64_t>(value);
-    if (value < 0) {
-        *out++ = '-';
-        size = -size;
-    }
-    return put_unsigned(out, size);
+    const auto size = static_cast<std::uint64_t>(value);
+    *out = '-'; // no branch here either
+    out += value < 0;
+    return put_unsigned(out, value < 0 ? -size : size);
 }
 inline char* put_2_digits(char* out, std::uint32_t value) noexcept {
     *out++ = static_cast<char>('0' + value / 10);
@@ -512,31 +508,32 @@ class JsonBuffer {
     template <bool c_string>
     [[gnu::noinline]] Text put_text(char* out, const char* at, const char* stop, const char* limit) {
         for (;;) {
-            while (static_cast<std::size_t>(limit - at) >= 2 * detail::json_chunk && detail::copy_escaped(at, out)) out = room(out);
-            std::size_t plain = 0;
-            if (*at == 0) {
-            } else if (static_cast<std::size_t>(limit - at) >= detail::json_chunk)
-                plain = detail::copy_plain(at, out);
-            else
-                for (; static_cast<signed char>(*at) >= 0x20 && *at != '"' && *at != '\\'; ++at) *out++ = *at;
-            at += plain;
-            out += plain;
-            if (plain < detail::json_chunk) {
-                const char escape = detail::escapes[static_cast<unsigned char>(*at)];
-                if (escape == 'u') {
-                    if (*at == 0 && (c_string || at == stop)) return {at, out};
-                    out = detail::put_hex(detail::put(out, "\\u00"), at++, 1);
-                } else if (escape == 0 && plain == 0) {
-                    const Text more = put_characters(out, at);
-                    if (more.at == nullptr) return more;
-                    at = more.at;
-                    out = more.out;
-                } else { // a character that the end of the chunk may just have cut short needs none; nobody can predict that
-                    out[0] = '\\';
-                    out[1] = escape;
-                    at += escape != 0;
-                    out += escape != 0 ? 2 : 0;
+            const auto left = [&] { return static_cast<std::size_t>(limit - at); };
+            while (left() >= 2 * detail::json_block && detail::copy_block(at, out)) out = room(out);
+            if (*at == 0 && (c_string || at == stop)) return {at, out};
+            if (left() >= detail::json_chunk) {
+                const std::size_t plain = detail::copy_ascii(at, out);
+                at += plain;
+                out += plain;
+                if (plain == detail::json_chunk) {
+                    out = room(out);
+                    continue;
                 }
+            } else {
+                for (; static_cast<signed char>(*at) >= 0x20 && *at != '"' && *at != '\\'; ++at) *out++ = *at;
+            }
+            const char escape = detail::escapes[static_cast<unsigned char>(*at)];
+            if (escape == 0) {
+                const Text more = put_characters(out, at);
+                if (more.at == nullptr) return more;
+                at = more.at;
+                out = more.out;
+            } else if (escape != 'u') {
+                *out++ = '\\';
+                *out++ = escape;
+                ++at;
+            } else if (*at != 0 || (!c_string && at != stop)) {
+                out = detail::put_hex(detail::put(out, "\\u00"), at++, 1);
             }
             out = room(out);
         }
@@ -590,17 +587,17 @@ class JsonBuffer {
         value += 4;
         if (static_cast<std::size_t>(limit - value) >= detail::json_chunk) { // most are short and plain
             const std::size_t plain = detail::copy_ascii(value, out);
+            if (plain == length - 1) {
+                out[plain] = '"';
+                return {stop + 1, out + length};
+            }
             value += plain;
             out += plain;
-            if (value == stop) {
-                *out = '"';
-                return {stop + 1, out + 1};
-            }
         }
-        Text text = put_text<false>(out, value, stop, limit);
+        const Text text = put_text<false>(out, value, stop, limit);
         if (text.at == nullptr) return text;
-        *text.out++ = '"';
-        return {text.at + 1, text.out};
+        *text.out = '"';
+        return {stop + 1, text.out + 1};
     }
 
     /// Prints a value of the types that are seldom seen.
@@ -704,10 +701,11 @@ class JsonBuffer {
             } else {
                 *out++ = '"';
                 const bool far = static_cast<std::size_t>(limit - at) >= detail::json_chunk;
-                const std::size_t plain = far ? detail::copy_ascii(at, out) : 0;
-                at += plain;
-                out += plain;
-                if (plain == detail::json_chunk || *at != 0) [[unlikely]] { // nearly all are short and plain
+                const std::size_t plain = far ? detail::copy_key(at, out) : detail::json_chunk;
+                if (plain < detail::json_chunk) [[likely]] { // nearly all are short and plain
+                    at += plain;
+                    out += plain;
+                } else {
                     const Text key = put_text<true>(out, at, nullptr, limit);
                     if (key.at == nullptr) return nullptr;
                     at = key.at;
