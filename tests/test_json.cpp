@@ -278,7 +278,7 @@ TEST_CASE("text that is a mixture is printed whole, and an error is found anywhe
     std::mt19937 random(1);
     for (int i = 0; i < 20'000; ++i) {
         const std::size_t pieces = random() % 60;
-        const unsigned plain = 1 + random() % 20; // in so many of them, one is not
+        const auto plain = 1 + random() % 20; // in so many of them, one is not
         std::string raw, escaped;
         for (std::size_t piece = 0; piece < pieces; ++piece) {
             const auto& [from, to] = random() % plain == 0 ? characters[random() % std::size(characters)] : std::pair<std::string, std::string>("a", "a");

@@ -796,9 +796,8 @@ class Applier {
     template <class Report>
     void write_documents(AppliedCollection& collection, DumpWriter& out, const Report& report) const {
         const bson::Document options(collection.metadata.options);
-        const auto capped = options.find("capped");
-        const bool is_capped = capped && capped->truthy() && !is_capped_cluster(options);
-        const auto order = is_capped ? DocumentOrder::insertion : DocumentOrder::any;
+        const bool drops_oldest = is_capped(options) && !is_capped_cluster(options);
+        const auto order = drops_oldest ? DocumentOrder::insertion : DocumentOrder::any;
         const auto each = [&](auto&& write) {
             CollectionChanges changes(log_, collection.changes, order);
             if (collection.base && collection.has_data && !collection.base->data.empty()) {
@@ -814,7 +813,7 @@ class Applier {
         };
         // Old servers do not log what a capped collection drops at its front.
         std::uint64_t bytes = 0, documents = 0, most_bytes = 0, most_documents = 0;
-        if (is_capped) {
+        if (drops_oldest) {
             each([&](std::string_view document) { bytes += document.size(), ++documents; });
             const auto size = options.find("size"), max = options.find("max");
             if (size && size->integer() > 0) most_bytes = static_cast<std::uint64_t>(size->integer());

@@ -33,11 +33,16 @@ inline int granularity(const bson::Document& options) {
     return static_cast<int>(std::ranges::find(from_fine, found->string()) - from_fine);
 }
 
+/// Whether a collection with these options is capped. Servers take any true value.
+inline bool is_capped(const bson::Document& options) {
+    const auto capped = options.find("capped");
+    return capped && capped->truthy();
+}
+
 /// Whether a collection with these options is clustered and capped: what convertToCapped makes of a clustered one, and what
 /// a server creates for nobody who asks (Location6127800). It drops nothing at its front, and its order is that of `_id`.
 inline bool is_capped_cluster(const bson::Document& options) {
-    const auto capped = options.find("capped");
-    return capped && capped->truthy() && options.find("clusteredIndex");
+    return is_capped(options) && options.find("clusteredIndex");
 }
 
 /// What is known of a collection at a point of an oplog.

@@ -44,7 +44,8 @@ inline Catalog catalog_of(const Dump& dump) {
         }
         Collection& collection = catalog.create(join_namespace(dumped.database, name), uuid);
         collection.dumped_as = dumped.ns();
-        if (const auto series = bson::Document(metadata.options).find("timeseries")) {
+        const bson::Document options(metadata.options);
+        if (const auto series = options.find("timeseries")) {
             const auto field = [&](std::string_view which) {
                 const auto found = series->document().find(which);
                 return found ? std::string(found->string()) : std::string();
@@ -52,10 +53,9 @@ inline Catalog catalog_of(const Dump& dump) {
             collection.time_field = field("timeField");
             collection.meta_field = field("metaField");
         }
-        const auto capped = bson::Document(metadata.options).find("capped");
-        collection.is_capped = capped && capped->truthy();
-        collection.is_capped_cluster = is_capped_cluster(bson::Document(metadata.options));
-        collection.granularity = granularity(bson::Document(metadata.options));
+        collection.is_capped = is_capped(options);
+        collection.is_capped_cluster = is_capped_cluster(options);
+        collection.granularity = granularity(options);
         for (const std::string& dumped_spec : metadata.indexes) {
             const bson::Document spec(dumped_spec);
             const auto index_name = spec.find("name");

@@ -16,21 +16,21 @@ def fuzzy(function):
     def name(when):
         return f"{function.__name__} {when}".replace("_", " ")
 
-    def before(h):
+    def begin(h):
         steps = function(h)
         next(steps)
         h.note()
-        start = h.last_visible()
+        return steps, h.last_visible()
+
+    def before(h):
+        steps, start = begin(h)
         h.note()
         next(steps, None)
         dump_within_increments(h, start)
         h.db.after.insert_one({"_id": "after"})
 
     def during(h):
-        steps = function(h)
-        next(steps)
-        h.note()
-        start = h.last_visible()
+        steps, start = begin(h)
         h.client.admin.command("configureFailPoint", "failCommand", mode={"times": 1}, data={
             "failCommands": ["listDatabases"], "blockConnection": True, "blockTimeMS": int(HELD * 1000)})
         error = []
