@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <climits>
 #include <csignal>
 #include <filesystem>
 #include <poll.h>
@@ -136,6 +137,9 @@ inline std::atomic<int> open_stream{-1};
 
 /// What else a signal must undo, through calls that a signal handler may make; or null.
 inline std::atomic<void (*)()> undo_on_signal{nullptr};
+
+/// The name that an output has until it is whole, if it has one.
+inline char temporary_output[PATH_MAX];
 
 /// A signal unwinds nothing: the reader of a half-written pipe is told here.
 extern "C" inline void on_signal(int signal) {
@@ -304,12 +308,18 @@ class Tool {
             throw ArgumentError(fmt::format("{} is not written to a terminal; name a file with -o, or pipe it on", content == Content::bson ? "BSON" : "compressed text"));
         refuse_overlap(path);
         Output output(path, if_exists(), compression(), content);
-        if (content == Content::bson) open_stream = output.sink().inner().stream();
+        const FileSink& file = output.sink().inner();
+        if (content == Content::bson) open_stream = file.stream();
+        if (const std::string& name = file.temporary(); !name.empty() && name.size() < sizeof temporary_output) {
+            name.copy(temporary_output, name.size());
+            undo_on_signal = [] { ::unlink(temporary_output); };
+        }
         return output;
     }
     void finish(Output& output) {
         output.close();
         open_stream = -1;
+        undo_on_signal = nullptr;
     }
 
     /// An output that is an input or lies in one would destroy what it is made from. Throws ArgumentError.

@@ -216,6 +216,8 @@ class FileSink {
 
     /// The descriptor of a stream; -1 if this is a file.
     int stream() const noexcept { return is_stream_ ? file_.get() : -1; }
+    /// What a signal would leave behind: a file's name until close(), where the file system knows no unnamed files. Or empty.
+    const std::string& temporary() const noexcept { return temporary_; }
 
   private:
     void open_unnamed() {
@@ -273,7 +275,7 @@ class FileSink {
     IfExists if_exists_;
     Content content_;
     detail::Descriptor file_;
-    std::string temporary_; ///< its name until close(), where the file system knows no unnamed files
+    std::string temporary_; ///< see temporary()
     bool is_stream_ = false;
 };
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Outputs on file systems that can do less than others."""
 import os
+import signal
 import unittest
 
 from support import ToolTest, entries
@@ -68,6 +69,17 @@ class PoorFileSystems(ToolTest):
             self.fails(1, message, "slice", "bad", "-o", "out", **poor)
             self.fails(1, message, "split", "--entries", "1", "-o", "pieces", "bad", **poor)
             self.assertEqual(self.files(), ["a.bson", "bad"])
+
+    def test_a_signal_leaves_nothing(self):
+        for poor in self.each():
+            os.mkfifo(self.dir / "fifo")
+            for tool in ("slice", "cat"):
+                process = self.start(tool, "fifo", "-o", "out", **poor)
+                with open(self.dir / "fifo", "wb") as fifo:
+                    self.assertIn(f".out.{process.pid}-0.tmp", self.files())
+                    process.terminate()
+                    self.assertEqual(process.wait(10), -signal.SIGTERM)
+                self.assertEqual(self.files(), ["a.bson", "fifo"])
 
     def test_a_hidden_name_that_a_killed_process_left_is_passed_over(self):
         for poor in self.each():
