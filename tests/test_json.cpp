@@ -317,6 +317,24 @@ TEST_CASE("long runs of characters that need escapes fit") {
     }
 }
 
+TEST_CASE("escapes fit wherever the buffer's memory ends") {
+    const std::string quotes(31, '"'), more(100, '"'), escaped = "\\" + std::string("\"");
+    const auto printed_quotes = [&](std::size_t count) {
+        std::string text;
+        while (count-- > 0) text += escaped;
+        return text;
+    };
+    for (std::size_t size = 0; size < 4200; ++size) { // the buffer grows from 2 KiB to 8
+        Bson document;
+        document.string("a", std::string(size, 'x')).raw(0x0B, std::string(32, 'k') + quotes, quotes + '\0' + more + '\0').raw(0x0C, quotes, string_value(more) + oid);
+        document.raw(0x0F, quotes, scoped(more, Bson().string(quotes, more))).string(more, more).string("after", std::string(100, 'z'));
+        const std::string q31 = printed_quotes(31), q100 = printed_quotes(100);
+        REQUIRE(json(document.bytes()) == R"({"a":")" + std::string(size, 'x') + "\",\"" + std::string(32, 'k') + q31 + R"(":{"$regularExpression":{"pattern":")" + q31 + R"(","options":")" + q100 +
+                                              "\"}},\"" + q31 + R"(":{"$dbPointer":{"$ref":")" + q100 + R"(","$id":{"$oid":"0123456789abcdef01234567"}}},")" + q31 + R"(":{"$code":")" + q100 +
+                                              R"(","$scope":{")" + q31 + "\":\"" + q100 + "\"}},\"" + q100 + "\":\"" + q100 + R"(","after":")" + std::string(100, 'z') + "\"}");
+    }
+}
+
 TEST_CASE("the index of an array's element does not show") {
     CHECK(json(Bson().array("a", Bson().int32("7", 1).int32("", 2).int32("\xC3\xA9", 3)).bytes(), JsonMode::relaxed) == R"({"a":[1,2,3]})");
 }

@@ -504,12 +504,12 @@ class JsonBuffer {
     }
 
     /// Prints what is inside a string's quotes: from `at` up to the zero byte at `stop`, or for a C string up to the first
-    /// there is; that byte also ends a character that is cut short. May read up to `limit`.
+    /// there is; that byte also ends a character that is cut short. May read up to `limit`. What it returns has room().
     template <bool c_string>
     [[gnu::noinline]] Text put_text(char* out, const char* at, const char* stop, const char* limit) {
         for (;;) {
             const auto left = [&] { return static_cast<std::size_t>(limit - at); };
-            while (left() >= 2 * detail::json_block && detail::copy_block(at, out)) out = room(out);
+            for (bool more = true; more && left() >= 2 * detail::json_block; out = room(out)) more = detail::copy_block(at, out);
             if (*at == 0 && (c_string || at == stop)) return {at, out};
             if (left() >= detail::json_chunk) {
                 const std::size_t plain = detail::copy_ascii(at, out);
