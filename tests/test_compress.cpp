@@ -163,6 +163,12 @@ TEST_CASE("zstd frames carry a checksum") {
     CHECK(refusal(packed) == "corrupt zstd stream: Restored data doesn't match checksum");
 }
 
+TEST_CASE("a zstd frame with a window that is too large says what to do") {
+    const std::string head("\x28\xb5\x2f\xfd\0", 5), block("\x09\0\0x", 4); // the last block, one byte as it is
+    CHECK(decompressed(head + static_cast<char>((27 - 10) << 3) + block) == "x");
+    CHECK(refusal(head + static_cast<char>((28 - 10) << 3) + block) == "the zstd stream needs a window of over 128 MiB: decompress it with zstd -dc --long=31");
+}
+
 TEST_CASE("ways to compress parse, or are refused with the reason") {
     CHECK(parse_compression("none").method == Compression::none);
     CHECK(parse_compression("zstd").method == Compression::zstd);

@@ -19,6 +19,7 @@
 #include <vector>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 namespace oplog {
 
@@ -121,6 +122,12 @@ class DecompressingSource {
         return (time == 0 || time >= 1u << 24) && byte(8) <= 4;
     }
 
+    [[noreturn]] static void fail_zstd(std::size_t result) {
+        if (::ZSTD_getErrorCode(result) == ZSTD_error_frameParameter_windowTooLarge)
+            throw DataError("the zstd stream needs a window of over 128 MiB: decompress it with zstd -dc --long=31");
+        throw DataError(std::string("corrupt zstd stream: ") + ::ZSTD_getErrorName(result));
+    }
+
     /// A document is never shorter than five bytes, so the first four tell, and none is lost to waiting for them.
     void recognise() {
         peek(4);
@@ -155,7 +162,7 @@ class DecompressingSource {
             if (!more && !in_frame_) return 0;
             ZSTD_inBuffer in{&input_[0], filled_, at_};
             const std::size_t result = ::ZSTD_decompressStream(zstd_.get(), &out, &in);
-            if (::ZSTD_isError(result)) throw DataError(std::string("corrupt zstd stream: ") + ::ZSTD_getErrorName(result));
+            if (::ZSTD_isError(result)) fail_zstd(result);
             if (!more && out.pos == 0) throw DataError("the zstd stream ends inside a frame");
             at_ = in.pos;
             in_frame_ = result != 0;
