@@ -105,6 +105,11 @@ TEST_CASE("globs match whole namespaces, and say which databases they may match 
     CHECK(Glob("*.a").matches("shop.a"));
     CHECK(Glob("shop.?").matches("shop.a"));
     CHECK_FALSE(Glob("shop.?").matches("shop.ab"));
+    CHECK(Glob("shop.?").matches("shop.\u00e9"));
+    CHECK(Glob("shop.*?b").matches("shop.\u6771b"));
+    CHECK(Glob("shop.??").matches("shop.\u6771\U0001F600"));
+    CHECK_FALSE(Glob("shop.??").matches("shop.\u00e9"));
+    CHECK_FALSE(Glob("shop.*??").matches("shop.\u6771"));
     CHECK(Glob("shop.a").may_match_in("shop"));
     CHECK_FALSE(Glob("shop.a").may_match_in("store"));
     CHECK(Glob("s*.a").may_match_in("shop"));
