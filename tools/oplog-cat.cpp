@@ -28,7 +28,7 @@ struct Wanted {
         if (namespaces.empty() && ops.empty()) return true;
         bool wanted = false;
         try {
-            for_each_operation(document, [&](const Operation& operation) { wanted = wanted || (op_fits(operation) && namespace_fits(operation)); });
+            for_each_operation(document, [&](const Operation& operation) { wanted = wanted || fits(operation); });
         } catch (const DataError&) {
             bson::validate(document); // it is no oplog entry, or it is damaged
         }
@@ -36,11 +36,12 @@ struct Wanted {
     }
 
   private:
+    bool fits(const Operation& operation) const { return !operation.op.empty() && op_fits(operation) && namespace_fits(operation); }
     bool op_fits(const Operation& operation) const { return ops.empty() || std::ranges::find(ops, operation.op) != ops.end(); }
     bool namespace_fits(const Operation& operation) const {
         if (namespaces.empty()) return true;
         std::vector<std::string> names = oplog::namespaces(operation);
-        names.emplace_back(operation.ns);
+        if (!operation.ns.empty()) names.emplace_back(operation.ns);
         return std::ranges::any_of(namespaces, [&](const Glob& glob) {
             return std::ranges::any_of(names, [&](const std::string& name) { return glob.matches(name); }) ||
                    (operation.command() == "dropDatabase" && glob.may_match_in(split_namespace(operation.ns).database));

@@ -254,8 +254,9 @@ class DamagedEntries(ToolTest):
                        out=first if "other" not in tool and "d" not in tool.split() else b"")
 
     def test_cat_passes_over_what_is_no_entry(self):
-        for other in (document(), document(int32("op", 1)), self.operation(), self.operation(string("op", "i"), int32("ns", 1)), self.operation(int32("op", 1), int32("o", 1))):
-            for tool in ("cat --ns shop.a", "cat --op i", "cat --from 100 --ns shop.a"):
+        for other in (document(), document(int32("op", 1)), self.operation(), self.operation(string("op", "i"), int32("ns", 1)), self.operation(int32("op", 1), int32("o", 1)),
+                      document(string("ns", "shop.a")), self.operation(string("ns", "shop.a"))):
+            for tool in ("cat --ns shop.a", "cat --ns *", "cat --op i", "cat --from 100 --ns shop.a"):
                 self.assertEqual(self.good(*tool.split(), stdin=entries(1) + other + entries(3)), self.good("cat", stdin=entries(1, 3)))
 
 
