@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <malloc.h>
 #include <mutex>
 #include <thread>
 
@@ -56,7 +57,7 @@ struct Batch {
     std::exception_ptr error; ///< what is wrong after the text
 
     /// Up to 16 MB, and as text many times that.
-    bool is_huge() const { return block.documents().size() > 4 << 20; }
+    bool is_huge() const { return block.documents().size() > 2 << 20; }
 
     void print(const Wanted& wanted) {
         Position where = block.where();
@@ -103,9 +104,8 @@ class Printer {
     /// Calls when_more() once, at the fourth batch.
     template <class WhenMore>
     void work(WhenMore when_more) {
-        Batch batch;
-        for (bool first = true;; first = false) {
-            if (first || batch.is_huge()) batch = {{}, JsonBuffer(mode_, layout_), {}};
+        Batch batch = empty();
+        for (;;) {
             std::unique_lock reading(reading_);
             if (!read(batch)) return;
             const std::uint64_t turn = read_++;
@@ -113,8 +113,10 @@ class Printer {
             if (!batch.is_huge()) reading.unlock(); // the others are, one at a time, all that is in memory
             batch.print(wanted_);
             write(batch, turn);
+            if (batch.is_huge()) batch = empty();
         }
     }
+    Batch empty() const { return {{}, JsonBuffer(mode_, layout_), {}}; }
     bool ended() const { return input_ == inputs_.size() || failed_; }
     /// False if there is nothing more.
     bool read(Batch& batch) {
@@ -182,6 +184,7 @@ int main(int argc, char** argv) {
         if (tool.has("ns"))
             for (const std::string& glob : tool.value<std::vector<std::string>>("ns")) wanted.namespaces.emplace_back(glob);
         std::vector<std::string> inputs = tool.inputs_in_turn();
+        ::mallopt(M_MMAP_THRESHOLD, 128 << 10); // as it is, for good: what a huge document took goes back to the system
         Output out = tool.open_output(Content::text);
         Printer(std::move(inputs), wanted, tool.has("relaxed") ? JsonMode::relaxed : JsonMode::canonical,
                 tool.has("pretty") ? JsonLayout::pretty : JsonLayout::line, out)
