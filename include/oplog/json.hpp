@@ -51,7 +51,7 @@ constexpr std::size_t json_slack = 256;
 
 // copy_ascii() copies a chunk to `out` and says how many of its bytes come before the first that a JSON string cannot take
 // as it is: controls, '"', '\\' and, as they are still to be checked, the bytes of multi-byte characters. copy_key() does
-// the same with a C string that ends in the chunk, and returns the chunk's size for any other.
+// the same with a C string that ends in the chunk, and returns the chunk's size or more for any other.
 #ifdef __SSE2__
 constexpr std::size_t json_chunk = 16;
 
@@ -507,10 +507,11 @@ class JsonBuffer {
     /// there is; that byte also ends a character that is cut short. May read up to `limit`. What it returns has room().
     template <bool c_string>
     [[gnu::noinline]] Text put_text(char* out, const char* at, const char* stop, const char* limit) {
+        const auto left = [&] { return static_cast<std::size_t>(limit - at); };
+        const auto ended = [&] { return *at == 0 && (c_string || at == stop); };
         for (;;) {
-            const auto left = [&] { return static_cast<std::size_t>(limit - at); };
             for (bool more = true; more && left() >= 2 * detail::json_block; out = room(out)) more = detail::copy_block(at, out);
-            if (*at == 0 && (c_string || at == stop)) return {at, out};
+            if (ended()) return {at, out};
             if (left() >= detail::json_chunk) {
                 const std::size_t plain = detail::copy_ascii(at, out);
                 at += plain;
@@ -532,7 +533,7 @@ class JsonBuffer {
                 *out++ = '\\';
                 *out++ = escape;
                 ++at;
-            } else if (*at != 0 || (!c_string && at != stop)) {
+            } else if (!ended()) {
                 out = detail::put_hex(detail::put(out, "\\u00"), at++, 1);
             }
             out = room(out);

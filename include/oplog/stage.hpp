@@ -260,9 +260,9 @@ class Stager {
             return Edit::replace(after(operation, "create", operation.ns, bson::Document(options), operation.o));
         }
         if (!fuzzy() || operation.ui.empty()) return Edit::keep();
-        if (removed_.collections.contains(operation.ui) || is_removed_later(operation)) return Edit::drop();
-
         const std::string* const ns = catalog_.find_uuid(operation.ui);
+        if (removed_.collections.contains(operation.ui) || is_removed_later(operation, ns)) return Edit::drop();
+
         if (ns) {
             if (*ns == operation.ns) return Edit::keep();
             note("the full dump has the collection under a later name, which mongorestore would not know");
@@ -279,11 +279,10 @@ class Stager {
     }
 
     /// Whether an insertion or update, up to the consistent point, is of a document that is deleted by then, in a collection that
-    /// would not get over it. Counts deletions. What several entries of a transaction do counts later, and none of these
-    /// collections takes part in one.
-    bool is_removed_later(const Operation& operation) {
+    /// would not get over it; `ns` is what the catalog calls that, null if it does not know it. Counts deletions. What several
+    /// entries of a transaction do counts later, and none of these collections takes part in one.
+    bool is_removed_later(const Operation& operation, const std::string* ns) {
         if (in_chain_) return false;
-        const std::string* const ns = catalog_.find_uuid(operation.ui);
         const bool delicate = split_namespace(operation.ns).collection.starts_with(buckets_prefix) || is_of_users(operation.ns) || (ns && catalog_.find(*ns)->is_capped);
         if (!delicate) return false;
         const auto id = (operation.op == "u" && operation.o2 ? *operation.o2 : operation.o).find("_id");
