@@ -95,14 +95,6 @@ void sync_file(const fs::path& path) {
     if (!file.is_open() || ::fsync(file.get()) != 0) oplog::detail::throw_errno(path.string());
 }
 
-std::vector<fs::path> files_below(const fs::path& directory) {
-    std::vector<fs::path> files;
-    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(directory))
-        if (!entry.is_directory()) files.push_back(entry.path());
-    std::ranges::sort(files);
-    return files;
-}
-
 void write_text(const fs::path& path, const std::string& text) {
     FileSink file(path.string(), IfExists::refuse, Content::text);
     file.write(text.data(), text.size());
@@ -111,9 +103,10 @@ void write_text(const fs::path& path, const std::string& text) {
 
 /// Reads and syncs all that a step's directory holds, and fills in its record.
 void examine(Step& step) {
+    const std::vector<fs::path> files = files_below(step.directory);
     const std::string oplog = step.oplog();
-    for (const fs::path& path : files_below(step.directory)) {
-        Step::File file{fs::relative(path, step.directory).string(), fs::file_size(path), {}};
+    for (const fs::path& path : files) {
+        Step::File file{path.lexically_relative(step.directory).string(), fs::file_size(path), {}};
         if (path == oplog) {
             const OplogFacts facts = read_oplog(oplog);
             if (facts.range.empty()) throw Failure(ask_again, oplog + ": no entries");
@@ -132,12 +125,25 @@ void examine(Step& step) {
     }
 }
 
-/// Writes the record of a step and syncs every directory of it.
-void seal(const Step& step) {
-    write_text(step.directory / "step.json", step.to_json());
+/// Writes the record of a step that follows another one, if it does, and syncs every directory of it.
+void seal(Step& step, const Step* before) {
+    if (before) step.previous = before->sha256;
+    const std::string text = step.to_json();
+    step.sha256 = sha256(text);
+    write_text(step.directory / "step.json", text);
     for (const fs::directory_entry& entry : fs::recursive_directory_iterator(step.directory))
         if (entry.is_directory()) oplog::detail::sync_directory(entry.path().string());
     oplog::detail::sync_directory(step.directory.string());
+}
+
+/// Has chain.json name all that is there.
+void write_head(const Chain& chain) {
+    const fs::path path = chain.directory / "chain.json";
+    if (is_there(path) && !fs::is_regular_file(fs::symlink_status(path))) fs::remove(path); // never written through
+    FileSink file(path.string(), IfExists::replace, Content::text);
+    const std::string text = chain.head();
+    file.write(text.data(), text.size());
+    file.close();
 }
 
 /// "2021-01-12 17:41:16" as directories are named.
@@ -176,20 +182,21 @@ void prove_continuity(const std::vector<const Step*>& steps) {
 void verify(const Chain& chain) {
     if (!chain.damage.empty()) throw DataError(chain.damage);
     for (const Step* step : chain.steps()) {
+        std::map<fs::path, const Step::File*> recorded;
+        for (const Step::File& file : step->files) recorded.emplace(step->directory / file.path, &file);
         const std::string oplog = step->oplog();
-        for (const Step::File& file : step->files) {
-            const std::string path = (step->directory / file.path).string();
-            const OplogFacts facts = path == oplog ? read_oplog(path) : OplogFacts{{}, {}, {}, read_file(path)};
-            if (facts.file_sha256 != file.sha256) throw DataError(path + ": its SHA-256 is not the one of its record");
-            if (path == oplog && (facts.first_sha256 != step->first_sha256 || facts.last_sha256 != step->last_sha256 || facts.range.first != step->first ||
-                                  facts.range.last != step->last || facts.range.entries != step->entries))
-                throw DataError(path + ": not the entries of its record");
-        }
         for (const fs::path& path : files_below(step->directory)) {
-            const std::string name = fs::relative(path, step->directory).string();
-            if (name != "step.json" && std::ranges::find(step->files, name, &Step::File::path) == step->files.end())
-                throw DataError(path.string() + ": not in the step's record");
+            if (path == step->directory / "step.json") continue;
+            const auto file = recorded.find(path);
+            if (file == recorded.end()) throw DataError(path.string() + ": not in the step's record");
+            const OplogFacts facts = path == oplog ? read_oplog(path) : OplogFacts{{}, {}, {}, read_file(path)};
+            if (facts.file_sha256 != file->second->sha256) throw DataError(path.string() + ": its SHA-256 is not the one of its record");
+            if (path == oplog && (facts.first_sha256 != step->first_sha256 || facts.last_sha256 != step->last_sha256 || facts.range.first != step->first ||
+                                  facts.range.last != step->last || facts.range.entries != step->entries || facts.range.bytes != step->bytes))
+                throw DataError(path.string() + ": not the entries of its record");
+            recorded.erase(file);
         }
+        if (!recorded.empty()) throw DataError(recorded.begin()->first.string() + ": missing");
     }
     prove_continuity(chain.steps());
 }
@@ -239,6 +246,7 @@ std::string chain_json(const Chain& chain) {
         text += fmt::format(R"("from":"{}","fromTime":"{}","to":"{}","toTime":"{}",)", to_string(chain.begin()), to_utc_string(chain.begin()), to_string(chain.end()),
                             to_utc_string(chain.end()));
     if (!chain.damage.empty()) text += fmt::format(R"("damage":{},)", json_quoted(chain.damage));
+    if (!chain.unproved.empty()) text += fmt::format(R"("unproved":{},)", json_quoted(chain.unproved));
     text += fmt::format(R"("increments":{},"size":{},"steps":[)", chain.increments.size(), chain.size());
     const char* comma = "";
     for (const Step* step : chain.steps()) {
@@ -266,7 +274,7 @@ Due due(const std::vector<Chain>& chains, const BackupConfig& config) {
 class Commands {
   public:
     explicit Commands(const Tool& tool) : tool_(tool), arguments_(tool.inputs()) {
-        if (!tool.has("inputs")) throw ArgumentError("say what to do: status, list, verify, prune or select, and the backup directory");
+        if (!tool.has("inputs")) throw ArgumentError("say what to do: status, list, verify, prune, select or seal, and the backup directory");
         command_ = arguments_[0];
     }
 
@@ -274,7 +282,7 @@ class Commands {
         static const std::map<std::string, void (Commands::*)()> commands = {
             {"status", &Commands::status}, {"list", &Commands::list}, {"verify", &Commands::verify_all}, {"prune", &Commands::prune},
             {"select", &Commands::select}, {"config", &Commands::config}, {"login", &Commands::login}, {"next", &Commands::next},
-            {"add-full", &Commands::add_full}, {"add-inc", &Commands::add_increment}, {"close", &Commands::close},
+            {"seal", &Commands::seal_chain}, {"add-full", &Commands::add_full}, {"add-inc", &Commands::add_increment}, {"close", &Commands::close},
             {"user-databases", &Commands::user_databases}};
         const auto found = commands.find(command_);
         if (found == commands.end()) throw ArgumentError("unknown command '" + command_ + "'");
@@ -326,7 +334,10 @@ class Commands {
                             human_size(static_cast<double>(chain.size()))});
         print(table(rows));
         for (const Chain& chain : all)
-            if (!chain.damage.empty()) print("damaged: " + escaped(chain.damage) + "\n");
+            if (!chain.damage.empty())
+                print("damaged: " + escaped(chain.damage) + "\n");
+            else if (!chain.unproved.empty())
+                print(fmt::format("not proved: {}: {}\n", escaped(chain.id), escaped(chain.unproved)));
         for (const Window& window : windows(all)) print(fmt::format("restorable: {} to {}\n", with_time(window.from), with_time(window.to)));
         if (next)
             print(fmt::format("next: {} {}\n", next->step == std::string_view("inc") ? fmt::format("increment {}", next->number) : "full backup",
@@ -343,15 +354,20 @@ class Commands {
 
     void list() {
         const std::vector<Chain> all = chains();
+        for (const Chain& chain : all) // on stderr: the JSON is of windows
+            if (!chain.damage.empty() || !chain.unproved.empty())
+                tool_.warn(fmt::format("chain {} is {}: {}", chain.id, chain.damage.empty() ? "not proved" : "damaged", chain.damage.empty() ? chain.unproved : chain.damage));
         if (tool_.has("json")) {
             print(windows_json(all) + "\n");
             return;
         }
         std::vector<std::vector<std::string>> rows = {{"CHAIN", "FROM", "", "TO", "", ""}};
-        for (const Chain& chain : all)
-            if (chain.good)
-                rows.push_back({chain.id, to_string(chain.begin()), to_utc_string(chain.begin()), to_string(chain.end()), to_utc_string(chain.end()),
-                                chain.doubtful() ? "doubtful end" : ""});
+        for (const Chain& chain : all) {
+            const char* const note = !chain.damage.empty() ? "damaged" : chain.doubtful() ? "doubtful end" : !chain.unproved.empty() ? "not proved" : "";
+            rows.push_back(chain.good ? std::vector<std::string>{chain.id, to_string(chain.begin()), to_utc_string(chain.begin()), to_string(chain.end()),
+                                                                 to_utc_string(chain.end()), note}
+                                      : std::vector<std::string>{chain.id, "-", "", "-", "", note});
+        }
         print(rows.size() > 1 ? table(rows) : "nothing to restore\n");
     }
 
@@ -366,12 +382,15 @@ class Commands {
             try {
                 verify(chain);
             } catch (const std::exception& error) {
+                if (!fs::exists(chain.directory)) continue; // pruned meanwhile
                 problem = error.what();
             }
+            const std::string unproved = problem.empty() ? chain.unproved : "";
             bad = bad || !problem.empty();
-            json += fmt::format("{}{{\"id\":{},\"ok\":{},\"problem\":{}}}", json.empty() ? "" : ",\n", json_quoted(chain.id), problem.empty(),
-                                problem.empty() ? "null" : json_quoted(problem));
-            if (!tool_.has("json")) print(fmt::format("{}  {}\n", chain.id, problem.empty() ? "ok" : "BAD: " + escaped(problem)));
+            json += fmt::format("{}{{\"id\":{},\"ok\":{},\"problem\":{}{}}}", json.empty() ? "" : ",\n", json_quoted(chain.id), problem.empty(),
+                                problem.empty() ? "null" : json_quoted(problem), unproved.empty() ? "" : ",\"unproved\":" + json_quoted(unproved));
+            if (!tool_.has("json"))
+                print(fmt::format("{}  {}{}\n", chain.id, problem.empty() ? "ok" : "BAD: " + escaped(problem), unproved.empty() ? "" : "; not proved: " + escaped(unproved)));
         }
         if (tool_.has("json")) print("{\"chains\":[" + json + "]}\n");
         if (bad) throw Failure(unverified, "verification failed");
@@ -393,6 +412,24 @@ class Commands {
             fs::rename(all[i].directory, gone);
             oplog::detail::sync_directory(directory().string());
             fs::remove_all(gone);
+        }
+    }
+
+    /// Has chain.json name what is there, all of which is proved first: of a chain of an older version, or when what is missing is known.
+    void seal_chain() {
+        if (!tool_.has("chain")) throw ArgumentError("seal: say which chain: --chain ID");
+        const Chain one = Chain::load(chain(chains()).directory, Chain::Head::ignore);
+        verified([&] { verify(one); });
+        write_head(one);
+        print(fmt::format("{}  {} increments, to {}\n", one.id, one.increments.size(), with_time(one.end())));
+    }
+
+    /// Has each chain.json name what a killed run did not come to name, and what an older version made.
+    void mend(const std::vector<Chain>& all) const {
+        for (const Chain& one : all) {
+            if (!one.is_behind) continue;
+            write_head(one);
+            tool_.warn(one.unproved.substr(0, one.unproved.find(": ")) + ": a run ended before chain.json named it, which it does now");
         }
     }
 
@@ -529,6 +566,8 @@ class Commands {
     /// With --chain instead of --probe full/ is made of that chain, and ends with its last entry.
     void add_full() {
         const fs::path made = argument(2, "new step");
+        const std::vector<Chain> all = chains();
+        mend(all);
         std::optional<OplogFacts> probe;
         if (tool_.has("probe")) probe = read_oplog(resolve_input(tool_.value("probe")));
         Step full = new_step(made / "full", "full"), slice = new_step(made / "slice", "slice");
@@ -539,7 +578,7 @@ class Commands {
         if (probe && slice.first_sha256 != probe->last_sha256)
             throw Failure(discontinuity, "the oplog of the dump's time begins with entry " + to_string(slice.first) + ", and the last one before the dump was " + to_string(probe->range.last));
         if (!probe) {
-            const Chain source = chain(chains());
+            const Chain source = chain(all);
             if (full.last_sha256 != source.newest().last_sha256)
                 throw Failure(discontinuity, "the dump ends with entry " + with_time(full.last) + ", and chain " + source.id + " with " + with_time(source.end()));
             full.made_of = source.id;
@@ -549,16 +588,30 @@ class Commands {
                           "the oplog of the dump's time ends with entry " + to_string(slice.last) + ", and the dump with " + to_string(full.last));
         continuous([&] { prove_continuity({&full, &slice}); });
         full.finished = slice.finished = now();
-        seal(full);
-        seal(slice);
+        seal(full, nullptr);
+        seal(slice, &full);
+        Chain made_chain;
+        made_chain.directory = made;
+        made_chain.full = full;
+        made_chain.slice = slice;
+        write_head(made_chain);
         fs::create_directory(made / "inc");
         oplog::detail::sync_directory(made.string());
         print("chain=" + shell_quoted(publish(made, directory(), full.started).filename().string()) + "\n");
     }
 
+    /// As chain(), with a chain.json that names all that is there.
+    Chain chain_to_change() const {
+        const std::vector<Chain> all = chains();
+        mend(all);
+        Chain one = chain(all);
+        if (one.damage.empty() && !one.has_head) write_head(one); // of an older version; before anything is added that needs it
+        return one;
+    }
+
     void add_increment() {
         const fs::path made = argument(2, "new step");
-        const Chain one = chain(chains());
+        Chain one = chain_to_change();
         if (!one.open()) throw Failure(nothing_there, "chain " + one.id + " cannot be continued");
         Step step = new_step(made, "inc");
         verified([&] { examine(step); });
@@ -570,18 +623,25 @@ class Commands {
             tool_.warn(fmt::format("the newest entry, {}, is {} s old: the member lags behind, or clocks differ", with_time(step.last), step.started.seconds - step.last.seconds));
         step.number = one.increments.size() + 1;
         step.finished = now();
-        seal(step);
+        seal(step, &before);
         const fs::path all = one.directory / "inc";
         fs::create_directories(all);
-        print("increment=" + shell_quoted(publish(made, all, step.started).string()) + "\n");
+        step.directory = publish(made, all, step.started);
+        print("increment=" + shell_quoted(step.directory.string()) + "\n");
+        one.increments.push_back(std::move(step));
+        write_head(one);
     }
 
     /// Nothing can continue the chain any more.
     void close() {
-        const Chain one = chain(chains());
+        Chain one = chain_to_change();
         const std::string reason = tool_.optional("reason").value_or("");
         if (reason != "gap" && reason != "divergence") throw ArgumentError("close: --reason is gap or divergence");
-        write_text(one.directory / "closed.json", fmt::format("{{\"reason\":\"{}\",\"time\":\"{}\",\"last\":\"{}\"}}\n", reason, to_utc_string(now()), to_string(one.end())));
+        const std::string text = sealed(fmt::format("{{\"format\":2,\"reason\":\"{}\",\"time\":\"{}\",\"last\":\"{}\",\n\"previous\":\"{}\"", reason, to_utc_string(now()),
+                                                    to_string(one.end()), one.newest().sha256));
+        write_text(one.directory / "closed.json", text);
+        one.closed_sha256 = sha256(text);
+        write_head(one);
     }
 
     /// Reads the beginning of a mongodump archive and prints the databases in it that are not the server's own.
@@ -643,6 +703,7 @@ int main(int argc, char** argv) {
               "  verify DIR   reads every byte: checksums, BSON, order, continuity\n"
               "  prune DIR    drops whole old chains, but for the newest --keep good ones\n"
               "  select DIR   the steps that a restore needs, as shell assignments\n"
+              "  seal DIR     proves --chain and takes what is there for all of it\n"
               "Those that oplog-backup and oplog-restore are made of: config, login, next, add-full, add-inc, close,\n"
               "user-databases. Exit codes: 0, 1 failed, 2 usage, 10 nothing there, 20 gap or divergence, 21 verification failed.",
               "  oplog-chain status /mongodb/backup/dbbak --json\n");

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """oplog-chain: records, windows, verification, pruning and selection, on chains made from oplogs by hand."""
 import json
+import os
 import pathlib
 import shlex
 import struct
 import subprocess
 import tempfile
 import unittest
+from hashlib import sha256
 
 from support import BIN, ENVIRONMENT, document, entry, field, int32, string, timestamp
 
@@ -20,7 +22,7 @@ def utc(seconds):
 
 class Chain(unittest.TestCase):
     def setUp(self):
-        scratch = tempfile.TemporaryDirectory()
+        scratch = tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
         self.addCleanup(scratch.cleanup)
         self.folder = pathlib.Path(scratch.name) / "dbbak"
         self.step = self.folder / ".step"
@@ -90,11 +92,14 @@ class Steps(Chain):
         finished = record.pop("finished")
         self.assertRegex(finished, r"^20\d\d-.*Z$")
         record.pop("seconds")
+        text = (pathlib.Path(made) / "step.json").read_bytes()
+        self.assertEqual(record.pop("sha256"), sha256(text[:text.rindex(b',\n"sha256"')]).hexdigest())
+        self.assertEqual(record.pop("previous"), sha256((self.folder / "19700101_00_16_40/full/step.json").read_bytes()).hexdigest())
         hashes = {name: subprocess.run(["sha256sum"], input=data, capture_output=True, check=True).stdout.decode().split()[0]
                   for name, data in (("first", entry(103)), ("last", entry(110)), ("file", entry(103) + entry(110)))}
         version = subprocess.run([BIN / "oplog-chain", "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
         self.assertEqual(record, {
-            "format": 1, "type": "inc", "number": 1, "first": "103:1", "last": "110:1", "entries": 2, "bytes": len(entry(103)) * 2,
+            "format": 2, "type": "inc", "number": 1, "first": "103:1", "last": "110:1", "entries": 2, "bytes": len(entry(103)) * 2,
             "firstEntrySha256": hashes["first"], "lastEntrySha256": hashes["last"], "started": utc(1000), "versions": {"oplog": version},
             "files": [{"path": "local/oplog.rs.bson", "size": len(entry(103)) * 2, "sha256": hashes["file"]}]})
         full = json.loads((self.folder / "19700101_00_16_40/full/step.json").read_text())
