@@ -286,7 +286,7 @@ class Applier {
         if (!collection) return;
         if (op == "u") {
             if (!operation.o2) throw DataError("an update without 'o2'");
-            static_cast<void>(update_kind(operation.o));
+            check_update(operation.o, *operation.o2);
             log_.append(collection->changes, ChangeKind::update, *operation.o2, operation.o);
         } else {
             log_.append(collection->changes, op == "i" ? ChangeKind::insertion : ChangeKind::removal, operation.o, {});
