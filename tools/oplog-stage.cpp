@@ -124,12 +124,9 @@ class Staging {
     Timestamp first_, time_;
 };
 
-/// A collection's metadata as the staged dump must have it; none if it can stay as it is.
-std::optional<Metadata> staged_metadata(const DumpCollection& dumped, Metadata metadata, std::string_view name, const Catalog& catalog) {
-    // Where the collection was not renamed, dropped or given other indexes, mongorestore builds them from here.
-    const bool indexes_follow = std::ranges::none_of(catalog.collections(), [&](const auto& each) {
-        return each.second.dumped_as == dumped.ns() && !each.second.indexes_changed;
-    });
+/// A collection's metadata as the staged dump must have it; none if it can stay as it is. Where the collection was not
+/// renamed, dropped or given other indexes, mongorestore builds them from here; else they follow.
+std::optional<Metadata> staged_metadata(const DumpCollection& dumped, Metadata metadata, std::string_view name, bool indexes_follow) {
     const bool temporary = bson::Document(metadata.options).find("temp").has_value(); // mongorestore fails with it
     if (!indexes_follow && !temporary && name == dumped.name) return std::nullopt;
     if (indexes_follow)
@@ -144,13 +141,16 @@ std::optional<Metadata> staged_metadata(const DumpCollection& dumped, Metadata m
 
 /// Takes over the full dump's collections.
 void take_collections(const Dump& full, const Selection& selection, const Catalog& catalog, DumpWriter& out) {
+    std::set<std::string> unchanged; // as they are called in the dump
+    for (const auto& [ns, collection] : catalog.collections())
+        if (collection.dumped_as && !collection.indexes_changed) unchanged.insert(*collection.dumped_as);
     for (const DumpCollection& dumped : full.collections()) {
         if (!selection.selects(dumped.ns())) continue;
         const std::string ns = selection.renaming().collection(dumped.ns()).value_or(dumped.ns());
         const auto [database, name] = split_namespace(ns);
         const Metadata as_dumped = dumped.read_metadata();
         if (is_capped_cluster(bson::Document(as_dumped.options))) continue; // it is in the oplog
-        const auto metadata = dumped.metadata.empty() ? std::nullopt : staged_metadata(dumped, as_dumped, name, catalog);
+        const auto metadata = dumped.metadata.empty() ? std::nullopt : staged_metadata(dumped, as_dumped, name, !unchanged.contains(dumped.ns()));
         const bool renamed = ns != dumped.ns();
         if (!dumped.data.empty()) {
             out.take(dumped.data, renamed ? out.data_name(database, (as_dumped.is_timeseries() ? std::string(buckets_prefix) : "") + std::string(name)) : full.relative(dumped.data));

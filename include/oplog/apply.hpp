@@ -29,6 +29,7 @@ namespace oplog {
 
 /// A collection as it is after the entries so far.
 struct AppliedCollection {
+    std::uint64_t number = 0; ///< in the order in which they turned up
     std::string uuid;     ///< 16 bytes; empty if unknown
     std::string database;
     std::string name;     ///< of a time series' documents: "system.buckets.ts"
@@ -181,6 +182,8 @@ class Applier {
         std::string definition; ///< its document in system.views
         std::optional<DumpCollection> base; ///< until it changes
     };
+    using NameKey = std::pair<std::string, std::uint64_t>; ///< namespace, and AppliedCollection::number
+    using NameIndex = std::map<NameKey, std::list<AppliedCollection>::iterator>;
 
     // ---- the dump ----
 
@@ -192,11 +195,9 @@ class Applier {
         const bool renamed = ns != dumped.ns();
         metadata.collection = name;
         if (metadata.is_view()) return add_dumped_view(dumped, metadata);
-        AppliedCollection& collection = collections_.emplace_back();
-        collection.database = database;
-        collection.name = name;
         const std::string data = std::filesystem::path(dumped.data).filename().string();
-        if (metadata.is_timeseries() && data.starts_with(dump_file_name(buckets_prefix))) collection.name.insert(0, buckets_prefix);
+        const bool is_buckets = metadata.is_timeseries() && data.starts_with(dump_file_name(buckets_prefix));
+        AppliedCollection& collection = add_collection(database, is_buckets ? std::string(buckets_prefix) + std::string(name) : std::string(name));
         for (std::size_t i = 0; i + 1 < metadata.uuid.size(); i += 2)
             collection.uuid += static_cast<char>(std::stoi(metadata.uuid.substr(i, 2), nullptr, 16));
         if (!collection.uuid.empty()) by_uuid_[collection.uuid] = &collection;
@@ -341,11 +342,27 @@ class Applier {
         const auto found = by_uuid_.find(uuid);
         return last_found_ = found == by_uuid_.end() ? nullptr : found->second;
     }
+    /// The oldest of that name; while the dump is fuzzy there may be several.
     AppliedCollection* by_name(std::string_view ns) {
         const auto [database, name] = split_namespace(ns);
-        for (AppliedCollection& collection : collections_)
-            if (collection.name == name && collection.database == database) return &collection;
-        return nullptr;
+        const auto found = by_name_.lower_bound({join_namespace(database, name), 0});
+        return found != by_name_.end() && found->second->name == name && found->second->database == database ? &*found->second : nullptr;
+    }
+    AppliedCollection& add_collection(std::string_view database, std::string name) {
+        AppliedCollection& added = collections_.emplace_back();
+        added.number = added_++;
+        added.database = database;
+        added.name = std::move(name);
+        by_name_.emplace(name_key(added), std::prev(collections_.end()));
+        return added;
+    }
+    static NameKey name_key(const AppliedCollection& collection) { return {collection.ns(), collection.number}; }
+    void move(AppliedCollection& collection, std::string_view database, std::string_view name) {
+        auto node = by_name_.extract(name_key(collection));
+        collection.database = database;
+        collection.name = name;
+        node.key() = name_key(collection);
+        by_name_.insert(std::move(node));
     }
     /// The collection that an operation is for, if it is there. Without UUIDs (old servers, old dumps) the name decides.
     AppliedCollection* known(std::string_view uuid, std::string_view ns) {
@@ -364,11 +381,10 @@ class Applier {
         return is_left_out(ns) ? nullptr : &make(uuid, ns);
     }
     AppliedCollection& make(std::string_view uuid, std::string_view ns) {
-        AppliedCollection& made = collections_.emplace_back();
+        const auto [database, name] = split_namespace(ns);
+        AppliedCollection& made = add_collection(database, std::string(name));
         made.uuid = uuid;
         if (!uuid.empty()) by_uuid_[made.uuid] = &made;
-        made.database = split_namespace(ns).database;
-        made.name = split_namespace(ns).collection;
         made.first_seen = entry_->where() ? FormatError(*entry_->where(), to_string(entry_->ts())).what() : to_string(entry_->ts());
         made.metadata_changed = true;
         made.metadata.type = made.is_buckets() ? "timeseries" : "collection";
@@ -381,17 +397,16 @@ class Applier {
             for (const int nibble : {(byte >> 4) & 15, byte & 15}) text += "0123456789abcdef"[nibble];
         return text;
     }
-    template <class Condition>
-    void erase_if(Condition condition) {
+    void erase(const AppliedCollection& collection) { erase(by_name_.find(name_key(collection))); }
+    NameIndex::iterator erase(NameIndex::iterator named) {
         last_found_ = nullptr;
-        collections_.remove_if([&](const AppliedCollection& each) {
-            if (!condition(each)) return false;
-            by_uuid_.erase(each.uuid);
-            return true;
-        });
+        by_uuid_.erase(named->second->uuid);
+        collections_.erase(named->second);
+        return by_name_.erase(named);
     }
-    void erase(const AppliedCollection* collection) {
-        erase_if([&](const AppliedCollection& each) { return &each == collection; });
+    void erase_database(std::string_view database) {
+        const std::string prefix = std::string(database) + '.';
+        for (auto at = by_name_.lower_bound({prefix, 0}); at != by_name_.end() && at->first.first.starts_with(prefix);) at = erase(at);
     }
 
     // ---- commands ----
@@ -402,11 +417,11 @@ class Applier {
         case CommandKind::create: return apply_create(operation, command);
         case CommandKind::drop:
             if (split_namespace(command.ns).collection == views_collection) drop_views(command.database);
-            if (AppliedCollection* const gone = known(operation.ui, command.ns)) erase(gone);
+            if (AppliedCollection* const gone = known(operation.ui, command.ns)) erase(*gone);
             return;
         case CommandKind::drop_database:
             drop_views(command.database);
-            erase_if([&](const AppliedCollection& each) { return each.database == command.database; });
+            erase_database(command.database);
             return;
         case CommandKind::rename_collection: return apply_rename(operation, command);
         case CommandKind::create_indexes:
@@ -448,7 +463,7 @@ class Applier {
 
     void drop_views(std::string_view database) {
         const std::string prefix = std::string(database) + '.';
-        std::erase_if(views_, [&](const auto& view) { return view.first.starts_with(prefix); });
+        for (auto at = views_.lower_bound(prefix); at != views_.end() && at->first.starts_with(prefix);) at = views_.erase(at);
     }
 
     void apply_create(const Operation& operation, const Command& command) {
@@ -494,15 +509,14 @@ class Applier {
         AppliedCollection* const collection = find(operation.ui, command.ns);
         const auto drop_target = operation.o.find("dropTarget");
         if (drop_target && drop_target->is(bson::Type::binary)) {
-            if (AppliedCollection* const target = known(drop_target->value().substr(5), command.target); target && target != collection) erase(target);
+            if (AppliedCollection* const target = known(drop_target->value().substr(5), command.target); target && target != collection) erase(*target);
         } else if (drop_target && drop_target->truthy()) {
-            if (AppliedCollection* const target = by_name(command.target); target && target != collection) erase(target);
+            if (AppliedCollection* const target = by_name(command.target); target && target != collection) erase(*target);
         }
         if (!collection) return;
         const auto [database, name] = split_namespace(command.target);
         collection->metadata_changed |= collection->database != database || collection->name != name;
-        collection->database = database;
-        collection->name = name;
+        move(*collection, database, name);
         const auto stay_temporary = operation.o.find("stayTemp");
         if (!stay_temporary || !stay_temporary->truthy()) set_option(*collection, "temp", nullptr);
     }
@@ -832,6 +846,8 @@ class Applier {
     Options options_;
     ChangeLog log_;
     std::list<AppliedCollection> collections_; ///< a list, since others point into it
+    NameIndex by_name_;
+    std::uint64_t added_ = 0; ///< collections
     std::map<std::string, AppliedCollection*, std::less<>> by_uuid_;
     std::map<std::string, StoredView> views_;
     TransactionTracker tracker_;

@@ -232,8 +232,8 @@ class Dump {
     const std::vector<DumpCollection>& collections() const noexcept { return collections_; }
     /// The one of that namespace ("shop.ts" for a time-series collection, not that of its buckets), or null.
     const DumpCollection* find(std::string_view ns) const {
-        const auto at = std::ranges::find(collections_, ns, &DumpCollection::ns);
-        return at == collections_.end() ? nullptr : &*at;
+        const auto at = std::ranges::lower_bound(collections_, ns, {}, &DumpCollection::ns);
+        return at == collections_.end() || at->ns() != ns ? nullptr : &*at;
     }
     const std::optional<std::string>& oplog() const noexcept { return oplog_; }
     const std::optional<std::string>& prelude() const noexcept { return prelude_; }
