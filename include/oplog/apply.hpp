@@ -250,7 +250,7 @@ class Applier {
             if (operation.is_command())
                 apply_command(operation);
             else
-                apply_change(operation);
+                apply_change(operation, operation.op == "u" && is_upsert(operation.document, document));
         });
     }
 
@@ -267,7 +267,7 @@ class Applier {
         return collection.starts_with("system.") && collection != "system.js" && !collection.starts_with(buckets_prefix);
     }
 
-    void apply_change(const Operation& operation) {
+    void apply_change(const Operation& operation, bool upsert) {
         const std::string_view op = operation.op;
         if (op == "n") return;
         const auto [database, name] = split_namespace(operation.ns);
@@ -275,23 +275,24 @@ class Applier {
             if (is_left_out(operation.ns) || op == "km") return;
             throw DataError("operation '" + std::string(op) + "' on " + std::string(operation.ns) + " cannot be applied offline");
         }
-        if (name == views_collection) return apply_view(operation, std::string(database));
+        if (operation.ns == "admin.system.version") refuse_fcv(operation);
+        if (op == "u") {
+            if (!operation.o2) throw DataError("an update without 'o2'");
+            check_update(operation.o, *operation.o2);
+        }
+        if (name == views_collection) return apply_view(operation, std::string(database), upsert);
         if (name == "system.indexes" && op == "i") { // how old servers make an index
             const auto indexed = operation.o.find("ns");
             if (!indexed) throw DataError("an index without a namespace");
             if (AppliedCollection* const collection = find({}, indexed->string())) add_index(*collection, operation.o);
             return;
         }
-        if (operation.ns == "admin.system.version") refuse_fcv(operation);
         AppliedCollection* const collection = find(operation.ui, operation.ns);
         if (!collection) return;
-        if (op == "u") {
-            if (!operation.o2) throw DataError("an update without 'o2'");
-            check_update(operation.o, *operation.o2);
-            log_.append(collection->changes, ChangeKind::update, *operation.o2, operation.o);
-        } else {
+        if (op == "u")
+            log_.append(collection->changes, upsert ? ChangeKind::upsert : ChangeKind::update, *operation.o2, operation.o);
+        else
             log_.append(collection->changes, op == "i" ? ChangeKind::insertion : ChangeKind::removal, operation.o, {});
-        }
     }
 
     static void refuse_fcv(const Operation& operation) {
@@ -302,7 +303,7 @@ class Applier {
 
     // ---- views ----
 
-    void apply_view(const Operation& operation, const std::string& database) {
+    void apply_view(const Operation& operation, const std::string& database, bool upsert) {
         const auto id = view_of(operation);
         if (!id) throw DataError("a view's definition without a name");
         const std::string ns(*id);
@@ -313,6 +314,8 @@ class Applier {
             views_[ns] = {std::string(operation.o.bytes()), std::nullopt};
         } else if (const auto found = views_.find(ns); found != views_.end()) {
             found->second = {apply_update(bson::Document(found->second.definition), operation.o), std::nullopt};
+        } else if (upsert) {
+            views_[ns] = {apply_upsert(*operation.o2, operation.o), std::nullopt};
         }
     }
     static bool is_timeseries_view(const std::string& definition) {

@@ -3,6 +3,7 @@
 
 #include "change_log.hpp"
 #include "diff.hpp"
+#include "json.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -45,7 +46,13 @@ class CollectionChanges {
         append_id_key(key_, document);
         const std::span<const Change> group = find(key_);
         if (group.empty()) return write(document.bytes());
-        if (creation(group) && (order_ == DocumentOrder::insertion || is_removed(group))) return; // comes with what is inserted
+        // In the order of insertions, all that follows one that the changes inserted was inserted by them, too: if by an
+        // upsert, then that found no document.
+        const bool ordered = order_ == DocumentOrder::insertion;
+        if (creation(group, !inserted_) && (ordered || is_removed(group))) { // comes with what is inserted
+            inserted_ |= ordered && group.front().kind() == ChangeKind::insertion;
+            return;
+        }
         if (is_done(group)) return; // a dump may see a document twice
         play(group, &document, write);
     }
@@ -55,7 +62,7 @@ class CollectionChanges {
     void finish(Write&& write) {
         std::vector<std::pair<std::uint64_t, std::span<const Change>>> inserted;
         const auto consider = [&](std::span<const Change> group) {
-            if (const Change* const created = creation(group)) inserted.emplace_back(created->place, group);
+            if (const Change* const created = creation(group, false)) inserted.emplace_back(created->place, group);
         };
         const std::span<const Change> all(*changes_);
         for (std::size_t first = 0, end = 0; first < all.size(); first = end) {
@@ -126,14 +133,19 @@ class CollectionChanges {
         return done;
     }
 
-    /// The insertion that made the document that there is in the end; none if there is none, or if it was not inserted.
-    static const Change* creation(std::span<const Change> group) {
+    /// The insertion that made the document that there is in the end, or the upsert; none if there is none, or if it was
+    /// there before. `exists`: whether there is one before all changes.
+    static const Change* creation(std::span<const Change> group, bool exists) {
         const Change* created = nullptr;
-        for (const Change& change : group)
-            if (change.kind() == ChangeKind::removal)
+        for (const Change& change : group) {
+            const ChangeKind kind = change.kind();
+            if (kind == ChangeKind::removal) {
                 created = nullptr;
-            else if (change.kind() == ChangeKind::insertion && !created)
+                exists = false;
+            } else if (!created && (kind == ChangeKind::insertion || (kind == ChangeKind::upsert && !exists))) {
                 created = &change;
+            }
+        }
         return created;
     }
 
@@ -145,17 +157,24 @@ class CollectionChanges {
     template <class Write>
     void play(std::span<const Change> group, const bson::Document* document, Write&& write) {
         std::size_t at = group.size();
-        while (at > 0 && group[at - 1].kind() == ChangeKind::update) --at; // what came before an insertion or removal no longer matters
-        if (at > 0) {
-            if (group[at - 1].kind() == ChangeKind::removal) return;
-            document_ = log_->document(group[at - 1]).bytes();
-        } else if (document) {
-            document_ = document->bytes();
-        } else {
-            return;
+        while (at > 0 && group[at - 1].updates()) --at; // what came before an insertion or removal no longer matters
+        const bool inserted = at > 0 && group[at - 1].kind() == ChangeKind::insertion;
+        bool exists = inserted || (at == 0 && document);
+        if (exists) document_ = inserted ? log_->document(group[at - 1]).bytes() : document->bytes();
+        for (; at < group.size(); ++at) {
+            if (!exists && group[at].kind() == ChangeKind::update) continue;
+            update(group[at], exists);
+            exists = true;
         }
-        for (; at < group.size(); ++at) document_ = apply_update(bson::Document(document_), log_->update(group[at]));
-        write(std::string_view(document_));
+        if (exists) write(std::string_view(document_));
+    }
+    void update(const Change& change, bool exists) {
+        const bson::Document o2 = log_->document(change), o = log_->update(change);
+        try {
+            document_ = exists ? apply_update(bson::Document(document_), o) : apply_upsert(o2, o);
+        } catch (const DataError& error) {
+            throw DataError("the document of " + to_json(o2) + ": " + error.what());
+        }
     }
 
     static constexpr std::uint64_t moved = ~std::uint64_t{0};
@@ -163,6 +182,7 @@ class CollectionChanges {
     const ChangeLog* log_;
     ChangeList* changes_;
     DocumentOrder order_;
+    bool inserted_ = false;              ///< whether the documents that come by are those that the changes inserted
     std::vector<std::uint64_t> touched_; ///< a bit is set for each hash: most documents have no changes
     std::vector<bool> done_;             ///< for the first change of each group
     std::map<std::string, Collided> collided_;

@@ -15,7 +15,12 @@
 
 namespace oplog {
 
-enum class ChangeKind : std::uint8_t { insertion, update, removal };
+enum class ChangeKind : std::uint8_t {
+    insertion,
+    update,
+    upsert, ///< an update that makes the document when there is none
+    removal
+};
 
 /// A change of one document: which (a hash of its `_id`), and where the rest of it is. Later changes have larger places.
 struct Change {
@@ -23,6 +28,7 @@ struct Change {
     std::uint64_t place;
 
     ChangeKind kind() const noexcept { return static_cast<ChangeKind>(place & 3); }
+    bool updates() const noexcept { return kind() == ChangeKind::update || kind() == ChangeKind::upsert; }
     std::uint64_t offset() const noexcept { return place >> 2; }
 };
 using ChangeList = std::vector<Change>;
@@ -46,14 +52,14 @@ class ChangeLog {
         if (map_) ::munmap(const_cast<char*>(map_), size_);
     }
 
-    /// Puts a change aside. `document` has the `_id`: what is inserted or removed, or, of an update, its o2; `update` is
-    /// then its o. Throws DataError for an `_id` that is malformed.
+    /// Puts a change aside. `document` has the `_id`: what is inserted or removed, or, of an update or upsert, its o2;
+    /// `update` is then its o. Throws DataError for an `_id` that is malformed.
     void append(ChangeList& list, ChangeKind kind, const bson::Document& document, const bson::Document& update) {
         key_.clear();
         append_id_key(key_, document);
         list.push_back({hash(key_), size_ << 2 | static_cast<std::uint64_t>(kind)});
         put(document.bytes());
-        if (kind == ChangeKind::update) put(update.bytes());
+        if (list.back().updates()) put(update.bytes());
     }
     /// Puts a whole entry aside, to be read again. Yields where it is.
     std::uint64_t append_entry(std::string_view bytes) {
@@ -81,7 +87,7 @@ class ChangeLog {
     }
     /// What has the `_id`.
     bson::Document document(const Change& change) const noexcept { return bson::Document::trusted(map_ + change.offset()); }
-    /// The `o` of an update.
+    /// The `o` of an update or upsert.
     bson::Document update(const Change& change) const noexcept {
         return bson::Document::trusted(map_ + change.offset() + document(change).size());
     }

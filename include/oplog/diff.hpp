@@ -524,6 +524,17 @@ inline std::string apply_update(const bson::Document& document, const bson::Docu
     return detail::stored(document, std::move(result));
 }
 
+/// Whether an update makes its document where there is none. `operation` is the update, `entry` the entry that holds it: the
+/// update itself, or an applyOps. In one that is no transaction all are upserts, unless it says alwaysUpsert: false; so
+/// does a server log the applyOps of a client. Throws DataError.
+inline bool is_upsert(const bson::Document& operation, const bson::Document& entry) {
+    if (const auto flag = operation.find("b"); flag && flag->boolean()) return true;
+    if (operation.data() == entry.data() || entry.find("txnNumber")) return false;
+    const auto o = entry.find("o");
+    const auto always = o ? o->document().find("alwaysUpsert") : std::nullopt;
+    return !always || always->truthy();
+}
+
 /// The document that an upsert makes where there is none, from the `o2` and `o` of its entry. Throws DataError.
 inline std::string apply_upsert(const bson::Document& o2, const bson::Document& o) {
     const auto id = o2.find("_id");
