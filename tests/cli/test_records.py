@@ -105,10 +105,13 @@ class Damaged(Records):
                 data[at] ^= 1 << bit
                 self.overwrite(directory / record, bytes(data))
             return damage
+        # Sanitizers slow the tools down: with them one bit a byte.
+        slow = b"__asan_init" in (BIN / "oplog-chain").read_bytes()
         sizes = {record: (self.directory / record).stat().st_size for record in RECORDS}
         seen = self.check_each((f"{record}: byte {at}, bit {bit}", flip(record, at, bit))
-                               for record in RECORDS for at in range(sizes[record]) for bit in range(8))
-        self.assertEqual(seen, sum(sizes.values()) * 8)
+                               for record in RECORDS for at in range(sizes[record]) for bit in ([at % 8] if slow else range(8)))
+        self.assertEqual(seen, sum(sizes.values()) * (1 if slow else 8))
+        self.assertGreater(seen, 3000)
 
     def test_every_truncated_lengthened_or_changed_record_is_found(self):
         self.close()

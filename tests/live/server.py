@@ -71,21 +71,25 @@ class Server:
         self.user, self.password = ("root", "secret") if auth else (None, None)
         (self.directory / "db").mkdir(parents=True)
         settings = {"diagnosticDataCollectionEnabled": "false", "ttlMonitorEnabled": "false", **(parameters or {})}
-        command = [
+        self._command = [
             find_mongod(), "--replSet", "rs0", "--dbpath", str(self.directory / "db"), "--port", str(self.port),
             "--bind_ip", "127.0.0.1", "--nounixsocket", "--quiet", "--wiredTigerCacheSizeGB", "0.5",
             "--oplogSize", str(oplog_size_mb), "--logpath", str(self.directory / "mongod.log"),
         ]
         for name, value in settings.items():
-            command += ["--setParameter", f"{name}={value}"]
+            self._command += ["--setParameter", f"{name}={value}"]
         if auth:
             keyfile = self.directory / "keyfile"
             keyfile.write_text("oplogLiveTests\n")  # base64 digits only
             keyfile.chmod(0o600)
-            command += ["--auth", "--keyFile", str(keyfile)]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=_die_with_parent)
-        _running.append(self)
+            self._command += ["--auth", "--keyFile", str(keyfile)]
         self.client = None
+        self.start()
+        _running.append(self)
+
+    def start(self):
+        """Once more after its process was killed: with what it has on disk."""
+        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, preexec_fn=_die_with_parent)
 
     @property
     def uri(self):
