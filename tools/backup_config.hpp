@@ -93,8 +93,7 @@ class ConnectionString {
             if (equals == option.npos) throw Error("a connection string's option without a value");
             options_.emplace_back(option.substr(0, equals), option.substr(equals + 1));
         }
-        // A database in the path would be the only one dumped; all that it may mean here is where the user is.
-        if (slash != text.npos && slash + 1 < text.size()) set_default("authSource", text.substr(slash + 1));
+        if (slash != text.npos) database = text.substr(slash + 1);
     }
 
     void set(std::string_view key, std::string_view value) {
@@ -119,6 +118,7 @@ class ConnectionString {
 
     std::string user;
     std::string password;
+    std::string database; ///< of the path; not in without_password(), or it would be the only one dumped
 
   private:
     std::string scheme_;
@@ -162,6 +162,7 @@ class BackupConfig {
     std::string lang;
     std::string on_gap = "stop";
     std::string compress = "none";
+    std::string full_method = "auto"; ///< mongodump: with --oplog; slice: without, and with a copy of the oplog
     std::vector<std::string> extra_dump_args;
     std::optional<std::uint32_t> keep_chains;
     std::uint32_t interval = 3 * 3600;  ///< seconds between increments
@@ -181,8 +182,11 @@ class BackupConfig {
         for (std::string_view rest = std::string_view(host).substr(slash == host.npos ? 0 : slash + 1); !rest.empty();) {
             const std::string_view one = rest.substr(0, rest.find(','));
             rest.remove_prefix(std::min(rest.size(), one.size() + 1));
-            const bool has_port = one.find(':') != one.npos && one.back() != ']' && std::ranges::count(one, ':') == 1;
-            hosts += (hosts.empty() ? "" : ",") + std::string(one) + (has_port ? "" : ":" + (given("db_port") ? value("db_port") : "27017"));
+            const auto colons = std::ranges::count(one, ':');
+            const bool bare_ipv6 = colons > 1 && one.front() != '[';
+            const bool has_port = colons == 1 || (!bare_ipv6 && one.find("]:") != one.npos);
+            hosts += (hosts.empty() ? "" : ",") + (bare_ipv6 ? "[" + std::string(one) + "]" : std::string(one)) +
+                     (has_port ? "" : ":" + (given("db_port") ? value("db_port") : "27017"));
         }
         ConnectionString uri("mongodb://" + hosts);
         if (slash != host.npos)
@@ -223,7 +227,7 @@ class BackupConfig {
     void set(const std::string& key, const std::string& text) {
         static const std::set<std::string> keys = {"db_host", "db_port", "db_user", "db_pwd", "db_authdb", "time_interval", "mongo_home", "dbbak_dir",
             "uri", "db_pwd_file", "increments", "compress", "keep_chains", "on_gap", "restore_user", "restore_pwd_file", "log_file", "lang",
-            "extra_dump_args"};
+            "extra_dump_args", "full_method"};
         if (!keys.contains(key)) fail("unknown key '" + escaped(key) + "'");
         const auto [at, is_new] = values_.emplace(key, Value{text, line_});
         if (!is_new) fail(fmt::format("{} again; it is on line {} already", key, at->second.line));
@@ -241,6 +245,8 @@ class BackupConfig {
         if (lang != "en" && lang != "zh") fail("lang", "is neither en nor zh");
         if (given("on_gap")) on_gap = value("on_gap");
         if (on_gap != "stop" && on_gap != "full") fail("on_gap", "is neither stop nor full");
+        if (given("full_method")) full_method = value("full_method");
+        if (full_method != "auto" && full_method != "mongodump" && full_method != "slice") fail("full_method", "is none of auto, mongodump and slice");
         if (given("compress")) compress = value("compress");
         try {
             parse_compression(compress);
@@ -298,13 +304,16 @@ class BackupConfig {
         // What says where to log in, what to dump and where to is this system's own.
         static const std::set<std::string> reserved = {"--uri", "--host", "--port", "--username", "--password", "--authenticationDatabase", "--config",
             "--out", "--archive", "--gzip", "--db", "--collection", "--query", "--queryFile", "--oplog", "-h", "-u", "-p", "-o", "-d", "-c", "-q"};
+        static const std::set<std::string> partial = {"--excludeCollection", "--excludeCollectionsWithPrefix", "--dumpDbUsersAndRoles", "--viewsAsCollections",
+            "--repair", "--version", "--help"};
         std::string_view rest = detail::trimmed(values_.contains("extra_dump_args") ? std::string_view(values_.at("extra_dump_args").text) : std::string_view{});
         while (!rest.empty()) {
             const std::string argument(rest.substr(0, rest.find_first_of(" \t")));
             rest = detail::trimmed(rest.substr(argument.size()));
             const bool is_long = argument.starts_with("--");
-            if (reserved.contains(is_long ? argument.substr(0, argument.find('=')) : argument.substr(0, 2)))
-                fail("extra_dump_args", "holds " + escaped(argument) + ", which is not for it to say");
+            const std::string option = is_long ? argument.substr(0, argument.find('=')) : argument.substr(0, 2);
+            if (reserved.contains(option)) fail("extra_dump_args", "holds " + escaped(argument) + ", which is not for it to say");
+            if (partial.contains(option)) fail("extra_dump_args", "holds " + escaped(argument) + ", which cannot go with the oplog: a chain is of a whole server");
             extra_dump_args.push_back(argument);
         }
     }
@@ -353,12 +362,15 @@ class BackupConfig {
             if (password.empty()) throw Error(path_ + ": " + escaped(user) + " has no password");
             uri.user = user;
             uri.password = password;
-            if (!values_.contains("db_authdb") || given("db_authdb")) uri.set_default("authSource", given("db_authdb") ? value("db_authdb") : "admin");
+            // A database in the path may say no more than where the user is, and db_authdb says so outright; it is the source's, though.
+            if (given("db_authdb") && (key != "the target" || uri.database.empty())) uri.set_default("authSource", value("db_authdb"));
+            if (!values_.contains("db_authdb")) uri.set_default("authSource", uri.database.empty() ? "admin" : uri.database);
         } else if (uri.user.empty() && !password.empty()) {
             throw Error(path_ + ": there is a password, and no user for " + key);
         } else if (uri.password.empty() && uri.user == user) {
             uri.password = password;
         }
+        if (!uri.database.empty()) uri.set_default("authSource", uri.database);
         if (!bson::is_utf8(uri.password)) throw Error(path_ + ": the password is not valid UTF-8");
         uri.set_default("serverSelectionTimeoutMS", "10000");
         return {uri.without_password(), uri.password};

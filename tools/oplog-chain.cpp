@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backup_config.hpp"
 #include "backup_records.hpp"
+#include "renamed_collections.hpp"
 
 #include <oplog/merge.hpp>
 #include <oplog/range.hpp>
@@ -283,7 +284,7 @@ class Commands {
             {"status", &Commands::status}, {"list", &Commands::list}, {"verify", &Commands::verify_all}, {"prune", &Commands::prune},
             {"select", &Commands::select}, {"config", &Commands::config}, {"login", &Commands::login}, {"next", &Commands::next},
             {"seal", &Commands::seal_chain}, {"add-full", &Commands::add_full}, {"add-inc", &Commands::add_increment}, {"close", &Commands::close},
-            {"user-databases", &Commands::user_databases}};
+            {"user-databases", &Commands::user_databases}, {"open-since", &Commands::open_since}, {"mend", &Commands::mend}};
         const auto found = commands.find(command_);
         if (found == commands.end()) throw ArgumentError("unknown command '" + command_ + "'");
         (this->*found->second)();
@@ -519,6 +520,7 @@ class Commands {
         set("lang", config.lang);
         set("on_gap", config.on_gap);
         set("compress", config.compress);
+        set("full_method", config.full_method);
         set("suffix", method == Compression::zstd ? ".zst" : method == Compression::gzip ? ".gz" : "");
         set("keep_chains", config.keep_chains ? std::to_string(*config.keep_chains) : "");
         set("interval", config.interval);
@@ -671,6 +673,32 @@ class Commands {
             if (database != "admin" && database != "config" && database != "local" && !database.empty()) print(escaped(database) + "\n");
     }
 
+    /// Reads documents of config.transactions and prints where the oldest transaction begins.
+    void open_since() {
+        std::optional<Timestamp> oldest;
+        for (const bson::Document& document : BasicReader<InputSource, bson::Document>("-", Check::structure)) {
+            const auto start = document.find("startOpTime");
+            const auto ts = start ? start->document().find("ts") : std::nullopt;
+            if (ts) oldest = std::min(oldest.value_or(ts->timestamp()), ts->timestamp());
+        }
+        if (oldest) print(to_string(*oldest) + "\n");
+    }
+
+    /// STEP has full/, a dump made without --oplog and its oplog, and again/, dumps of single collections made since.
+    void mend() {
+        const fs::path step = argument(1, "new step");
+        std::vector<DumpAgain> again;
+        for (const fs::directory_entry& entry : fs::directory_iterator(step / "again")) again.emplace_back(entry.path());
+        verified([&] {
+            const DumpMending mending((step / "full").string(), std::move(again));
+            std::string text = "needed=" + (mending.needed() ? to_string(*mending.needed()) : "") + "\nmissed=(";
+            if (!mending.needed())
+                for (const DumpMending::Renamed& one : mending.mend())
+                    for (const std::string& name : {one.database, one.last_name, one.name_before}) text += " " + shell_quoted(name);
+            print(text + " )\n");
+        });
+    }
+
     template <class Work>
     static void verified(Work work) {
         try {
@@ -705,7 +733,7 @@ int main(int argc, char** argv) {
               "  select DIR   the steps that a restore needs, as shell assignments\n"
               "  seal DIR     proves --chain and takes what is there for all of it\n"
               "Those that oplog-backup and oplog-restore are made of: config, login, next, add-full, add-inc, close,\n"
-              "user-databases. Exit codes: 0, 1 failed, 2 usage, 10 nothing there, 20 gap or divergence, 21 verification failed.",
+              "user-databases, open-since, mend. Exit codes: 0, 1 failed, 2 usage, 10 nothing there, 20 gap or divergence, 21 verification failed.",
               "  oplog-chain status /mongodb/backup/dbbak --json\n");
     tool.add_options()("json", "status, list, verify: as JSON")("chain", "only this chain; latest is the newest good one", cxxopts::value<std::string>(), "ID")(
         "keep", "prune: how many good chains stay", cxxopts::value<unsigned>(), "N")("dry-run", "prune: only say which would go")(

@@ -63,7 +63,7 @@ class Config(unittest.TestCase):
         self.settings()
         optional = [line[1:] for line in SAMPLE.read_text().splitlines() if line.startswith("#") and line[1:2] not in (" ", "")]
         keys = [line.split(" = ")[0] for line in optional]
-        self.assertEqual(keys, ["uri", "db_pwd_file", "increments", "compress", "keep_chains", "on_gap", "restore_user", "restore_pwd_file",
+        self.assertEqual(keys, ["uri", "db_pwd_file", "increments", "compress", "full_method", "keep_chains", "on_gap", "restore_user", "restore_pwd_file",
                                 "log_file", "lang", "extra_dump_args"])
         for line in optional:
             if not line.startswith(("uri", "db_pwd_file")):
@@ -94,7 +94,8 @@ class Config(unittest.TestCase):
 
     def test_hosts(self):
         for host, uri in (("h", "h:28018/?directConnection=true"), ("h:1", "h:1/?directConnection=true"), ("rs0/a,b:2", "a:28018,b:2/?replicaSet=rs0"),
-                          ("[::1]", "[::1]:28018/?directConnection=true")):
+                          ("[::1]", "[::1]:28018/?directConnection=true"), ("::1", "[::1]:28018/?directConnection=true"),
+                          ("[::1]:5", "[::1]:5/?directConnection=true"), ("rs0/fe80::1:2,b:2", "[fe80::1:2]:28018,b:2/?replicaSet=rs0")):
             self.settings_of(db_host=host, db_user=None, db_pwd=None)
             self.assertEqual(self.settings()["uri"], f"mongodb://{uri}&serverSelectionTimeoutMS=10000")
 
@@ -107,6 +108,13 @@ class Config(unittest.TestCase):
         self.assertEqual(self.login(), 'password: "p@ss:"\n')
         self.settings_of(db_host=None, db_port=None, uri="mongodb+srv://cluster.example.org/?tls=true")
         self.assertEqual(self.settings()["uri"], "mongodb+srv://root@cluster.example.org/?tls=true&authSource=admin&serverSelectionTimeoutMS=10000")
+
+    def test_db_authdb_says_where_its_user_is_whatever_database_the_uri_has(self):
+        for authdb, path, where in (("admin", "shop", "admin"), (None, "shop", "shop"), (None, "", "admin"), ("users", "", "users")):
+            self.settings_of(db_host=None, db_port=None, db_authdb=authdb, uri=f"mongodb://h/{path}")
+            self.assertEqual(self.settings()["uri"], f"mongodb://root@h/?authSource={where}&serverSelectionTimeoutMS=10000")
+        self.settings_of(db_host=None, db_port=None, uri="mongodb://h/shop?authSource=other")
+        self.assertEqual(self.settings()["uri"], "mongodb://root@h/?authSource=other&serverSelectionTimeoutMS=10000")
 
     def test_a_password_file(self):
         secret = self.folder / "secret"
@@ -153,7 +161,10 @@ class Config(unittest.TestCase):
                                 ("compress", "lz4", "is wrong: compression 'lz4' is none of zstd[:LEVEL], gzip[:LEVEL], none"),
                                 ("dbbak_dir", "relative", "is not an absolute path"), ("uri", "mongodb://h", "says again what uri says"),
                                 ("extra_dump_args", "-j 2 --out=x", "holds --out=x, which is not for it to say"),
-                                ("extra_dump_args", "-ppw", "holds -ppw, which is not for it to say")):
+                                ("extra_dump_args", "-ppw", "holds -ppw, which is not for it to say"),
+                                ("extra_dump_args", "-j 2 --excludeCollection=x", "holds --excludeCollection=x, which cannot go with the oplog: a chain is of a whole server"),
+                                ("extra_dump_args", "--viewsAsCollections", "holds --viewsAsCollections, which cannot go with the oplog: a chain is of a whole server"),
+                                ("full_method", "dump", "is none of auto, mongodump and slice")):
             self.settings_of({key: value})
             line = 2 if key == "uri" else 2 + list({**BASE, key: value}).index(key)
             self.refused(f"line {line}: {'db_host' if key == 'uri' else key} {why}")
@@ -177,6 +188,18 @@ class Config(unittest.TestCase):
             done = subprocess.run([BIN / tool, "--help"], env=ENVIRONMENT, capture_output=True, text=True, timeout=20, check=False)
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             self.assertIn("Example:", done.stdout)
+
+
+    def test_options_that_do_not_go_together_are_refused(self):
+        self.settings_of(mongo_home="/nowhere", dbbak_dir=self.folder / "dbbak")
+        for arguments, why in ((["full", "inc"], "full and inc: one at a time"), (["full", "--json"], "--json goes with status and verify, not with full"),
+                               (["status", "--dry-run"], "--dry-run goes with full, inc and prune, not with status"),
+                               (["--dry-run"], "--dry-run goes with full, inc and prune, not with run"),
+                               (["synthesize", "--dry-run"], "--dry-run goes with full, inc and prune, not with synthesize"),
+                               (["inc", "--forever"], "--forever goes with run, not with inc")):
+            done = subprocess.run([BIN / "oplog-backup", "-c", self.path, *arguments], env=ENVIRONMENT, capture_output=True, text=True, timeout=20, check=False)
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (2, "", f"oplog-backup: {why}\nhint: oplog-backup --help\n"))
+        self.assertFalse((self.folder / "dbbak").exists())
 
 
 class Shell(unittest.TestCase):
