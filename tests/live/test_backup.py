@@ -568,16 +568,18 @@ class Failing(Backup):
         self.db.a.insert_many([{"i": i} for i in range(10)])
         stop = threading.Event()
 
-        def write_out():
+        def write_out(target):
             while not stop.is_set():
-                self.db.a.aggregate([{"$out": "b"}])
-        writer = threading.Thread(target=write_out)
-        writer.start()
+                self.db.a.aggregate([{"$out": target}])
+        writers = [threading.Thread(target=write_out, args=(target,)) for target in "bcdef"]
+        for writer in writers:
+            writer.start()
         try:
             _, err = self.run_backup("full", expected=1, config=self.configure(full_method="mongodump"))
         finally:
             stop.set()
-            writer.join()
+            for writer in writers:
+                writer.join()
         if real:
             self.assertEqual(self.log().count("while renames occur"), 5)
         else:  # the stand-in may stop at a collection that is renamed away under it, and say that instead
