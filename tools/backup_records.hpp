@@ -410,14 +410,16 @@ inline std::optional<std::uint32_t> time_of_name(const std::string& name) {
 
 /// Whether this is a chain, or what is left of one: a record, or a directory of its name without any file.
 inline bool is_chain(const fs::path& directory) {
-    if (!fs::is_directory(directory)) return false;
+    std::error_code none; // such as a link to itself
+    if (!fs::is_directory(directory, none)) return false;
+    const auto has = [&](const fs::path& record) { return fs::exists(fs::symlink_status(record, none)); };
     for (const char* record : {"chain.json", "closed.json", "full/step.json", "slice/step.json"})
-        if (std::error_code missing; fs::exists(fs::symlink_status(directory / record, missing))) return true;
-    if (fs::is_directory(directory / "inc"))
+        if (has(directory / record)) return true;
+    if (fs::is_directory(directory / "inc", none))
         for (const fs::directory_entry& increment : fs::directory_iterator(directory / "inc"))
-            if (std::error_code missing; fs::exists(fs::symlink_status(increment.path() / "step.json", missing))) return true;
-    if (!time_of_name(directory.filename().string())) return false;
-    return std::ranges::all_of(fs::recursive_directory_iterator(directory), [](const fs::directory_entry& entry) { return entry.symlink_status().type() == fs::file_type::directory; });
+            if (has(increment.path() / "step.json")) return true;
+    return time_of_name(directory.filename().string()) &&
+           std::ranges::all_of(fs::recursive_directory_iterator(directory), [](const fs::directory_entry& entry) { return entry.symlink_status().type() == fs::file_type::directory; });
 }
 
 /// Every chain of a backup directory, the oldest first. What has no records of this system is not one.

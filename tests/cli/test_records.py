@@ -281,6 +281,15 @@ class Foreign(Records):
         (self.directory / "full/linked").symlink_to(elsewhere)
         self.check_bad(f"{self.directory}/full/linked: a link, where a file must be")
 
+    def test_what_lies_beside_chains_is_no_chain(self):
+        for name, make in self.strange():
+            make(self.folder / "20200101_00_00_00")
+            self.assertEqual([one["id"] for one in self.status()["chains"]], [self.id], name)
+            (self.folder / "20200101_00_00_00").unlink()
+        (self.folder / "20200101_00_00_00").symlink_to("20200101_00_00_00")
+        (self.folder / "notes").mkdir()
+        self.assertEqual([one["id"] for one in self.status()["chains"]], [self.id])
+
     def test_foreign_files_in_a_step_are_found(self):
         for place in ("full/extra", "full/shop/b.bson", "slice/.hidden", "inc/19700101_00_16_40/local/step.json"):
             self.write(self.directory / place, b"")
