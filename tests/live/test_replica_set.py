@@ -33,8 +33,8 @@ rounds = 1
 class ReplicaSet:
     """Three members, with authentication; any of them may be killed and started again."""
 
-    def __init__(self, folder):
-        self.members = [Server(folder / f"member{number}", auth=True, parameters={"enableTestCommands": 1}) for number in range(3)]
+    def __init__(self, folder, **options):
+        self.members = [Server(folder / f"member{number}", auth=True, parameters={"enableTestCommands": 1}, **options) for number in range(3)]
 
     def wait(self):
         nobody = [MongoClient(member.uri, serverSelectionTimeoutMS=60_000) for member in self.members]
@@ -108,6 +108,10 @@ class ReplicaSet:
             if member.client:
                 member.client.close()
             member.client = MongoClient(member.uri, username=member.user, password=member.password, socketTimeoutMS=ANSWER_TIMEOUT_MS)
+
+    def stop(self):
+        for member in self.members:
+            member.stop()
 
     def kill(self, member):
         member.process.kill()
@@ -386,6 +390,39 @@ class Members(Backup):
         self.assertGreater(ended[0], 0)
         self.assertEqual(self.status()["chains"][0]["increments"], ended[0])
         self.check_chain()
+
+
+class RolledOver(Backup):
+    def test_an_oplog_that_rolled_over_before_a_new_primary_is_a_gap(self):
+        if rounds == 1:
+            self.skipTest("a server takes some minutes to overwrite its oplog: --rounds 2")
+        small = ReplicaSet(self.folder / "small", oplog_size_mb=1).wait()
+        self.addCleanup(small.stop)
+        client = small.connect(w="majority")
+        self.addCleanup(client.close)
+        client.admin.command("createUser", "backup", pwd="p@ss", roles=["backup"])
+        client.shop.a.insert_one({})
+        self.configure(uri=small.uri)
+        self.run_backup("full")
+        self.run_backup("inc")
+        archived = self.status()["chains"][0]["to"]
+
+        def has_rolled_over():
+            client.shop.flood.insert_many([{"x": "y" * 100_000} for _ in range(20)])
+            time.sleep(0.2)
+            oldest = [member.client.local["oplog.rs"].find_one(sort=[("$natural", 1)])["ts"] for member in small.members]
+            return all((ts.time, ts.inc) > tuple(map(int, archived.split(":"))) for ts in oldest)
+        wait_for(has_rolled_over, "a roll-over", 300)
+        small.kill(small.primary())
+        small.primary()
+        _, err = self.run_backup("inc", retry=1, expected=DISCONTINUITY)
+        self.assertIn("(gap)", err)
+        chain, = self.status()["chains"]
+        self.assertEqual((chain["state"], chain["doubtfulEnd"], chain["to"]), ("closed: gap", False, archived))
+        self.run_backup("inc", expected=NO_BACKUP)
+        self.run_backup("verify")
+        self.restore()
+        self.assertEqual(self.restored().a.count_documents({}), 1)
 
 
 def main():
