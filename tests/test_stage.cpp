@@ -342,6 +342,22 @@ TEST_CASE("system.views is made before its first entry, where nothing else makes
           "[create shop.system.views, i shop.system.views]; dropDatabase; [create shop.system.views, i shop.system.views]");
 }
 
+TEST_CASE("Views of a server up to 4.2 come as commands") {
+    const std::string definition = bson::Builder().string("_id", "shop.v").string("viewOn", "a").finish();
+    const std::string id = bson::Builder().string("_id", "shop.v").finish();
+    const auto change = [&](std::string_view op, std::string_view o) {
+        const std::string document = operation(op, "shop.system.views", o, op == "u" ? std::string_view(id) : std::string_view());
+        return changed(bson::Document(document), [](const bson::Element& element, bson::Builder& builder) {
+            if (element.key() == "op") builder.int64("h", 0);
+            return false;
+        });
+    };
+    const Staged staged({}, {change("i", definition), change("u", definition), change("d", id)});
+    CHECK(staged.text() == "create shop.v; [drop shop.v, create shop.v]; drop shop.v");
+    CHECK(json(Operation(bson::Document(staged.documents[0])).o.bytes()) == R"({"create":"v","viewOn":"a"})");
+    CHECK_FALSE(Operation(bson::Document(staged.documents[0])).document.find("ui"));
+}
+
 TEST_CASE("Index builds count when they are committed, and the others are reported") {
     CHECK(Staged({}, {build("startIndexBuild", "a", "x"), build("commitIndexBuild", "a", "x")}).text() == "createIndexes shop.a x");
     CHECK(Staged({}, {build("startIndexBuild", "a", "x"), build("abortIndexBuild", "a", "x")}).documents.empty());

@@ -62,6 +62,7 @@ struct Removed {
 ///   no later one that has taken over its name.
 ///   What is gone by then need not come and go once more: replay takes an update of a missing document for one to be
 ///   inserted, which a capped collection gives up another document for, and which is no bucket of a time series, nor a user.
+/// - Up to 4.2, what is written to system.views becomes commands that make and drop views.
 /// - A dump does not have system.views, and a restored server has it only with a view, as it has those of users and roles only
 ///   with a user or role. They are made before the first entry on them.
 /// - Replay knows whether a collection has a collation by a name that it had, so indexes without one say so.
@@ -251,6 +252,7 @@ class Stager {
                       to_string(entry_->ts()) + ")");
             }
         }
+        if (split_namespace(operation.ns).collection == views_collection && entry_->document().find("h")) return place_view(operation);
         const bool is_unmade = op != "d" && (split_namespace(operation.ns).collection == views_collection || is_of_users(operation.ns));
         if (is_unmade && !catalog_.find(operation.ns)) {
             catalog_.get(operation.ns);
@@ -276,6 +278,42 @@ class Stager {
                 "Give it an increment that begins before the dump"});
         note("the full dump has no longer the collection that this is for; mongorestore would take another, or stop");
         return Edit::drop();
+    }
+
+    /// A change of a view up to 4.2, whose servers give each entry an `h`, tell views whole, and take no replay of
+    /// an entry on system.views: as commands, which every server takes. None of a name that is a collection's in the dump.
+    Edit place_view(const Operation& operation) {
+        const auto view = view_of(operation);
+        if (!view) {
+            error("a change of a view without its name");
+            return Edit::keep();
+        }
+        const auto [database, name] = split_namespace(*view);
+        if (fuzzy() && catalog_.find(*view)) return Edit::drop();
+        const std::string drop = bson::Builder().string("drop", name).finish();
+        if (operation.op == "d") return Edit::replace(as_command(operation, database, bson::Document(drop)));
+        bson::Builder create;
+        create.string("create", name);
+        for (const bson::Element& field : operation.o)
+            if (field.key() != "_id") create.append(field);
+        const std::string created = create.finish();
+        const std::string command = as_command(operation, database, bson::Document(created));
+        return Edit::replace(operation.op == "i" ? command : after(Operation(bson::Document(command)), "drop", *view, {}, bson::Document(created)));
+    }
+
+    static std::string as_command(const Operation& operation, std::string_view database, const bson::Document& command) {
+        return changed(operation.document, [&](const bson::Element& element, bson::Builder& builder) {
+            const std::string_view key = element.key();
+            if (key == "op")
+                builder.string("op", "c");
+            else if (key == "ns")
+                builder.string("ns", join_namespace(database, "$cmd"));
+            else if (key == "o")
+                builder.document("o", command);
+            else
+                return key == "o2" || key == "ui" || key == "b";
+            return true;
+        });
     }
 
     /// Whether an insertion or update, up to the consistent point, is of a document that is deleted by then, in a collection that
