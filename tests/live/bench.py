@@ -3,7 +3,7 @@
 import shutil
 from dataclasses import dataclass, field
 
-from compare import differences, state_of
+from compare import differences, portable, state_of
 from history import History
 from server import Server
 from tools import Refusal, ToolError
@@ -28,15 +28,17 @@ class Cell:
 class Bench:
     """A source and a target, used by one workload at a time."""
 
-    def __init__(self, folder, tools, keep):
+    def __init__(self, folder, tools, keep, *, mongod=None, target_mongod=None, fcv=None):
         self.folder = folder
         self.tools = tools
         self.keep = keep
+        self.mongod = mongod
+        self.fcv = fcv
         self.source = self._new_source()
-        self.target = Server(folder / "target")
+        self.target = Server(folder / "target", mongod=target_mongod or mongod, fcv=None if target_mongod else fcv)
 
     def _new_source(self):
-        return Server(self.folder / "source", parameters=SOURCE_PARAMETERS)
+        return Server(self.folder / "source", mongod=self.mongod, fcv=self.fcv, parameters=SOURCE_PARAMETERS)
 
     def wait(self):
         self.source.wait()
@@ -80,6 +82,11 @@ class Bench:
             return Cell(bad[0].text, [line for cell in bad for line in cell.details])
         return Cell("identical" + (f" ×{len(points)}" if len(points) > 1 else ""), identical=True)
 
+    def _differences(self, expected, actual):
+        if self.source.describe() != self.target.describe():
+            expected, actual = portable(expected), portable(actual)
+        return differences(expected, actual)
+
     def _restored(self, method, history, point, work):
         title = f"{method.name} at {point.time.time}:{point.time.inc}" if point.time else f"{method.name} at the end"
         work.mkdir()
@@ -90,7 +97,7 @@ class Bench:
                 return Cell("NOT REFUSED", [title])
             for arguments in commands:
                 self.tools.mongorestore(self.target, *arguments)
-            lines = differences(point.state, state_of(self.target))
+            lines = self._differences(point.state, state_of(self.target))
         except Refusal as refusal:
             return Cell(f"refused: {refusal}", [title, *refusal.lines],
                         identical=point.state is None or method.name in history.may_refuse)

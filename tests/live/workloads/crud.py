@@ -13,7 +13,7 @@ from bson.son import SON
 from pymongo import DeleteOne, InsertOne, ReplaceOne, ReturnDocument, UpdateMany, UpdateOne
 from pymongo.errors import WriteError
 
-from .registry import numbered, workload
+from .registry import numbered, workload, workload_since
 
 MEGABYTE = 1 << 20
 LARGEST = 16 * MEGABYTE
@@ -64,9 +64,12 @@ def every_update_operator(h):
         [{"$set": {"sum": {"$add": ["$n", 1]}, "sub.a": "$$REMOVE"}}], [{"$unset": ["list", "docs"]}],
         [{"$replaceWith": {"_id": "$_id", "last": "$last", "n": "$n"}}], [{"$set": {"docs": {"$reverseArray": "$docs"}}}],
         [{"$set": {"list": {"$concatArrays": [[0], "$list"]}}}],
-        [{"$replaceWith": {"$setField": {"field": "a.b", "input": "$$ROOT", "value": 1}}}],
-        [{"$replaceWith": {"$setField": {"field": {"$literal": "$c"}, "input": "$$ROOT", "value": {"$literal": {"0": 1}}}}}],
     ]
+    if h.knows("5.0"):
+        updates += [
+            [{"$replaceWith": {"$setField": {"field": "a.b", "input": "$$ROOT", "value": 1}}}],
+            [{"$replaceWith": {"$setField": {"field": {"$literal": "$c"}, "input": "$$ROOT", "value": {"$literal": {"0": 1}}}}}],
+        ]
     h.db.a.insert_many([{"_id": number, **before} for number in range(len(updates))])
     h.full_dump()
     for number, update in enumerate(updates):
@@ -200,7 +203,7 @@ def bytes_that_drivers_seldom_write(h):
     raw.insert_one(unusual_document(3))
 
 
-@workload
+@workload_since("5.0")
 def names_with_dollars_and_dots(h):
     def document(identity):
         return {"_id": identity, "$x": 1, "a.b": {"$c": 1, "d.e": [{"$f": {"g.": 2}}]}, "": {"": 0}}

@@ -10,11 +10,12 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from tools import ToolError
 
-from .registry import numbered, workload
+from .registry import numbered, workload, workload_since
 from .transactions import insert_in_transaction
 
 POINTS_IN_TIME = 50
 DUMP_ATTEMPTS = 10
+LOWER = {"6.0": "5.0", "5.0": "4.4", "4.4": "4.2", "4.2": "4.0"}  # feature compatibility versions
 
 
 def wait_for(condition, seconds=30):
@@ -94,7 +95,7 @@ def dump_while_written(h):
     raise RuntimeError("mongodump never got through")
 
 
-@workload
+@workload_since("4.4")
 def a_write_that_commits_during_the_dump(h):
     """mongodump --oplog starts from the newest entry, past the hole of a write still in flight, and so can lose that write.
 
@@ -135,7 +136,7 @@ def dump_within_increments(h, before):
     h.cut()
 
 
-@workload
+@workload_since("4.4")
 def increments_that_begin_before_the_dump(h):
     """What the careful way gives when nothing is in flight: entries that the dump has seen already, or outlived."""
     h.db.a.insert_many(numbered(10))
@@ -178,7 +179,7 @@ def a_name_used_again_before_the_dump_within_the_increments(h):
     h.db.a.insert_one({"_id": "after"})
 
 
-@workload
+@workload_since("5.0")
 def a_database_dropped_before_the_dump_within_the_increments(h):
     """dropDatabase has no UUID to tell what it is for."""
     h.db.a.insert_many(numbered(10))
@@ -214,7 +215,7 @@ def collections_made_renamed_and_gone_before_the_dump_within_the_increments(h):
     h.db.c.insert_one({"_id": "after"})
 
 
-@workload
+@workload_since("4.4")
 def a_database_dropped_and_filled_by_out_before_the_dump_within_the_increments(h):
     h.db.a.insert_many(numbered(10))
     h.client["other"].a.insert_many(numbered(3))
@@ -279,7 +280,7 @@ def a_dump_that_starts_with_ddl(h):
     h.db.a.create_index("n", name="other")
 
 
-@workload
+@workload_since("4.4")
 def dumps_that_start_with_other_ddl(h):
     h.db.a.insert_many(numbered(5))
     h.db.a.create_index("n")
@@ -341,7 +342,7 @@ def a_change_of_the_feature_version(h):
     h.remember()
     version = h.client.admin.command("getParameter", 1, featureCompatibilityVersion=1)["featureCompatibilityVersion"]["version"]
     try:
-        h.client.admin.command("setFeatureCompatibilityVersion", "5.0")
+        h.client.admin.command("setFeatureCompatibilityVersion", LOWER[version])
         h.finish(refused=True)
     finally:
         h.client.admin.command("setFeatureCompatibilityVersion", version)

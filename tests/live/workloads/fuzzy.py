@@ -5,14 +5,18 @@ import threading
 import time
 
 from .dumps import dump_within_increments
-from .registry import WORKLOADS, numbered
+from .registry import numbered, register
 
 HELD = 0.9  # seconds; mongodump has its starting point then, and no list of databases
 T = datetime.datetime(2026, 1, 1)
 
 
-def fuzzy(function):
+def fuzzy_since(version):
     """Registers it twice. It yields once, between what comes before the increments and what they begin with."""
+    return lambda function: _register_both(function, version)
+
+
+def _register_both(function, since):
     def name(when):
         return f"{function.__name__} {when}".replace("_", " ")
 
@@ -45,8 +49,8 @@ def fuzzy(function):
         h.note()
         h.cut()
 
-    WORKLOADS[name("before the dump")] = before
-    WORKLOADS[name("during the dump")] = during
+    register(name("before the dump"), before, since)
+    register(name("during the dump"), during, max(since, "4.4"))  # the older have no such failpoint
     return function
 
 
@@ -57,7 +61,7 @@ def _noting(error, work):
         error.append(caught)
 
 
-@fuzzy
+@fuzzy_since("5.0")
 def a_bucket_updated_and_deleted(h):
     h.db.create_collection("ts", timeseries={"timeField": "t", "metaField": "m"})
     h.db.ts.insert_one({"t": T, "m": 1, "x": 1})
@@ -67,7 +71,7 @@ def a_bucket_updated_and_deleted(h):
     h.db.ts.insert_one({"t": T, "m": 2})
 
 
-@fuzzy
+@fuzzy_since("5.0")
 def a_time_series_made_again(h):
     h.db.create_collection("ts", timeseries={"timeField": "t", "metaField": "m"})
     h.db.ts.insert_one({"t": T, "m": 1, "x": 1})
@@ -78,7 +82,7 @@ def a_time_series_made_again(h):
     h.db.ts.insert_one({"t": T, "x": 3})
 
 
-@fuzzy
+@fuzzy_since("6.0")
 def a_time_series_made_coarser_twice(h):
     h.db.create_collection("ts", timeseries={"timeField": "t"})
     yield
@@ -86,7 +90,7 @@ def a_time_series_made_coarser_twice(h):
         h.db.command("collMod", "ts", timeseries={"granularity": granularity})
 
 
-@fuzzy
+@fuzzy_since("5.0")  # older servers write nothing about what a capped collection gives up
 def a_capped_document_updated_and_evicted(h):
     h.db.create_collection("log", capped=True, size=4096, max=2)
     h.db.log.insert_many(numbered(2))
@@ -95,7 +99,7 @@ def a_capped_document_updated_and_evicted(h):
     h.db.log.insert_one({"_id": 2})
 
 
-@fuzzy
+@fuzzy_since("5.0")
 def a_capped_document_inserted_and_deleted(h):
     h.db.create_collection("log", capped=True, size=4096, max=2)
     h.db.log.insert_many(numbered(2))
@@ -104,7 +108,7 @@ def a_capped_document_inserted_and_deleted(h):
     h.db.log.delete_one({"_id": 2})
 
 
-@fuzzy
+@fuzzy_since("4.2")
 def users_and_roles_changed_and_dropped(h):
     for name in ("stays", "one", "two"):
         h.db.command("createUser", name, pwd="secret", roles=[])
@@ -118,7 +122,7 @@ def users_and_roles_changed_and_dropped(h):
         h.db.command("dropRole", name)
 
 
-@fuzzy
+@fuzzy_since("5.0")
 def names_that_views_take_over(h):
     h.db.a.insert_one({"_id": 1})
     yield
@@ -131,7 +135,7 @@ def names_that_views_take_over(h):
     h.db.ts.insert_one({"t": T})
 
 
-@fuzzy
+@fuzzy_since("4.2")
 def collections_of_the_system_that_go(h):
     h.client.admin.mine.insert_one({"_id": 1})
     h.client.gone["system.js"].insert_one({"_id": "f", "value": 1})
@@ -142,7 +146,7 @@ def collections_of_the_system_that_go(h):
     h.client.drop_database("gone")
 
 
-@fuzzy
+@fuzzy_since("4.2")
 def a_database_in_another_case(h):
     h.client.gone.a.insert_one({"_id": 1})
     yield

@@ -8,7 +8,7 @@ from bson.decimal128 import Decimal128
 from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from .registry import numbered, workload
+from .registry import numbered, workload, workload_since
 
 KINDS = [
     ([("n", ASCENDING)], {}),
@@ -21,21 +21,23 @@ KINDS = [
     ([("$**", ASCENDING)], {"wildcardProjection": {"n": 1, "sub.x": 1}}),
     ([("sub.$**", ASCENDING)], {}),
     ([("n", "hashed")], {}),
-    ([("m", ASCENDING), ("h", "hashed")], {}),
     ([("place", "2dsphere")], {"2dsphereIndexVersion": 3}),
     ([("flat", "2d")], {"bits": 20, "min": -50.5, "max": 50}),
     ([("c", ASCENDING)], {"collation": {"locale": "de", "strength": 2, "numericOrdering": True}}),
-    ([("hidden", ASCENDING)], {"hidden": True}),
     ([("tree.a.b", ASCENDING), ("tree.c", DESCENDING)], {"unique": False}),
     ([("real", 1.0)], {}), ([("real", -2.5)], {}), ([("long", Int64(1))], {}), ([("decimal", Decimal128("-1"))], {}),
     ([("odd name", ASCENDING)], {"name": "an odd name, with $ and . and \u00e9"}),
     ([("stored", ASCENDING)], {"storageEngine": {"wiredTiger": {"configString": "prefix_compression=false"}}}),
-    ([("wait", ASCENDING)], {"expireAfterSeconds": 2147483647}),
 ]
+NEWER_KINDS = {
+    "4.4": [([("m", ASCENDING), ("h", "hashed")], {}), ([("hidden", ASCENDING)], {"hidden": True})],
+    "5.0": [([("wait", ASCENDING)], {"expireAfterSeconds": 2147483647})],
+}
 
 
-def make_all(collection):
-    for number, (keys, options) in enumerate(KINDS):  # as a command, since the driver refuses some keys
+def make_all(h, collection):
+    kinds = KINDS + [kind for version, some in NEWER_KINDS.items() if h.knows(version) for kind in some]
+    for number, (keys, options) in enumerate(kinds):  # as a command, since the driver refuses some keys
         collection.database.command("createIndexes", collection.name, indexes=[{"key": dict(keys), "name": f"kind {number}", **options}])
 
 
@@ -49,15 +51,15 @@ def indexed(h, name, *keys):
 def every_kind_of_index_after_the_dump(h):
     h.db.a.insert_many(numbered(20))
     h.full_dump()
-    make_all(h.db.a)
+    make_all(h, h.db.a)
     h.cut()
-    make_all(h.db.empty)
+    make_all(h, h.db.empty)
 
 
 @workload
 def every_kind_of_index_in_the_dump(h):
     h.db.a.insert_many(numbered(20))
-    make_all(h.db.a)
+    make_all(h, h.db.a)
     h.full_dump()
     h.db.a.insert_many([{"_id": "u1", "u": 1}, {"_id": "u2", "u": 2}])
     h.cut()
@@ -67,10 +69,10 @@ def every_kind_of_index_in_the_dump(h):
 @workload
 def every_kind_of_index_on_a_renamed_collection(h):
     h.db.a.insert_many(numbered(20))
-    make_all(h.db.a)
+    make_all(h, h.db.a)
     h.db.b.insert_many(numbered(3))
     h.full_dump()
-    make_all(h.db.b)
+    make_all(h, h.db.b)
     h.db.b.rename("b2")
     h.cut()
     h.db.a.rename("a2")
@@ -106,7 +108,7 @@ def indexes_under_other_names(h):
     h.db.a.create_index("n", name="other")
 
 
-@workload
+@workload_since("4.4")
 def indexes_hidden_and_shown(h):
     indexed(h, "a", "n", "m")
     h.db.a.create_index("born hidden", hidden=True)
@@ -124,19 +126,26 @@ def indexes_hidden_and_shown(h):
 
 @workload
 def time_to_live_changed(h):
-    indexed(h, "a", "plain", "plainer")
+    indexed(h, "a")
     h.db.a.create_index("when", expireAfterSeconds=10000)
     h.full_dump()
     h.db.command("collMod", "a", index={"name": "when_1", "expireAfterSeconds": 20000})
     h.cut()
-    h.db.command("collMod", "a", index={"name": "plain_1", "expireAfterSeconds": 5000})
     h.db.a.create_index("late", expireAfterSeconds=100000)
     h.cut()
     h.db.command("collMod", "a", index={"name": "late_1", "expireAfterSeconds": 200000.5})
+
+
+@workload_since("6.0")
+def time_to_live_given(h):
+    indexed(h, "a", "plain", "plainer")
+    h.full_dump()
+    h.db.command("collMod", "a", index={"name": "plain_1", "expireAfterSeconds": 5000})
+    h.cut()
     h.db.command("collMod", "a", index={"name": "plainer_1", "expireAfterSeconds": 7, "hidden": True}, validationLevel="moderate")
 
 
-@workload
+@workload_since("6.0")
 def an_index_made_unique(h):
     h.db.a.insert_many(numbered(10))
     h.db.a.create_index("n")
@@ -183,7 +192,7 @@ class HeldIndexBuild:
         return self.h.client.admin.command("configureFailPoint", self.FAILPOINT, mode=mode)
 
 
-@workload
+@workload_since("4.4")
 def an_index_build_across_cuts(h):
     h.db.a.insert_many(numbered(10))
     h.full_dump()
@@ -195,7 +204,7 @@ def an_index_build_across_cuts(h):
     build.release()
 
 
-@workload
+@workload_since("4.4")
 def an_index_build_open_at_the_end(h):
     h.db.a.insert_many(numbered(10))
     h.full_dump()
@@ -205,7 +214,7 @@ def an_index_build_open_at_the_end(h):
     build.release()
 
 
-@workload
+@workload_since("4.4")
 def a_full_dump_during_an_index_build(h):
     h.db.a.insert_many(numbered(10))
     h.db.b.insert_many(numbered(10))
@@ -219,7 +228,7 @@ def a_full_dump_during_an_index_build(h):
     h.db.b.insert_one({"_id": "end"})
 
 
-@workload
+@workload_since("4.4")
 def an_index_build_in_the_dump_given_up_after_the_wanted_time(h):
     h.db.a.insert_many(numbered(10))
     build = HeldIndexBuild(h, h.db.a, "n")
@@ -234,7 +243,7 @@ def an_index_build_in_the_dump_given_up_after_the_wanted_time(h):
     h.db.a.insert_one({"_id": "after"})
 
 
-@workload
+@workload_since("4.4")
 def an_index_build_dropped_after_the_dump(h):
     h.db.a.insert_many(numbered(10))
     build = HeldIndexBuild(h, h.db.a, "n")
@@ -246,7 +255,7 @@ def an_index_build_dropped_after_the_dump(h):
     h.db.a.insert_one({"_id": "after"})
 
 
-@workload
+@workload_since("4.4")
 def an_index_build_ended_by_a_drop(h):
     for name in ("a", "b"):
         h.db[name].insert_many(numbered(10))
@@ -263,7 +272,7 @@ def an_index_build_ended_by_a_drop(h):
     h.db.b.insert_one({"_id": "new"})
 
 
-@workload
+@workload_since("4.4")
 def an_index_build_across_the_dump_then_a_rename(h):
     h.db.a.insert_many(numbered(10))
     build = HeldIndexBuild(h, h.db.a, "n")
@@ -277,7 +286,7 @@ def an_index_build_across_the_dump_then_a_rename(h):
     h.db.c.drop_index("n_1")
 
 
-@workload
+@workload_since("6.0")
 def an_index_left_half_way_to_unique(h):
     for name in ("a", "b"):
         h.db[name].insert_many(numbered(3))

@@ -2,7 +2,7 @@
 
 from bson.code import Code
 
-from .registry import numbered, workload
+from .registry import numbered, workload, workload_since
 
 
 def move(h, source, target, **options):
@@ -102,16 +102,17 @@ def an_old_name_used_again(h):
     h.db.b.drop_index("k_1")
 
 
-@workload
+@workload_since("4.4")
 def indexes_changed_after_a_rename(h):
     filled(h.db.a, "n", "m")
+    h.db.a.create_index("when", expireAfterSeconds=10000)
     h.full_dump()
     h.db.a.rename("b")
     h.cut()
     h.db.command("collMod", "b", index={"name": "n_1", "hidden": True})
     h.cut()
     h.db.b.drop_index("m_1")
-    h.db.command("collMod", "b", index={"name": "n_1", "expireAfterSeconds": 99999})
+    h.db.command("collMod", "b", index={"name": "when_1", "expireAfterSeconds": 99999})
     h.db.b.create_index("k")
 
 
@@ -138,7 +139,7 @@ def a_rename_just_before_the_dump(h):
     h.db.b.insert_one({"_id": "after"})
 
 
-@workload
+@workload_since("6.0")
 def special_collections_renamed(h):
     h.db.create_collection("capped", capped=True, size=4096, max=5)
     h.db.create_collection("clustered", clusteredIndex={"key": {"_id": 1}, "unique": True})
@@ -165,7 +166,7 @@ def sixty_names_moved_round(h):
         h.db[f"d{number}"].rename(f"c{number}")
 
 
-@workload
+@workload_since("4.4")
 def made_in_a_transaction_then_moved(h):
     h.db.a.insert_many(numbered(3))
     h.full_dump()
@@ -179,7 +180,7 @@ def made_in_a_transaction_then_moved(h):
     h.db.b.rename("a", dropTarget=True)
 
 
-@workload
+@workload_since("4.4")
 def out_to_new_and_existing_collections(h):
     filled(h.db.a, "n")
     filled(h.db.existing, "n", "x", count=3)

@@ -6,7 +6,7 @@ The source writes at most five operations an entry, so a transaction of six is a
 from pymongo import WriteConcern
 from pymongo.read_concern import ReadConcern
 
-from .registry import numbered, workload
+from .registry import numbered, workload, workload_since
 
 
 def transact(h, write):
@@ -109,6 +109,7 @@ def a_point_in_time_inside_a_chain(h):
 
 @workload
 def updates_and_deletes_in_chains(h):
+    h.client.other.c.insert_one({"_id": "made before"})
     start(h)
 
     def write(session):
@@ -133,7 +134,7 @@ def aborted_transactions(h):
     insert_in_transaction(h, 8, tag="yes")
 
 
-@workload
+@workload_since("4.4")
 def ddl_inside_a_transaction(h):
     start(h)
 
@@ -212,7 +213,7 @@ def a_transaction_of_forty_megabytes(h):
     h.cut(parts_of_chains(h)[0])
 
 
-@workload
+@workload_since("5.0")
 def operations_applied_by_hand(h):
     start(h)
     h.client.admin.command("applyOps", [
@@ -230,7 +231,7 @@ def operations_applied_by_hand(h):
     h.client.admin.command("applyOps", [{"op": "c", "ns": "admin.$cmd", "o": {"applyOps": nested}}, {"op": "n", "ns": "", "o": {"msg": "x"}}])
 
 
-@workload
+@workload_since("4.4")
 def a_transaction_then_renames(h):
     start(h)
     insert_in_transaction(h, 12, tag="x")
