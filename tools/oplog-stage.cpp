@@ -62,7 +62,7 @@ class Staging {
         Stager::Start start = chain_.start();
         start.catalog = selected(start.catalog);
         const auto report = [&](const Finding& finding) {
-            if (finding.severity == Finding::Severity::warning) tool_.warn(to_string(finding));
+            if (finding.severity == Finding::Severity::warning || finding.of_replay) tool_.warn(to_string(finding));
             if (finding.severity != Finding::Severity::error) return;
             if (!finding.where) throw DataError(to_string(finding));
             throw FormatError(*finding.where, (finding.ts ? to_string(*finding.ts) + ": " : "") + finding.text);

@@ -33,17 +33,19 @@ class Verification {
 
     /// Servers take text that is not UTF-8 from drivers that send it, and it must come back.
     void check_bytes(const EntryView& entry) {
+        bool is_text = false;
         try {
-            bson::validate(entry.document());
+            if (!bson::validate(entry.document())) is_ordinary_ = false;
             return;
-        } catch (const DataError&) { // the text, or worse
+        } catch (const DataError& error) { // the text, what replay changes, or worse
+            is_text = std::string_view(error.what()).ends_with("UTF-8");
         }
         try {
-            bson::validate<bson::Text::any>(entry.document());
+            if (!bson::validate<bson::Text::any>(entry.document())) is_ordinary_ = false;
         } catch (const DataError& error) {
             entry.fail(error.what());
         }
-        if (std::exchange(strange_text_in_, entry.where()->file) != entry.where()->file) // once a slice
+        if (is_text && std::exchange(strange_text_in_, entry.where()->file) != entry.where()->file) // once a slice
             find({Finding::Severity::warning, *entry.where(), entry.ts(), "text that is not valid UTF-8: damage, or what a driver wrote; it is restored as it is"});
     }
 
@@ -67,6 +69,7 @@ class Verification {
             }
             if (!last) find({Finding::Severity::warning, in.where(), std::nullopt, "the slice is empty: the server that was asked may lag behind"});
         } catch (const FormatError& error) {
+            is_ordinary_ = false; // as far as is known
             find_broken(error, last);
         }
         for (const auto& [id, state] : transactions.open())
@@ -82,7 +85,8 @@ class Verification {
         });
         try {
             Merge<Reader> entries = chain_.merged();
-            for (const EntryView& entry : entries) {
+            for (EntryView entry : entries) {
+                entry.set_ordinary(is_ordinary_);
                 examiner.add(entry);
                 if (!broken_at) last = entry.ts();
             }
@@ -103,6 +107,7 @@ class Verification {
     const Chain& chain_;
     std::vector<Finding> findings_;
     std::map<std::string, std::uint64_t> notes_;
+    bool is_ordinary_ = true; ///< every entry, see bson::validate()
     std::string strange_text_in_; ///< the last slice that had some
     std::optional<std::pair<Timestamp, Timestamp>> window_;
 };

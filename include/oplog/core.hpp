@@ -17,6 +17,7 @@
 #include "range.hpp"
 #include "range_in_parts.hpp"
 #include "reader.hpp"
+#include "reencoding.hpp"
 #include "slice.hpp"
 #include "split.hpp"
 #include "stage.hpp"

@@ -21,8 +21,7 @@ namespace oplog {
 class EntryView {
   public:
     /// Throws DataError for a document without a timestamp `ts`. `where`, if given, must outlive the view.
-    explicit EntryView(const bson::Document& document, const Position* where = nullptr)
-        : document_(document), where_(where), ts_(find_ts()) {}
+    explicit EntryView(const bson::Document& document, const Position* where = nullptr) : document_(document), where_(where), ts_(find_ts()) {}
 
     const bson::Document& document() const noexcept { return document_; }
     std::string_view bytes() const noexcept { return document_.bytes(); }
@@ -58,6 +57,9 @@ class EntryView {
 
     /// Where it was read, or null.
     const Position* where() const noexcept { return where_; }
+    /// Whether it is known to be ordinary, see bson::validate().
+    bool is_ordinary() const noexcept { return is_ordinary_; }
+    void set_ordinary(bool ordinary) noexcept { is_ordinary_ = ordinary; }
     /// Throws a FormatError with the entry's place, as far as it is known.
     [[noreturn]] void fail(std::string_view reason) const {
         if (where_) throw FormatError(*where_, reason);
@@ -116,6 +118,7 @@ class EntryView {
 
     bson::Document document_;
     const Position* where_;
+    bool is_ordinary_ = false;
     char op_ = 0; ///< of an entry as servers usually write it, if it is one letter
     Timestamp ts_;
 };

@@ -140,17 +140,17 @@ struct Operation {
     explicit Operation(const bson::Document& doc) : document(doc) {
         for (const bson::Element& element : doc) {
             const std::string_view key = element.key();
-            if (key.size() > 2) continue;
-            if (key == "op")
-                op = element.string();
-            else if (key == "ns")
-                ns = element.string();
-            else if (key == "o")
-                o = element.document();
-            else if (key == "o2")
-                o2 = element.document();
-            else if (key == "ui" && element.is(bson::Type::binary))
-                ui = element.value().substr(5);
+            if (key.empty() || key.size() > 2) continue;
+            switch (key[0] << 8 | (key.size() == 2 ? key[1] : 0)) { // compared as integers: this is asked of every field of every entry
+            case 'o' << 8 | 'p': op = element.string(); break;
+            case 'n' << 8 | 's': ns = element.string(); break;
+            case 'o' << 8: o = element.document(); break;
+            case 'o' << 8 | '2': o2 = element.document(); break;
+            case 'u' << 8 | 'i':
+                if (element.is(bson::Type::binary)) ui = element.value().substr(5);
+                break;
+            default: break;
+            }
         }
     }
     explicit Operation(const EntryView& entry) : Operation(entry.document()) {}

@@ -20,7 +20,7 @@ namespace oplog {
 /// How closely a reader looks at a document before it yields it.
 enum class Check {
     frame,     ///< length prefix, terminator, depth of nesting and, for entries, the top-level fields up to `ts`
-    structure, ///< all that full does but UTF-8, which servers do not ask for
+    structure, ///< all that full does but what servers do not ask for: UTF-8, the second length of an old binary
     full,      ///< every byte: types, lengths, nesting, UTF-8
 };
 
@@ -65,11 +65,14 @@ class BasicReader {
     Item current() const {
         const auto document = bson::Document::trusted(&buffer_[at_]);
         try {
-            if (check_ == Check::structure) bson::validate<bson::Text::any>(document);
-            if (check_ == Check::full) bson::validate(document);
-            if constexpr (std::is_constructible_v<Item, const bson::Document&, const Position*>)
-                return Item(document, where_.get());
-            else
+            bool ordinary = false;
+            if (check_ == Check::structure) ordinary = bson::validate<bson::Text::any>(document);
+            if (check_ == Check::full) ordinary = bson::validate(document);
+            if constexpr (std::is_constructible_v<Item, const bson::Document&, const Position*>) {
+                Item item(document, where_.get());
+                item.set_ordinary(ordinary);
+                return item;
+            } else
                 return Item(document);
         } catch (const DataError& error) {
             fail(error.what());

@@ -5,9 +5,12 @@
 #include "catalog.hpp"
 #include "entry.hpp"
 #include "operation.hpp"
+#include "reencoding.hpp"
 #include "transaction.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <optional>
@@ -30,6 +33,7 @@ struct Finding {
     std::optional<Position> where;
     std::optional<Timestamp> ts;
     std::string text; ///< a sentence
+    bool of_replay = false; ///< a note that staging does not see to: replay changes something, and oplog-apply does not
 };
 
 /// "FILE: offset N: document K: TIMESTAMP: TEXT", as far as it is known.
@@ -141,9 +145,12 @@ class Stager {
                     if (option.key() != "ns") entry.append(option); // of old servers: a name it may no longer have
                 if (!spec.find("collation") && takes_collation(collection, index)) entry.begin_document("collation").string("locale", "simple").end();
                 entry.end().timestamp("ts", ts).int64("v", 2);
-                write(entry.finish());
+                const std::string document = entry.finish();
+                check_replay(bson::Document(document), nullptr);
+                write(document);
             }
         }
+        report_changes();
     }
 
     /// Takes in an entry after the last that is wanted. An index build that commits only there, having begun before
@@ -180,8 +187,7 @@ class Stager {
         in_chain_ = false;
         if (!entry.is_command()) { // nearly all
             const Edit edit = place(Operation(entry));
-            if (edit.kind == Edit::Kind::keep) write(entry.bytes());
-            if (edit.kind == Edit::Kind::replace) write(edit.with.front());
+            put(edit, write);
             return;
         }
         const TransactionInfo transaction = transaction_info(entry);
@@ -195,8 +201,66 @@ class Stager {
             if (!inner.is_command()) return place(inner);
             return decide(inner, waiting);
         });
-        if (edit.kind == Edit::Kind::keep) write(entry.bytes());
-        if (edit.kind == Edit::Kind::replace) write(edit.with.front());
+        put(edit, write);
+    }
+
+    /// Writes what has become of the current entry.
+    template <class Write>
+    void put(const Edit& edit, Write& write) {
+        if (edit.kind == Edit::Kind::drop) return;
+        const std::string_view document = edit.kind == Edit::Kind::keep ? entry_->bytes() : edit.with.front();
+        if (report_ && !entry_->is_ordinary()) check_replay(bson::Document(document), entry_);
+        write(document);
+    }
+
+    /// Finds out which values of a document that is written replay changes, or cannot read. Without an entry it is an index.
+    void check_replay(const bson::Document& document, const EntryView* entry) {
+        std::array<bool, reencodings> found{};
+        for_each_operation(document, [&](const Operation& operation) {
+            const bool is_replayed = operation.op != "n" && !is_skipped(operation.ns);
+            const auto ns = [&] {
+                const std::vector<std::string> names = namespaces(operation);
+                return names.empty() ? std::string(operation.ns) : names.front();
+            };
+            const auto find = [&](Reencoding how, const std::string& path) {
+                const auto number = static_cast<std::size_t>(how);
+                if (how == Reencoding::unreadable && changes_[number].entries == 0)
+                    report({Finding::Severity::error, entry ? place_of(*entry) : std::nullopt, entry ? std::optional(entry->ts()) : std::nullopt,
+                            path + " in " + ns() + " is a binary of subtype 2 with two lengths that differ: mongorestore would stop here, midway, or take it for something else; "
+                            "oplog-apply restores it as it is"});
+                if (!is_replayed && how != Reencoding::unreadable) return;
+                Change& change = changes_[number];
+                change.collections.insert(ns());
+                if (change.entries == 0) change.first = {Finding::Severity::note, entry ? place_of(*entry) : std::nullopt, entry ? std::optional(entry->ts()) : std::nullopt, path + " in " + ns(), true};
+                if (!std::exchange(found[number], true)) ++change.entries;
+            };
+            for_each_reencoded(operation.o, "o", find);
+            if (operation.o2) for_each_reencoded(*operation.o2, "o2", find);
+            // Of an insertion only where the document is there already.
+            if ((operation.op == "i" && fuzzy()) || (operation.op == "u" && operation.o.find("_id")))
+                for (const bson::Element& field : operation.o)
+                    if (field.is(bson::Type::timestamp) && field.timestamp() == Timestamp() && field.key() != "_id")
+                        find(Reencoding::zero_timestamp, "o." + std::string(field.key()));
+        });
+    }
+
+    void report_changes() {
+        constexpr std::string_view how[] = {
+            "an array whose keys are not 0, 1, 2, ..., which mongorestore makes them",
+            "a binary of subtype 2 without bytes, or without its second length, which mongorestore makes four bytes longer",
+            "a regular expression whose options mongorestore sorts",
+            "a timestamp of zero, in whose place servers before 5.0.29, 6.0.17, 7.0.13 and 8.0 put the time of the replay",
+        };
+        for (std::size_t i = 0; i < std::size(how); ++i) {
+            Change& change = changes_[i];
+            if (change.entries == 0) continue;
+            change.first.text += " is " + std::string(how[i]);
+            if (change.entries > 1)
+                change.first.text += " (the first of " + std::to_string(change.entries) + " entries" +
+                                     (change.collections.size() > 1 ? " in " + std::to_string(change.collections.size()) + " collections" : "") + ")";
+            change.first.text += "; oplog-apply restores it as it was";
+            report(std::move(change.first));
+        }
     }
 
     /// A collection that the dump does not have, and that nobody dropped while it ran, was lost.
@@ -598,6 +662,12 @@ class Stager {
     std::map<TransactionId, std::vector<std::string>> waiting_; ///< commands of open transactions
     std::map<std::string, Finding, std::less<>> missing_; ///< by UUID: collections with entries and no beginning
     std::set<std::string, std::less<>> made_; ///< UUIDs of collections that open transactions make
+    struct Change {
+        Finding first;
+        std::uint64_t entries = 0;
+        std::set<std::string> collections;
+    };
+    std::array<Change, reencodings> changes_; ///< that replay makes, by their kind
 };
 
 } // namespace oplog

@@ -97,8 +97,8 @@ void validate_value(const Element& element) {
         if (value[0] != 0 && value[0] != 1) fail("is neither true nor false");
         break;
     case Type::binary:
-        // The old generic subtype repeats the length inside.
-        if (value[4] == 2 && (value.size() < 9 || load<std::uint32_t>(value.data() + 5) != value.size() - 9))
+        // The old generic subtype repeats the length inside, which servers do not look at.
+        if (text == Text::utf8 && value[4] == 2 && (value.size() < 9 || load<std::uint32_t>(value.data() + 5) != value.size() - 9))
             fail("has two lengths that differ");
         break;
     case Type::code_with_scope: {
@@ -111,6 +111,21 @@ void validate_value(const Element& element) {
     }
     default: break;
     }
+}
+
+/// The types of whose values nothing can be wrong, or not ordinary.
+constexpr auto takes_any_bytes = [] {
+    std::array<bool, 256> types{};
+    for (std::size_t type = 0; type < types.size(); ++type) types[type] = fixed_sizes[type] != varying;
+    types[static_cast<std::size_t>(Type::boolean)] = types[static_cast<std::size_t>(Type::timestamp)] = false;
+    return types;
+}();
+
+/// Whether an element is the first of {ts: Timestamp(0, 0), t: -1}: a transaction's first entry has that for the one before it.
+[[gnu::noinline]] inline bool is_no_optime(const Document& document, const Element& element) {
+    constexpr std::string_view none("\x1c\0\0\0\x11ts\0\0\0\0\0\0\0\0\0\x12t\0\xff\xff\xff\xff\xff\xff\xff\xff\0", 28);
+    const auto at = static_cast<std::size_t>(element.bytes().data() - document.data());
+    return at > 4 && document.bytes().substr(at - 4).starts_with(none);
 }
 
 } // namespace detail
@@ -157,19 +172,29 @@ inline bool is_nested_too_deeply(const Document& document) noexcept {
 
 inline std::string nested_too_deeply() { return "nested more than " + std::to_string(max_depth) + " levels deep"; }
 
+/// Whether an array's element number `index` is called so.
+[[gnu::noinline]] inline bool is_index(std::string_view key, std::uint32_t index) noexcept {
+    for (std::size_t at = key.size(); at > 1; index /= 10)
+        if (key[--at] != static_cast<char>('0' + index % 10)) return false;
+    return !key.empty() && index < 10 && key[0] == static_cast<char>('0' + index) && (index > 0 || key.size() == 1);
+}
+
 /// Walks every byte of a document. Throws DataError for the first thing that is wrong.
+/// Returns whether it is ordinary: without anything for which for_each_reencoded() would have to look closer.
 template <Text text = Text::utf8>
-void validate(const Document& document) {
+bool validate(const Document& document) {
     struct Level {
         const char* at;
         const char* end; // the document's terminator
+        std::int64_t index; // of an array's next element; negative in a document
     };
     std::array<Level, max_depth> levels;
     std::size_t depth = 0;
-    const auto descend = [&](const char* data, std::size_t size) {
+    bool ordinary = true;
+    const auto descend = [&](const char* data, std::size_t size, bool is_array = false) {
         if (depth == max_depth) throw DataError(nested_too_deeply());
         if (data[size - 1] != 0) throw DataError("a nested document does not end with a zero byte");
-        levels[depth++] = {data + 4, data + size - 1};
+        levels[depth++] = {data + 4, data + size - 1, is_array ? 0 : -1};
     };
     descend(document.data(), document.size());
     while (depth > 0) {
@@ -187,17 +212,24 @@ void validate(const Document& document) {
         if (text == Text::utf8 && !is_utf8(name)) throw DataError("a field name is not valid UTF-8");
         const std::size_t size = value_size(type, value, static_cast<std::size_t>(level.end - value));
         level.at = value + size;
-        if (detail::fixed_sizes[static_cast<std::uint8_t>(type)] != detail::varying && type != Type::boolean)
-            continue; // any bytes will do
+        if (level.index >= 0) ordinary &= is_index(name, static_cast<std::uint32_t>(level.index++));
+        if (detail::takes_any_bytes[static_cast<std::uint8_t>(type)]) continue;
         const Element element(type, name, {value, size});
+        if (type == Type::timestamp) {
+            ordinary &= load<std::uint64_t>(value) != 0 || detail::is_no_optime(document, element);
+            continue;
+        }
         detail::validate_value<text>(element);
         if (type == Type::document || type == Type::array) {
-            descend(value, size);
+            descend(value, size, type == Type::array);
         } else if (type == Type::code_with_scope) {
             const std::size_t scope = 8 + load<std::uint32_t>(value + 4);
             descend(value + scope, size - scope);
+        } else if (type == Type::binary || type == Type::regex) {
+            ordinary &= type == Type::binary ? value[4] != 2 : value[size - 2] == 0; // a regular expression without options
         }
     }
+    return ordinary;
 }
 
 } // namespace oplog::bson
