@@ -318,7 +318,31 @@ TEST_CASE("a transaction counts when it commits") {
     CHECK(h.refused().ends_with("commits here, and began before the first entry"));
 }
 
+TEST_CASE("upserts make the documents that are not there, alone and in what a client put into an applyOps") {
+    History h;
+    h.dump("a", metadata("a", 1), {R"({"_id":1,"x":1})"});
+    h.add("u", "shop.a", R"({"$v":1,"$set":{"x":2}})", 1, R"({"_id":1})", R"(,"b":true)");
+    h.add("u", "shop.a", R"({"w":1,"_id":2})", 1, R"({"_id":2})", R"(,"b":true)");
+    h.add("u", "shop.a", R"({"_id":3})", 1, R"({"_id":3})");
+    h.command(R"({"applyOps":[{"op":"u","ns":"shop.a","o2":{"_id":4},"o":{"$set":{"y":1}}}]})", 0);
+    h.command(R"({"applyOps":[{"op":"u","ns":"shop.a","o2":{"_id":5},"o":{"$set":{"y":1}}}],"alwaysUpsert":false})", 0);
+    h.apply();
+    CHECK(h.documents_of("shop.a") == R"({"_id":1,"x":2} {"_id":2,"w":1} {"_id":4,"y":1})");
+}
+
 TEST_CASE("what cannot be done exactly is refused, with its place") {
+    {
+        History h;
+        h.dump("a", metadata("a", 1));
+        h.add("u", "shop.a", R"({"_id":1})", 1, R"({"_id":1})", R"(,"b":1)");
+        CHECK(h.refused() == "in: offset 0: document 1: field 'b' is an int32, not a boolean");
+    }
+    {
+        History h;
+        h.dump("a", metadata("a", 1));
+        h.add("u", "shop.a", R"({"$v":2,"diff":{"u":{"_id":2}}})", 1, R"({"_id":1})");
+        CHECK(h.refused() == "in: offset 0: document 1: an update that changes the _id of its document");
+    }
     {
         History h;
         h.add("i", "shop.unknown", R"({"_id":1})", 7);

@@ -163,6 +163,25 @@ TEST_CASE("an upsert makes of its o2's _id what an update makes of a document") 
     CHECK(made(R"({"$v":2,"diff":{"d":{"q":false},"u":{"z":1,"y":1},"i":{"a":{"0":1}},"sm":{"u":{"x":1}}}})") == R"({"_id":1,"z":1,"y":1,"a":{"0":1}})");
 }
 
+TEST_CASE("an update is an upsert if it says so, or if a client put it into an applyOps that does not say no") {
+    const auto upserts = [](const std::string& more, const std::string& around) {
+        const std::string operation = R"({"op":"u","ns":"shop.a","o2":{"_id":1},"o":{"_id":1})" + more + "}";
+        const std::string text = around.empty() ? operation : R"({"op":"c","o":{"applyOps":[)" + operation + "]" + around + "}";
+        const std::string bytes = parse_json(text);
+        const bson::Document entry(bytes);
+        return is_upsert(around.empty() ? entry : entry.find("o")->document().find("applyOps")->array().begin()->document(), entry);
+    };
+    CHECK_FALSE(upserts("", ""));
+    CHECK_FALSE(upserts(R"(,"b":false)", ""));
+    CHECK(upserts(R"(,"b":true)", ""));
+    CHECK(upserts("", "}"));
+    CHECK(upserts("", R"(,"alwaysUpsert":true})"));
+    CHECK_FALSE(upserts("", R"(,"alwaysUpsert":false})"));
+    CHECK(upserts(R"(,"b":true)", R"(,"alwaysUpsert":false})"));
+    CHECK_FALSE(upserts("", R"(},"txnNumber":1)"));
+    CHECK(message_of<DataError>([&] { upserts(R"(,"b":1)", ""); }) == "field 'b' is an int32, not a boolean");
+}
+
 TEST_CASE("new fields come in the order of the server that logged them, or, where a client composed the update, in a server's") {
     const auto set = [](const std::string& document, const std::string& fields) { return updated(document, R"({"$v":1,"$set":)" + fields + "}"); };
     CHECK(set(R"({"z":0})", R"({"b":1,"a":1,"c.y":1,"c-":1,"c.x":1})") == R"({"z":0,"a":1,"b":1,"c":{"x":1,"y":1},"c-":1})");
