@@ -86,15 +86,23 @@ def _documents(collection):
 
 
 def portable(state):
-    """A state as servers of all versions tell it alike; indexes of 4.2 name their collection."""
-    return {
-        namespace: replace(
-            collection, hash="", options={**collection.options, "idIndex": _portable_index(collection.options["idIndex"])},
-            indexes={name: _portable_index(spec) for name, spec in collection.indexes.items()})
-        for namespace, collection in state.items()}
+    """A state without what each version of the server has its own way of: what a time series is made of, and hashes."""
+    return {namespace: _portable_collection(namespace, collection) for namespace, collection in state.items()}
+
+
+def _portable_collection(namespace, collection):
+    options = {**collection.options, "idIndex": _portable_index(collection.options["idIndex"])}
+    documents = collection.documents
+    if ".system.buckets." in namespace:
+        options.pop("validator", None)
+    if namespace.endswith(".system.views"):
+        documents = [raw for raw in documents if not bson.decode(raw)["viewOn"].startswith("system.buckets.")]
+    indexes = {name: _portable_index(spec) for name, spec in collection.indexes.items()}
+    return replace(collection, options=options, indexes=indexes, documents=documents, hash="")
 
 
 def _portable_index(spec):
+    """Up to 4.2 it names its collection."""
     numbers = {key: float(bson.decode(spec[key])[key]) for key in INDEX_NUMBERS & spec.keys()}
     return {key: value for key, value in spec.items() if key != "ns"} | _by_key(numbers)
 

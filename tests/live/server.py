@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from pymongo import MongoClient
@@ -99,12 +100,32 @@ class Server:
         if self.auth:
             client.admin.command("createUser", self.user, pwd=self.password, roles=["root", "__system"])
         client.close()  # it met a server without sessions
-        login = {"username": self.user, "password": self.password} if self.auth else {}
-        self.client = MongoClient(self.uri, socketTimeoutMS=ANSWER_TIMEOUT_MS, **login)
-        self.version = self.client.server_info()["version"]
+        self._connect()
         if self.fcv:
             self.client.admin.command("setFeatureCompatibilityVersion", self.fcv)
         return self
+
+    def _connect(self):
+        login = {"username": self.user, "password": self.password} if self.auth else {}
+        self.client = MongoClient(self.uri, socketTimeoutMS=ANSWER_TIMEOUT_MS, **login)
+        self.version = self.client.server_info()["version"]
+
+    def upgrade(self, mongod, fcv):
+        """Ends it and starts a newer one with what it leaves, which is still at that feature compatibility version."""
+        with suppress(PyMongoError):  # no answer comes
+            self.client.admin.command("shutdown", force=True)
+        self.process.wait(START_TIMEOUT)
+        self.client.close()
+        self._command[0] = mongod
+        self.fcv = fcv
+        self.start()
+        with MongoClient(self.uri, serverSelectionTimeoutMS=START_TIMEOUT * 1000) as client:
+            self._until(time.monotonic() + START_TIMEOUT, lambda: client.admin.command("isMaster")["ismaster"])
+        self._connect()
+
+    def raise_fcv(self, fcv):
+        self.client.admin.command("setFeatureCompatibilityVersion", fcv)
+        self.fcv = None
 
     def knows(self, version):
         """Whether it has what came with that feature compatibility version."""
