@@ -92,7 +92,9 @@ int main(int argc, char** argv) {
                                  .gzip = tool.has("gzip") || full.gzip(), .inputs = inputs.named()});
         const UndoOnSignal undo(out);
 
-        Applier::Options options{.scratch = oplog::detail::parent_directory(out.path()), .dump_start = chain.dump_start(), .selection = selection(tool)};
+        Applier::Options options{.scratch = oplog::detail::parent_directory(out.path()), .dump_start = chain.dump_start(),
+                                 .consistent_point = chain.consistent_point(), .report = [&](const Finding& finding) { tool.warn(to_string(finding)); },
+                                 .selection = selection(tool)};
         options.selection.dumped_at(*chain.dump_start());
         if (options.selection.looks_ahead()) {
             Merge<Input> entries = chain.merged<Input>(continuity);

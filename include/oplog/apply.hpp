@@ -6,6 +6,8 @@
 #include "change_log.hpp"
 #include "dump.hpp"
 #include "filter.hpp"
+#include "finding.hpp"
+#include "meaning.hpp"
 #include "operation.hpp"
 #include "transaction.hpp"
 
@@ -61,6 +63,8 @@ class Applier {
     struct Options {
         std::string scratch = ".";           ///< a directory for temporary files, as large as the oplog
         std::optional<Timestamp> dump_start{}; ///< what had committed by then is in the dump
+        std::optional<Timestamp> consistent_point{}; ///< what the dump was at then, it has whole
+        Report report{};                       ///< is told of what is left out, and taken for granted
         Selection selection{};               ///< which collections are wanted, and under what names; has learned the entries
     };
 
@@ -86,12 +90,11 @@ class Applier {
 
     /// Takes in an entry after the last that is wanted: see Stager::look_ahead for why.
     void look_ahead(const EntryView& entry) {
+        if (!is_of_index_build(entry)) return;
         const Operation operation(entry);
-        if (!operation.is_command()) return;
         const Command command = parse_command(operation);
         const bool starts = command.kind == CommandKind::start_index_build;
-        if (!starts && command.kind != CommandKind::commit_index_build && command.kind != CommandKind::abort_index_build) return;
-        for_each_spec(operation, [&](const bson::Document& spec) {
+        for_each_index(operation, [&](const bson::Document& spec) {
             const std::string key = build_key(operation, command, index_name(spec));
             if (starts)
                 started_later_.insert(key);
@@ -112,7 +115,7 @@ class Applier {
             if (collection.is_buckets() && std::ranges::any_of(collection.metadata.indexes, [](const std::string& spec) { return is_unrestorable_geo_index(bson::Document(spec)); }))
                 throw DataError("collection " + join_namespace(collection.database, collection.logical_name()) +
                                 " has a 2dsphere index on more than its metaField, which mongorestore cannot make from a dump; use oplog-stage (--exclude-ns leaves the collection out)");
-            if (!collection.whole)
+            if (!collection.whole && !is_hidden_in_dumps(collection.ns()))
                 throw DataError(collection.first_seen + ": collection " + collection.ns() +
                                 " is not in the full dump, and no entry creates it: what it holds is not known (--exclude-ns leaves it out)");
         }
@@ -131,7 +134,8 @@ class Applier {
                 out.write_text(std::string("prelude.json") + (out.gzip() ? ".gz" : ""), read_whole(*prelude));
         }
         std::vector<AppliedCollection*> left; // the largest last, to be taken first
-        for (AppliedCollection& collection : collections_) left.push_back(&collection);
+        for (AppliedCollection& collection : collections_)
+            if (!is_hidden_in_dumps(collection.ns())) left.push_back(&collection);
         std::ranges::sort(left, {}, [](const AppliedCollection* each) { return work_of(*each); });
         std::mutex mutex;
         std::exception_ptr failure;
@@ -254,60 +258,50 @@ class Applier {
         });
     }
 
-    /// What mongodump leaves out of a dump.
-    static bool is_left_out(std::string_view ns) {
-        const auto [database, collection] = split_namespace(ns);
-        if (database == "local" || database.starts_with("__mdb_internal")) return true;
-        if (database == "config") {
-            for (const std::string_view kept : {"chunks", "collections", "databases", "settings", "shards", "tags", "version"})
-                if (collection == kept) return false;
-            return true;
-        }
-        if (database == "admin") return collection == "system.keys";
-        return collection.starts_with("system.") && collection != "system.js" && !collection.starts_with(buckets_prefix);
+    /// Whether an operation is to be followed. Throws DataError for one that cannot be.
+    bool is_followed(const Operation& operation) {
+        const Verdict verdict = meaning_of(operation);
+        const bool seen = is_before(options_.dump_start) || (operation.ns == "admin.system.version" && !is_after_dump());
+        if (verdict.meaning == Meaning::refused && !seen) refuse(verdict.reason);
+        if (verdict.meaning == Meaning::nothing && !verdict.reason.empty()) warn(verdict.reason);
+        return verdict.meaning == Meaning::followed;
     }
+    bool is_before(const std::optional<Timestamp>& ts) const { return ts && entry_->ts() < *ts; }
+    /// Whether all collections that there are, are known.
+    bool is_after_dump() const { return !options_.consistent_point || entry_->ts() > *options_.consistent_point; }
+    [[noreturn]] void refuse(const std::string& reason) const { throw DataError(reason + "; apply up to before it (--before " + to_string(entry_->ts()) + ")"); }
+    void warn(std::string text) const {
+        if (options_.report) options_.report({Finding::Severity::warning, entry_->where() ? std::optional(*entry_->where()) : std::nullopt, entry_->ts(), std::move(text)});
+    }
+    /// Whether a server before 3.6 wrote it, which made collections without a word.
+    bool is_old(const Operation& operation) const { return operation.ui.empty() && entry_->document().find("h"); }
 
     void apply_change(const Operation& operation, bool upsert) {
+        if (!is_followed(operation)) return;
         const std::string_view op = operation.op;
-        if (op == "n") return;
-        const auto [database, name] = split_namespace(operation.ns);
-        if (op != "i" && op != "u" && op != "d") {
-            if (is_left_out(operation.ns) || op == "km") return;
-            throw DataError("operation '" + std::string(op) + "' on " + std::string(operation.ns) + " cannot be applied offline");
+        const std::string_view name = split_namespace(operation.ns).collection;
+        if (name == views_collection) return apply_view(operation, upsert);
+        const bool is_index = name == "system.indexes"; // how servers before 4.2 make one
+        const std::string_view ns = is_index ? operation.o.find("ns")->string() : operation.ns;
+        if (op == "i" && is_old(operation) && !known({}, ns)) {
+            warn(std::string(ns) + " is not in the full dump: taken as made by this insert, as by servers before 3.6");
+            make_whole({}, ns);
         }
-        if (operation.ns == "admin.system.version") refuse_fcv(operation);
-        if (op == "u") {
-            if (!operation.o2) throw DataError("an update without 'o2'");
-            check_update(operation.o, *operation.o2);
+        if (is_index) {
+            const std::string spec = changed(operation.o, [](const bson::Element& field, bson::Builder&) { return field.key() == "ns" || field.key() == "_id"; });
+            return add_index(find({}, ns), bson::Document(spec));
         }
-        if (name == views_collection) return apply_view(operation, std::string(database), upsert);
-        if (name == "system.indexes" && op == "i") { // how old servers make an index
-            const auto indexed = operation.o.find("ns");
-            if (!indexed) throw DataError("an index without a namespace");
-            if (AppliedCollection* const collection = find({}, indexed->string())) add_index(*collection, operation.o);
-            return;
-        }
-        AppliedCollection* const collection = find(operation.ui, operation.ns);
-        if (!collection) return;
+        AppliedCollection& collection = find(operation.ui, operation.ns);
         if (op == "u")
-            log_.append(collection->changes, upsert ? ChangeKind::upsert : ChangeKind::update, *operation.o2, operation.o);
+            log_.append(collection.changes, upsert ? ChangeKind::upsert : ChangeKind::update, *operation.o2, operation.o);
         else
-            log_.append(collection->changes, op == "i" ? ChangeKind::insertion : ChangeKind::removal, operation.o, {});
-    }
-
-    static void refuse_fcv(const Operation& operation) {
-        const auto id = (operation.op == "u" && operation.o2 ? *operation.o2 : operation.o).find("_id");
-        if (id && id->is(bson::Type::string) && id->string() == "featureCompatibilityVersion")
-            throw DataError("the source's featureCompatibilityVersion changes here: apply up to before it");
+            log_.append(collection.changes, op == "i" ? ChangeKind::insertion : ChangeKind::removal, operation.o, {});
     }
 
     // ---- views ----
 
-    void apply_view(const Operation& operation, const std::string& database, bool upsert) {
-        const auto id = view_of(operation);
-        if (!id) throw DataError("a view's definition without a name");
-        const std::string ns(*id);
-        if (!ns.starts_with(database + ".")) throw DataError("a view of another database: " + ns);
+    void apply_view(const Operation& operation, bool upsert) {
+        const std::string ns(*view_of(operation));
         if (operation.op == "d") {
             views_.erase(ns);
         } else if (operation.op == "i") {
@@ -378,10 +372,10 @@ class Applier {
         }
         return found;
     }
-    /// The same, but one that is not there is put down as such; null if the dump has no such collections.
-    AppliedCollection* find(std::string_view uuid, std::string_view ns) {
-        if (AppliedCollection* const found = known(uuid, ns)) return found;
-        return is_left_out(ns) ? nullptr : &make(uuid, ns);
+    /// The same, but one that is not there is put down as such.
+    AppliedCollection& find(std::string_view uuid, std::string_view ns) {
+        AppliedCollection* const found = known(uuid, ns);
+        return found ? *found : make(uuid, ns);
     }
     AppliedCollection& make(std::string_view uuid, std::string_view ns) {
         const auto [database, name] = split_namespace(ns);
@@ -415,6 +409,7 @@ class Applier {
     // ---- commands ----
 
     void apply_command(const Operation& operation) {
+        if (!is_followed(operation)) return;
         const Command command = parse_command(operation);
         switch (command.kind) {
         case CommandKind::create: return apply_create(operation, command);
@@ -429,38 +424,30 @@ class Applier {
         case CommandKind::rename_collection: return apply_rename(operation, command);
         case CommandKind::create_indexes:
         case CommandKind::commit_index_build:
-            if (AppliedCollection* const collection = find(operation.ui, command.ns))
-                for_each_spec(operation, [&](const bson::Document& spec) {
-                    add_index(*collection, spec);
-                    building_.erase(build_key(operation, command, index_name(spec)));
-                });
+            for_each_index(operation, [&](const bson::Document& spec) {
+                add_index(find(operation.ui, command.ns), spec);
+                building_.erase(build_key(operation, command, index_name(spec)));
+            });
             return;
         case CommandKind::start_index_build:
-            for_each_spec(operation, [&](const bson::Document& spec) { building_.insert(build_key(operation, command, index_name(spec))); });
+            for_each_index(operation, [&](const bson::Document& spec) { building_.insert(build_key(operation, command, index_name(spec))); });
             return;
         case CommandKind::abort_index_build:
-            for_each_spec(operation, [&](const bson::Document& spec) {
+            for_each_index(operation, [&](const bson::Document& spec) {
                 building_.erase(build_key(operation, command, index_name(spec)));
                 if (AppliedCollection* const collection = known(operation.ui, command.ns)) drop_index(*collection, index_name(spec));
             });
             return;
         case CommandKind::drop_indexes: return apply_drop_indexes(operation, command);
         case CommandKind::coll_mod:
-            if (AppliedCollection* const collection = find(operation.ui, command.ns)) apply_coll_mod(*collection, operation.o);
-            return;
+            return apply_coll_mod(find(operation.ui, command.ns), operation.o);
         case CommandKind::empty_capped:
             if (AppliedCollection* const collection = known(operation.ui, command.ns)) {
                 collection->has_data = false;
                 collection->changes.clear();
             }
             return;
-        case CommandKind::db_check:
-        case CommandKind::set_multikey_metadata:
-        case CommandKind::create_database_metadata:
-        case CommandKind::drop_database_metadata: return;
-        default:
-            if (command.name == "dropIdent" || is_left_out(operation.ns)) return;
-            throw DataError("the command " + std::string(command.name) + " cannot be applied offline: oplog-stage is the way");
+        default: return;
         }
     }
 
@@ -480,7 +467,7 @@ class Applier {
             return;
         }
         if (known(operation.ui, command.ns)) return; // the dump is younger than this
-        if (is_left_out(command.ns)) return;
+        if (is_after_dump() && by_name(command.ns)) refuse("create of " + command.ns + ", which is there already: entries are missing in which that collection went");
         AppliedCollection& made = make(operation.ui, command.ns);
         made.whole = true;
         bson::Builder options;
@@ -491,16 +478,22 @@ class Applier {
                 made.metadata.indexes.emplace_back(option.document().bytes());
             else if (name == "clusteredIndex" || (name == "autoIndexId" && !option.truthy()))
                 has_id_index = false;
-            if (name == "timeseries" && !made.is_buckets()) refuse_series(made);
-            const bool shown = made.is_buckets() ? is_series_option(name) : name != "create" && name != "idIndex";
+            const bool shown = is_kept_option(name) && (!made.is_buckets() || is_series_option(name));
             if (shown) options.append(option);
         }
         made.metadata.options = options.finish();
-        if (has_id_index && made.metadata.indexes.empty()) { // an entry of old times: it means an old index
-            bson::Builder index;
-            index.int32("v", 1).begin_document("key").int32("_id", 1).end().string("name", "_id_");
-            made.metadata.indexes.push_back(index.finish());
-        }
+        if (has_id_index && made.metadata.indexes.empty()) add_old_id_index(made);
+    }
+    /// An entry of old times does not tell of it: it means an old index.
+    static void add_old_id_index(AppliedCollection& made) {
+        bson::Builder index;
+        index.int32("v", 1).begin_document("key").int32("_id", 1).end().string("name", "_id_");
+        made.metadata.indexes.push_back(index.finish());
+    }
+    void make_whole(std::string_view uuid, std::string_view ns) {
+        AppliedCollection& made = make(uuid, ns);
+        made.whole = true;
+        add_old_id_index(made);
     }
 
     /// Options of a time series' buckets that are the series' own.
@@ -509,14 +502,15 @@ class Applier {
     }
 
     void apply_rename(const Operation& operation, const Command& command) {
-        AppliedCollection* const collection = find(operation.ui, command.ns);
+        AppliedCollection* const collection = &find(operation.ui, command.ns);
         const auto drop_target = operation.o.find("dropTarget");
         if (drop_target && drop_target->is(bson::Type::binary)) {
             if (AppliedCollection* const target = known(drop_target->value().substr(5), command.target); target && target != collection) erase(*target);
         } else if (drop_target && drop_target->truthy()) {
             if (AppliedCollection* const target = by_name(command.target); target && target != collection) erase(*target);
         }
-        if (!collection) return;
+        if (const AppliedCollection* const other = by_name(command.target); is_after_dump() && other && other != collection)
+            refuse("renameCollection to " + command.target + ", which is there already: entries are missing in which that collection went");
         const auto [database, name] = split_namespace(command.target);
         collection->metadata_changed |= collection->database != database || collection->name != name;
         move(*collection, database, name);
@@ -528,33 +522,15 @@ class Applier {
 
     static std::string_view index_name(const bson::Document& spec) {
         const auto name = spec.find("name");
-        if (!name) throw DataError("an index without a name");
-        return name->string();
+        return name ? name->string() : std::string_view{};
     }
     static std::string build_key(const Operation& operation, const Command& command, std::string_view index) {
         return (operation.ui.empty() ? command.ns : std::string(operation.ui)) + '\0' + std::string(index);
     }
-    /// The specifications in an index command: a list, or the command itself but for its first field.
-    template <class Use>
-    static void for_each_spec(const Operation& operation, Use use) {
-        if (const auto list = operation.o.find("indexes")) {
-            for (const bson::Element& spec : list->array()) use(spec.document());
-        } else {
-            bool first = true;
-            const std::string spec = changed(operation.o, [&](const bson::Element& field, bson::Builder&) {
-                return std::exchange(first, false) || field.key() == "ns";
-            });
-            use(bson::Document(spec));
-        }
-    }
     static std::vector<std::string>::iterator find_index(AppliedCollection& collection, std::string_view name) {
         return std::ranges::find_if(collection.metadata.indexes, [&](const std::string& spec) { return index_name(bson::Document(spec)) == name; });
     }
-    [[noreturn]] static void refuse_series(const AppliedCollection& collection) {
-        throw DataError("time series " + collection.ns() + " has no buckets of its own, as of MongoDB 8.3: this cannot be applied offline");
-    }
     static void add_index(AppliedCollection& collection, const bson::Document& spec) {
-        if (collection.metadata.is_timeseries() && !collection.is_buckets()) refuse_series(collection);
         const std::string shown = listed_index(collection.is_buckets() ? bson::Document(series_index(collection, spec)) : spec);
         collection.metadata_changed = true;
         if (const auto old = find_index(collection, index_name(spec)); old != collection.metadata.indexes.end())
@@ -569,9 +545,8 @@ class Applier {
         collection.metadata_changed = true;
     }
     void apply_drop_indexes(const Operation& operation, const Command& command) {
-        AppliedCollection* const collection = find(operation.ui, command.ns);
+        AppliedCollection* const collection = &find(operation.ui, command.ns);
         const auto index = operation.o.find("index");
-        if (!collection || !index) return;
         if (index->is(bson::Type::string) && index->string() != "*") return drop_index(*collection, index->string());
         collection->metadata_changed = true;
         std::erase_if(collection->metadata.indexes, [&](const std::string& spec) {
@@ -700,7 +675,7 @@ class Applier {
         bool validates = false;
         for (const bson::Element& field : o) {
             const std::string_view name = field.key();
-            if (name == "collMod") {
+            if (name == "collMod" || !is_followed_change(name)) {
                 continue;
             } else if (name == "index") {
                 modify_index(collection, field.document());
@@ -708,6 +683,8 @@ class Applier {
                 const bool none = name == "validator" && field.document().empty();
                 set_option(collection, name, none ? nullptr : &field);
                 validates = true;
+            } else if (name == "recordPreImages") {
+                set_option(collection, name, field.truthy() ? &field : nullptr);
             } else if (name == "changeStreamPreAndPostImages") {
                 const auto enabled = field.document().find("enabled");
                 set_option(collection, name, enabled && enabled->truthy() ? &field : nullptr);
@@ -721,8 +698,6 @@ class Applier {
                 set_option(collection, name, value ? &*value : nullptr); // "off"
             } else if (name == "timeseries") {
                 modify_series(collection, field.document());
-            } else if (name != "fixedBucketing" && name != "timeseriesBucketsMayHaveMixedSchemaData") {
-                throw DataError("collMod of " + collection.ns() + " with the unknown option " + std::string(name) + " cannot be applied offline");
             }
         }
         if (!validates) return;

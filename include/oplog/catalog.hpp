@@ -65,14 +65,16 @@ struct Collection {
 /// as the server has it.
 inline std::string modified_index(const bson::Document& spec, const bson::Document& change) {
     const auto wanted = [&](std::string_view option) -> std::optional<bson::Element> {
-        return option == "name" || option == "keyPattern" || option == "key" ? std::nullopt : change.find(option);
+        return option == "name" || option == "keyPattern" || option == "key" || option == "forceNonUnique" ? std::nullopt : change.find(option);
     };
+    const auto non_unique = change.find("forceNonUnique");
     const auto off = [](const bson::Element& value) { return value.is(bson::Type::boolean) && !value.boolean(); };
     const auto unique = wanted("unique");
     bson::Builder builder;
     for (const bson::Element& option : spec) {
         const auto changed = wanted(option.key());
         if (option.key() == "prepareUnique" && unique && unique->truthy()) continue; // it was the preparation for this
+        if (option.key() == "unique" && non_unique && non_unique->truthy()) continue;
         if (!changed)
             builder.append(option);
         else if (!off(*changed))

@@ -3,6 +3,7 @@
 
 #include "entry.hpp"
 #include "glob.hpp"
+#include "meaning.hpp"
 #include "operation.hpp"
 #include "transaction.hpp"
 
@@ -51,10 +52,12 @@ class Glob {
 };
 
 /// Whether the server gave the collection a name of its own making, for the time until it is renamed:
-/// $out, mapReduce, convertToCapped and renames across databases do.
+/// $out, mapReduce, convertToCapped, renames across databases and resharding do.
 inline bool is_temporary(std::string_view ns) {
     const std::string_view name = split_namespace(ns).collection;
-    if (name.starts_with("tmp.agg_out.") || name.starts_with("tmp.mr.")) return true;
+    if (name.starts_with("tmp.agg_out.") || name.starts_with("tmp.mr.") || name.starts_with("system.resharding.")) return true;
+    constexpr std::string_view of_buckets = "resharding.";
+    if (name.starts_with(of_buckets) && name.size() == of_buckets.size() + 36) return true; // and a UUID
     const std::string_view rest = name.starts_with("tmp") && name.size() > 9 ? name.substr(8) : std::string_view{};
     return rest == ".renameCollection" || rest == ".rename" || rest.starts_with(".convertToCapped.");
 }
@@ -220,9 +223,12 @@ class Selection {
     }
 
     Edit decide(const Operation& operation) {
+        static_cast<void>(meaning_of(operation)); // what is damaged cannot be told to be wanted or not
         if (operation.is_command()) return decide_command(operation, parse_command(operation));
         if ((no_noops_ && operation.op == "n") || (!ops_.empty() && !ops_.contains(operation.op))) return drop();
-        if (looks_ahead()) {
+        const std::string_view collection = split_namespace(operation.ns).collection;
+        const bool of_server = operation.op == "n" && (collection.empty() || collection == "$cmd"); // or of a database
+        if (looks_ahead() && !of_server) {
             if (operation.ns != last_ns_ || special_) look_up(operation);
             if (!verdict_.keep) return drop();
             if (verdict_.collides) fail_collision(operation.ns);
@@ -237,12 +243,6 @@ class Selection {
         last_ns_ = operation.ns;
         const std::string_view collection = split_namespace(operation.ns).collection;
         special_ = collection == views_collection || collection == "system.indexes";
-        // No-ops have no namespace, or a database's $cmd.
-        if (operation.op == "n" && (collection.empty() || collection == "$cmd")) {
-            verdict_ = {.keep = true, .rename = false, .collides = false};
-            special_ = true;
-            return;
-        }
         verdict_ = {};
         for (const std::string& ns : namespaces(operation)) {
             verdict_.keep |= selected(ns, now_);

@@ -62,12 +62,9 @@ enum class CommandKind {
     coll_mod,
     convert_to_capped,
     empty_capped,
-    db_check,
     import_collection,
     truncate_range,
-    set_multikey_metadata,
-    create_database_metadata,
-    drop_database_metadata,
+    no_effect, ///< one of several that change nothing that a dump holds: a server's health, its catalog of shards, its files
     apply_ops,
     commit_transaction,
     abort_transaction,
@@ -108,12 +105,19 @@ inline constexpr CommandName command_names[] = {
     {"collMod", CommandKind::coll_mod, CommandScope::collection},
     {"convertToCapped", CommandKind::convert_to_capped, CommandScope::collection},
     {"emptycapped", CommandKind::empty_capped, CommandScope::collection},
-    {"dbCheck", CommandKind::db_check, CommandScope::full_name},
+    {"dbCheck", CommandKind::no_effect, CommandScope::full_name},
     {"importCollection", CommandKind::import_collection, CommandScope::full_name},
     {"truncateRange", CommandKind::truncate_range, CommandScope::full_name},
-    {"setMultikeyMetadata", CommandKind::set_multikey_metadata, CommandScope::full_name},
-    {"createDatabaseMetadata", CommandKind::create_database_metadata, CommandScope::database},
-    {"dropDatabaseMetadata", CommandKind::drop_database_metadata, CommandScope::database},
+    {"setMultikeyMetadata", CommandKind::no_effect, CommandScope::full_name},
+    {"dropIdent", CommandKind::no_effect, CommandScope::database},
+    {"modifyCollectionShardingIndexCatalog", CommandKind::no_effect, CommandScope::database},
+    {"createDatabaseMetadata", CommandKind::no_effect, CommandScope::database},
+    {"dropDatabaseMetadata", CommandKind::no_effect, CommandScope::database},
+    {"invalidateAllDatabaseMetadata", CommandKind::no_effect, CommandScope::database},
+    {"invalidateAllCollectionMetadata", CommandKind::no_effect, CommandScope::database},
+    {"invalidateCollectionMetadata", CommandKind::no_effect, CommandScope::collection},
+    {"updateCollectionMetadata", CommandKind::no_effect, CommandScope::collection},
+    {"setAllowChunkOperations", CommandKind::no_effect, CommandScope::collection},
     {"applyOps", CommandKind::apply_ops, CommandScope::none},
     {"commitTransaction", CommandKind::commit_transaction, CommandScope::none},
     {"abortTransaction", CommandKind::abort_transaction, CommandScope::none},
@@ -127,6 +131,10 @@ inline CommandName command_name(std::string_view name) {
 
 } // namespace detail
 
+/// Kinds of operations that change nothing that a dump holds: no-ops, a storage engine's containers (9.0), key material,
+/// and what old servers wrote when they made a database.
+inline constexpr std::string_view operations_without_effect[] = {"n", "ci", "cu", "cd", "km", "db"};
+
 /// One operation: an entry, or an element of an applyOps. A view, as long-lived as the bytes.
 struct Operation {
     bson::Document document;          ///< all of it
@@ -135,6 +143,8 @@ struct Operation {
     bson::Document o;                 ///< empty if missing
     std::optional<bson::Document> o2;
     std::string_view ui;              ///< the UUID's 16 bytes; empty if missing
+    std::string_view stray;           ///< a field with a name as short as those above that no server writes; empty if there is none
+    bool has_o = false;
 
     /// Throws DataError for fields of wrong types.
     explicit Operation(const bson::Document& doc) : document(doc) {
@@ -144,12 +154,20 @@ struct Operation {
             switch (key[0] << 8 | (key.size() == 2 ? key[1] : 0)) { // compared as integers: this is asked of every field of every entry
             case 'o' << 8 | 'p': op = element.string(); break;
             case 'n' << 8 | 's': ns = element.string(); break;
-            case 'o' << 8: o = element.document(); break;
+            case 'o' << 8:
+                o = element.document();
+                has_o = true;
+                break;
             case 'o' << 8 | '2': o2 = element.document(); break;
             case 'u' << 8 | 'i':
                 if (element.is(bson::Type::binary)) ui = element.value().substr(5);
                 break;
-            default: break;
+            case 't' << 8 | 's':
+            case 't' << 8:
+            case 'v' << 8:
+            case 'h' << 8:
+            case 'b' << 8: break;
+            default: stray = key;
             }
         }
     }
@@ -173,18 +191,31 @@ struct Command {
     std::string target;        ///< renameCollection's `to`
 };
 
-/// Takes a command apart. Throws DataError when a name in it is no string.
+/// Takes a command apart. Throws DataError when it lacks a name, or one is no string; those of a command without effect do not matter.
 inline Command parse_command(const Operation& operation) {
     const auto known = detail::command_name(operation.command());
     Command command{known.kind, known.scope, operation.command(), split_namespace(operation.ns).database, {}, {}};
+    const auto collection_named_by = [&](const bson::Element& field) {
+        const std::string_view name = field.string();
+        std::string ns = command.scope == CommandScope::collection ? join_namespace(command.database, name) : std::string(name);
+        const Namespace parts = split_namespace(ns);
+        if (parts.database.empty() || parts.collection.empty())
+            throw DataError(std::string(command.name) + " on " + std::string(operation.ns) + " names no collection");
+        return ns;
+    };
+    if (known.kind == CommandKind::no_effect) {
+        if (const bson::Element name = *operation.o.begin(); name.is(bson::Type::string) && command.scope != CommandScope::database)
+            command.ns = command.scope == CommandScope::full_name ? std::string(name.string()) : join_namespace(command.database, name.string());
+        return command;
+    }
     switch (command.scope) {
-    case CommandScope::collection: command.ns = join_namespace(command.database, operation.o.begin()->string()); break;
-    case CommandScope::full_name: command.ns = operation.o.begin()->string(); break;
+    case CommandScope::collection:
+    case CommandScope::full_name: command.ns = collection_named_by(*operation.o.begin()); break;
     case CommandScope::rename: {
-        command.ns = operation.o.begin()->string();
+        command.ns = collection_named_by(*operation.o.begin());
         const auto to = operation.o.find("to");
         if (!to) throw DataError("renameCollection without 'to'");
-        command.target = to->string();
+        command.target = collection_named_by(*to);
         break;
     }
     case CommandScope::database:
@@ -226,14 +257,16 @@ namespace detail {
 /// The server allows 10.
 constexpr int max_apply_ops_depth = 100;
 
-inline void check_depth(int depth) {
+inline void check_apply_ops(const Operation& operation, int depth) {
+    if (operation.ns.empty()) throw DataError("an applyOps without 'ns'");
+    if (!operation.stray.empty()) throw DataError("an applyOps with the unknown field '" + std::string(operation.stray) + "'");
     if (depth > max_apply_ops_depth) throw DataError("applyOps nested more than " + std::to_string(max_apply_ops_depth) + " levels deep");
 }
 
 template <class Visit>
 void visit_operations(const Operation& operation, Visit& visit, int depth) {
     if (!operation.is_apply_ops()) return visit(operation);
-    check_depth(depth);
+    check_apply_ops(operation, depth);
     for (const bson::Element& element : operation.apply_ops()) visit_operations(Operation(element.document()), visit, depth + 1);
 }
 
@@ -276,7 +309,7 @@ namespace detail {
 template <class Decide>
 Edit edit(const Operation& operation, Decide& decide, int depth) {
     if (!operation.is_apply_ops()) return decide(operation);
-    check_depth(depth);
+    check_apply_ops(operation, depth);
     std::optional<bson::Builder> array; // from the first change on
     std::size_t index = 0;              // of the next to be written
     const auto add = [&](bson::Document kept) { array->document(std::to_string(index++), kept); };
@@ -387,7 +420,7 @@ namespace detail {
 /// Whether anything in a view's pipeline names a collection ($lookup, $graphLookup, $unionWith) that gets
 /// a new name: such a name may hide in any stage, so it is looked for everywhere.
 inline bool pipeline_names_renamed(const bson::Document& pipeline, std::string_view database, const Renaming& renaming, int depth = 1) {
-    check_depth(depth);
+    if (depth > static_cast<int>(bson::max_depth)) throw DataError("a view's pipeline is nested too deeply");
     for (const bson::Element& element : pipeline) {
         const std::string_view key = element.key();
         if (element.is(bson::Type::string) && (key == "from" || key == "coll" || key == "$unionWith") &&

@@ -4,6 +4,8 @@
 #include "builder.hpp"
 #include "catalog.hpp"
 #include "entry.hpp"
+#include "finding.hpp"
+#include "meaning.hpp"
 #include "operation.hpp"
 #include "reencoding.hpp"
 #include "transaction.hpp"
@@ -21,26 +23,6 @@
 #include <vector>
 
 namespace oplog {
-
-/// Something that was found out about a chain.
-struct Finding {
-    enum class Severity {
-        note,    ///< worth knowing: staging sees to it
-        warning, ///< something is left out, or cannot be known
-        error,   ///< a restore cannot be right
-    };
-    Severity severity = Severity::note;
-    std::optional<Position> where;
-    std::optional<Timestamp> ts;
-    std::string text; ///< a sentence
-    bool of_replay = false; ///< a note that staging does not see to: replay changes something, and oplog-apply does not
-};
-
-/// "FILE: offset N: document K: TIMESTAMP: TEXT", as far as it is known.
-inline std::string to_string(const Finding& finding) {
-    const std::string text = (finding.ts ? to_string(*finding.ts) + ": " : "") + finding.text;
-    return finding.where ? FormatError(*finding.where, text).what() : text;
-}
 
 /// Whether it holds users or roles.
 inline bool is_of_users(std::string_view ns) { return ns == "admin.system.users" || ns == "admin.system.roles"; }
@@ -72,7 +54,11 @@ struct Removed {
 /// - Replay knows whether a collection has a collation by a name that it had, so indexes without one say so.
 /// - A server creates a collection that is clustered and capped for an oplog entry alone. Those of the full dump must be left
 ///   out of it and go before the first entry: see write_as_entries().
-/// - dbCheck concerns the source's health alone.
+/// - What has no effect on what a dump holds is left out, no-ops excepted: see meaning_of(). So are options that mean nothing
+///   to another server, and what a command tells of the source's files (o2).
+/// - An applyOps on config.$cmd is passed over whole; it is put on admin.$cmd. Retryable writes that were packed into one
+///   applyOps (multiOpType 2) are taken for a transaction; they lose their session.
+/// - Servers before 3.6 made a collection by an insert into it, and an index by one into system.indexes.
 ///
 /// A transaction's operations count when it commits. Transactions in `left_out` are left out whole.
 class Stager {
@@ -87,7 +73,7 @@ class Stager {
         std::set<std::pair<std::string, std::string>> unfinished; ///< indexes (namespace, name) that the dump has and that
                                                                   ///< were still being built at the wanted time
     };
-    using Report = std::function<void(Finding)>;
+    using Report = oplog::Report;
 
     /// `report` is told of errors and notes; an error's entry is treated as stock replay would.
     Stager(Start start, Report report)
@@ -158,11 +144,10 @@ class Stager {
     /// among the indexes nevertheless. `started` and `unfinished` are the caller's to keep: namespaces, renamed, and names.
     static void look_ahead(const EntryView& entry, const Renaming& renaming, std::set<std::pair<std::string, std::string>>& started,
                            std::set<std::pair<std::string, std::string>>& unfinished) {
-        if (entry.op() != "c") return;
+        if (!is_of_index_build(entry)) return;
         const Operation operation(entry);
         const Command command = parse_command(operation);
         const bool starts = command.kind == CommandKind::start_index_build;
-        if (!starts && command.kind != CommandKind::commit_index_build && command.kind != CommandKind::abort_index_build) return;
         for (const std::string& name : index_names(operation)) {
             std::pair index(renaming.collection(command.ns).value_or(command.ns), name);
             if (starts)
@@ -210,14 +195,17 @@ class Stager {
         if (edit.kind == Edit::Kind::drop) return;
         const std::string_view document = edit.kind == Edit::Kind::keep ? entry_->bytes() : edit.with.front();
         if (report_ && !entry_->is_ordinary()) check_replay(bson::Document(document), entry_);
-        write(document);
+        if (entry_->is_command())
+            pass_on(bson::Document(document), write);
+        else
+            write(document);
     }
 
     /// Finds out which values of a document that is written replay changes, or cannot read. Without an entry it is an index.
     void check_replay(const bson::Document& document, const EntryView* entry) {
         std::array<bool, reencodings> found{};
         for_each_operation(document, [&](const Operation& operation) {
-            const bool is_replayed = operation.op != "n" && !is_skipped(operation.ns);
+            const bool is_replayed = operation.op != "n" && is_in_dumps(operation.ns);
             const auto ns = [&] {
                 const std::vector<std::string> names = namespaces(operation);
                 return names.empty() ? std::string(operation.ns) : names.front();
@@ -268,8 +256,9 @@ class Stager {
         for (auto& [uuid, finding] : std::exchange(missing_, {})) report(std::move(finding));
     }
     /// A collection is dropped.
-    void forget(std::string_view uuid) {
-        if (const auto found = missing_.find(uuid); found != missing_.end()) missing_.erase(found);
+    void forget(std::string_view uuid, std::string_view ns = {}) {
+        for (const std::string_view key : {uuid, ns})
+            if (const auto found = missing_.find(key); found != missing_.end()) missing_.erase(found);
         if (fuzzy() && !uuid.empty()) found_removed_.collections.emplace(uuid);
     }
     static std::optional<Position> place_of(const EntryView& entry) { return entry.where() ? std::optional(*entry.where()) : std::nullopt; }
@@ -288,44 +277,37 @@ class Stager {
     void note(std::string text) const { report(Finding::Severity::note, std::move(text)); }
     void error(std::string text) const { report(Finding::Severity::error, std::move(text)); }
 
-    /// What mongorestore does not replay, whatever it is.
-    static bool is_skipped(std::string_view ns) {
-        const auto [database, collection] = split_namespace(ns);
-        if (database.starts_with("__mdb_internal")) return true;
-        if (database != "config") return false;
-        for (const std::string_view kept : {"chunks", "collections", "databases", "settings", "shards", "tags", "version"})
-            if (collection == kept) return false;
-        return true;
+    /// What becomes of an operation that is not followed; none if it is.
+    std::optional<Edit> judge(const Operation& operation) {
+        const Verdict verdict = meaning_of(operation);
+        if (verdict.meaning == Meaning::followed) return std::nullopt;
+        if (verdict.meaning == Meaning::nothing) {
+            if (!verdict.reason.empty()) report(Finding::Severity::warning, verdict.reason);
+            const std::string_view database = split_namespace(operation.ns).database; // mongorestore passes over these by itself
+            return database == "config" || database.starts_with("__mdb_internal") ? Edit::keep() : Edit::drop();
+        }
+        // The dump has seen what it did; the FCV it has not, and no restore takes it from there.
+        if (before_dump() || (fuzzy() && operation.ns == "admin.system.version")) return Edit::drop();
+        refuse(verdict.reason);
+        return Edit::keep();
     }
+
+    /// An error at this entry; the state before it can still be had.
+    void refuse(const std::string& reason) const { error(reason + "; stage up to before it (--before " + to_string(entry_->ts()) + ")"); }
 
     /// An insert, update or delete, or what else is no command.
     Edit place(const Operation& operation) {
         const std::string_view op = operation.op;
         if (op == "n") return Edit::keep();
-        if (op != "i" && op != "u" && op != "d") {
-            constexpr std::string_view passed_over[] = {"cd", "ci", "cu", "km"};
-            if (std::ranges::find(passed_over, op) == std::end(passed_over) && !is_skipped(operation.ns))
-                error("operation '" + std::string(op) + "' on " + std::string(operation.ns) + " is not known to mongorestore");
-            return Edit::keep();
-        }
-        if (operation.ns == "admin.system.version") {
-            const auto id = (operation.op == "u" && operation.o2 ? *operation.o2 : operation.o).find("_id");
-            if (id && id->is(bson::Type::string) && id->string() == "featureCompatibilityVersion") {
-                if (before_dump()) return Edit::drop();
-                error("the source's featureCompatibilityVersion changes here, and a replay would change the target's; stage up to before it (--before " +
-                      to_string(entry_->ts()) + ")");
-            }
-        }
+        if (const auto edit = judge(operation)) return *edit;
+        if (split_namespace(operation.ns).collection == "system.indexes") return take_index(operation);
         if (split_namespace(operation.ns).collection == views_collection && entry_->document().find("h")) return place_view(operation);
         const bool is_unmade = op != "d" && (split_namespace(operation.ns).collection == views_collection || is_of_users(operation.ns));
         if (is_unmade && !catalog_.find(operation.ns)) {
             catalog_.get(operation.ns);
-            const std::string id_key = bson::Builder().int32("_id", 1).finish();
-            const std::string id_index = bson::Builder().int32("v", 2).document("key", bson::Document(id_key)).string("name", "_id_").finish();
-            const std::string options = bson::Builder().document("idIndex", bson::Document(id_index)).finish();
-            return Edit::replace(after(operation, "create", operation.ns, bson::Document(options), operation.o));
+            return Edit::replace(after_creation(operation));
         }
-        if (!fuzzy() || operation.ui.empty()) return Edit::keep();
+        if (!fuzzy() || operation.ui.empty()) return place_by_name(operation);
         const std::string* const ns = catalog_.find_uuid(operation.ui);
         if (removed_.collections.contains(operation.ui) || is_removed_later(operation, ns)) return Edit::drop();
 
@@ -335,7 +317,7 @@ class Stager {
             return Edit::replace(with_namespace(operation, *ns));
         }
         // Not in the dump and not made since: dropped before the dump came to it. Its name may be another's by now.
-        if (is_skipped(operation.ns) || is_internal(operation.ns) || made_.contains(operation.ui) || holder_is_unknown(operation.ns)) return Edit::keep();
+        if (is_internal(operation.ns) || made_.contains(operation.ui) || holder_is_unknown(operation.ns)) return Edit::keep();
         if (!before_dump())
             missing_.try_emplace(std::string(operation.ui), Finding{Finding::Severity::error, place_of(*entry_), entry_->ts(),
                 "the full dump lacks " + std::string(operation.ns) + ", which was being made as it began: mongodump can miss that. "
@@ -347,37 +329,70 @@ class Stager {
     /// A change of a view up to 4.2, whose servers give each entry an `h`, tell views whole, and take no replay of
     /// an entry on system.views: as commands, which every server takes. None of a name that is a collection's in the dump.
     Edit place_view(const Operation& operation) {
-        const auto view = view_of(operation);
-        if (!view) {
-            error("a change of a view without its name");
-            return Edit::keep();
-        }
-        const auto [database, name] = split_namespace(*view);
-        if (fuzzy() && catalog_.find(*view)) return Edit::drop();
+        const std::string_view view = *view_of(operation);
+        const auto [database, name] = split_namespace(view);
+        if (fuzzy() && catalog_.find(view)) return Edit::drop();
         const std::string drop = bson::Builder().string("drop", name).finish();
-        if (operation.op == "d") return Edit::replace(as_command(operation, database, bson::Document(drop)));
+        if (operation.op == "d") return Edit::replace(replaced_entry(operation, "c", join_namespace(database, "$cmd"), bson::Document(drop)));
         bson::Builder create;
         create.string("create", name);
         for (const bson::Element& field : operation.o)
             if (field.key() != "_id") create.append(field);
         const std::string created = create.finish();
-        const std::string command = as_command(operation, database, bson::Document(created));
-        return Edit::replace(operation.op == "i" ? command : after(Operation(bson::Document(command)), "drop", *view, {}, bson::Document(created)));
+        const std::string command = replaced_entry(operation, "c", join_namespace(database, "$cmd"), bson::Document(created));
+        return Edit::replace(operation.op == "i" ? command : after(Operation(bson::Document(command)), "drop", view, {}, bson::Document(created)));
     }
 
-    static std::string as_command(const Operation& operation, std::string_view database, const bson::Document& command) {
-        return changed(operation.document, [&](const bson::Element& element, bson::Builder& builder) {
-            const std::string_view key = element.key();
-            if (key == "op")
-                builder.string("op", "c");
-            else if (key == "ns")
-                builder.string("ns", join_namespace(database, "$cmd"));
-            else if (key == "o")
-                builder.document("o", command);
-            else
-                return key == "o2" || key == "ui" || key == "b";
-            return true;
-        });
+    /// A change of the collection of that name, as it is now. With a full dump all collections are known.
+    Edit place_by_name(const Operation& operation) {
+        if (operation.ns == known_ns_ && operation.ui == known_uuid_) return Edit::keep();
+        if (!consistent_point_ || is_internal(operation.ns) || made_.contains(operation.ui)) return Edit::keep();
+        const Collection* const holder = catalog_.find(operation.ns);
+        if (!holder) {
+            if (operation.op == "i" && is_old(operation)) {
+                catalog_.create(operation.ns, {});
+                report(Finding::Severity::warning, std::string(operation.ns) + " is not in the full dump: taken as made by this insert, as by servers before 3.6");
+                return Edit::replace(after_creation(operation));
+            }
+            Finding finding{Finding::Severity::error, place_of(*entry_), entry_->ts(), unknown_collection(operation.ns)};
+            if (!fuzzy()) report(std::move(finding));
+            else missing_.try_emplace(std::string(operation.ns), std::move(finding)); // unless it is dropped while the dump runs
+            return Edit::drop();
+        } else if (!holder->uuid.empty() && !operation.ui.empty() && holder->uuid != operation.ui) {
+            refuse("this is for another collection " + std::string(operation.ns) + " than the one there is, as their UUIDs tell: entries are missing in which the one went and the other came");
+        } else {
+            known_ns_ = operation.ns;
+            known_uuid_ = operation.ui;
+        }
+        return Edit::keep();
+    }
+
+    static std::string unknown_collection(std::string_view ns) {
+        return "collection " + std::string(ns) + " is not in the full dump, and no entry creates it: what it holds is not known (--exclude-ns leaves it out)";
+    }
+    /// Whether a server before 3.6 wrote it, which made collections without a word.
+    bool is_old(const Operation& operation) const { return operation.ui.empty() && entry_->document().find("h"); }
+
+    /// An insert into system.indexes.
+    Edit take_index(const Operation& operation) {
+        const std::string ns(operation.o.find("ns")->string());
+        const bool known = catalog_.find(ns) != nullptr;
+        if (!known && fuzzy()) return Edit::drop(); // it was dropped before the dump came to it
+        if (!known && consistent_point_ && !is_old(operation))
+            error(unknown_collection(ns));
+        const std::string spec = changed(operation.o, [](const bson::Element& field, bson::Builder&) { return field.key() == "ns" || field.key() == "_id"; });
+        catalog_.add_index(ns, bson::Document(spec), is_older(entry_->ts()));
+        if (known || !consistent_point_) return Edit::drop();
+        const std::string o = bson::Builder().string("create", split_namespace(ns).collection).finish();
+        return Edit::replace(replaced_entry(operation, "c", join_namespace(split_namespace(ns).database, "$cmd"), bson::Document(o)));
+    }
+
+    /// The operation, and before it the creation of its collection.
+    static std::string after_creation(const Operation& operation) {
+        const std::string id_key = bson::Builder().int32("_id", 1).finish();
+        const std::string id_index = bson::Builder().int32("v", 2).document("key", bson::Document(id_key)).string("name", "_id_").finish();
+        const std::string options = bson::Builder().document("idIndex", bson::Document(id_index)).finish();
+        return after(operation, "create", operation.ns, bson::Document(options), operation.o);
     }
 
     /// Whether an insertion or update, up to the consistent point, is of a document that is deleted by then, in a collection that
@@ -427,9 +442,12 @@ class Stager {
 
     /// What becomes of a command. What it does to the catalog waits for its transaction to commit, if it is in one.
     Edit decide(const Operation& operation, std::vector<std::string>* waiting) {
-        if (is_skipped(operation.ns)) return Edit::keep();
+        if (const auto edit = judge(operation)) return *edit;
+        known_ns_.clear(); // a name may stand for another collection from here on
         const Command command = parse_command(operation);
-        if (command.kind == CommandKind::drop) forget(operation.ui);
+        if (command.kind == CommandKind::drop) forget(operation.ui, command.ns);
+        if (command.kind == CommandKind::drop_database)
+            std::erase_if(missing_, [&](const auto& each) { return each.first.starts_with(std::string(command.database) + '.'); });
         if (const auto target = operation.o.find("dropTarget"); target && target->is(bson::Type::binary)) forget(target->value().substr(5));
         if (fuzzy() && is_past(operation, command)) return Edit::drop();
         if (command.kind == CommandKind::rename_collection && is_taken(operation, command)) {
@@ -437,6 +455,7 @@ class Stager {
             const std::string o = bson::Builder().string("drop", split_namespace(command.ns).collection).finish();
             return Edit::replace(with_o(operation, bson::Document(o)));
         }
+        if (is_done(operation, command)) return Edit::drop();
         const Edit edit = rewrite(operation, command);
         if (waiting)
             waiting->emplace_back(operation.document.bytes());
@@ -448,7 +467,6 @@ class Stager {
 
     /// Whether the full dump has seen all that a command about collections does, or something later.
     bool is_past(const Operation& operation, const Command& command) {
-        if (command.kind == CommandKind::unknown && before_dump()) return true;
         if (command.kind == CommandKind::drop_database) return !catalog_.has_database(command.database);
         if (command.kind != CommandKind::drop && removed_.collections.contains(operation.ui)) return true;
         if (operation.ui.empty() || command.ns.empty() || is_internal(command.ns) || made_.contains(operation.ui) || holder_is_unknown(command.ns)) return false;
@@ -475,14 +493,53 @@ class Stager {
         return !replaced || !replaced->is(bson::Type::binary) || replaced->value().substr(5) != holder->uuid;
     }
 
+    /// Whether a command finds nothing to do, once all collections are known: it is about one that is not there. Reports
+    /// those that cannot be, for what is there.
+    bool is_done(const Operation& operation, const Command& command) {
+        if (command.database == "config" && command.scope == CommandScope::collection)
+            refuse("mongorestore passes over commands on the database config, as " + std::string(command.name) + " of " + command.ns + " (--exclude-ns 'config.*' leaves it out)");
+        if (fuzzy() || command.ns.empty() || is_internal(command.ns)) return false;
+        const auto is_other = [&](const Collection* holder, std::string_view uuid) {
+            return holder && !holder->uuid.empty() && !uuid.empty() && holder->uuid != uuid;
+        };
+        const Collection* const holder = catalog_.find(command.ns);
+        if (command.kind == CommandKind::create) {
+            if (holder && (consistent_point_ || is_other(holder, operation.ui)))
+                refuse("create of " + command.ns + ", which is there already: entries are missing in which that collection went");
+            return false;
+        }
+        if (!consistent_point_) return false;
+        if (command.kind == CommandKind::drop || command.kind == CommandKind::empty_capped) return !holder;
+        if (!holder && made_.contains(operation.ui)) return false;
+        if (!holder && !is_old(operation))
+            error(unknown_collection(command.ns));
+        else if (is_other(holder, operation.ui))
+            refuse(std::string(command.name) + " is for another collection " + command.ns + " than the one there is, as their UUIDs tell: entries are missing in which the one went and the other came");
+        if (command.kind != CommandKind::rename_collection) return false;
+        const auto dropped = operation.o.find("dropTarget");
+        const bool drops = dropped && (dropped->is(bson::Type::binary) || dropped->truthy());
+        const Collection* const target = catalog_.find(command.target);
+        if (target && (!drops || (dropped->is(bson::Type::binary) && is_other(target, dropped->value().substr(5)))))
+            refuse("renameCollection to " + command.target + ", which is there already: entries are missing in which that collection went");
+        return false;
+    }
+
     /// What stock replay is given in a command's place.
     Edit rewrite(const Operation& operation, const Command& command) {
         switch (command.kind) {
         case CommandKind::create_indexes:
         case CommandKind::start_index_build:
         case CommandKind::commit_index_build:
-        case CommandKind::abort_index_build:
-        case CommandKind::db_check: return Edit::drop();
+        case CommandKind::abort_index_build: return Edit::drop();
+        case CommandKind::create: {
+            const auto is_taken = [](const bson::Element& option) {
+                return option.key() == "create" || option.key() == "idIndex" || (is_kept_option(option.key()) && (option.key() != "autoIndexId" || option.truthy()));
+            };
+            const bool whole = std::ranges::all_of(operation.o, is_taken);
+            if (whole && !operation.o2) return Edit::keep();
+            const std::string o = changed(operation.o, [&](const bson::Element& option, bson::Builder&) { return !is_taken(option); });
+            return Edit::replace(replaced_entry(operation, "c", operation.ns, bson::Document(o)));
+        }
         case CommandKind::drop_indexes:
             note("dropIndexes: mongorestore, restoring slice by slice, would keep an index that an earlier slice made");
             return Edit::drop();
@@ -491,12 +548,15 @@ class Stager {
             // It can only be made coarser, and the full dump may have seen a later change.
             const bool is_coarse = fuzzy() && collection && granularity(operation.o) >= 0 && granularity(operation.o) <= collection->granularity;
             const bool of_index = operation.o.find("index").has_value();
-            if (!of_index && !is_coarse) return Edit::keep();
+            const auto is_taken = [&](const bson::Element& field) {
+                return is_followed_change(field.key()) && field.key() != "index" && !(is_coarse && field.key() == "timeseries");
+            };
+            if (std::ranges::all_of(operation.o, is_taken)) return Edit::keep();
             if (of_index) note("collMod of an index: mongorestore, restoring slice by slice, would fail when an earlier slice made it");
             bson::Builder rest;
             int fields = 0;
             for (const bson::Element& field : operation.o)
-                if (field.key() != "index" && !(is_coarse && field.key() == "timeseries")) {
+                if (is_taken(field)) {
                     rest.append(field);
                     ++fields;
                 }
@@ -509,15 +569,9 @@ class Stager {
             if (!drop_target || (drop_target->is(bson::Type::boolean) && !drop_target->boolean())) return Edit::keep();
             note("renameCollection with dropTarget: mongorestore would leave the old target behind, as tmpXXXXX.rename");
             const std::string o = changed(operation.o, [](const bson::Element& field, bson::Builder&) { return field.key() == "dropTarget"; });
+            if (consistent_point_ && !fuzzy() && !catalog_.find(command.target)) return Edit::replace(with_o(operation, bson::Document(o))); // it was not in the dump
             return Edit::replace(after(operation, "drop", command.target, {}, bson::Document(o)));
         }
-        case CommandKind::import_collection:
-        case CommandKind::truncate_range:
-        case CommandKind::create_database_metadata:
-        case CommandKind::drop_database_metadata:
-        case CommandKind::unknown:
-            if (command.name != "dropIdent") error("mongorestore does not know the command " + std::string(command.name) + " and would stop here, midway");
-            return Edit::keep();
         default: return Edit::keep();
         }
     }
@@ -528,6 +582,39 @@ class Stager {
             builder.document("o", o);
             return true;
         });
+    }
+
+    /// Another operation in an operation's place, without o2.
+    static std::string replaced_entry(const Operation& operation, std::string_view op, std::string_view ns, const bson::Document& o) {
+        return changed(operation.document, [&](const bson::Element& element, bson::Builder& builder) {
+            const std::string_view key = element.key();
+            if (key == "op")
+                builder.string("op", op);
+            else if (key == "ns")
+                builder.string("ns", ns);
+            else if (key == "o")
+                builder.document("o", o);
+            else
+                return key == "o2" || (op != operation.op && (key == "ui" || key == "b"));
+            return true;
+        });
+    }
+
+    /// Calls write() with an entry that mongorestore takes for what it is.
+    template <class Write>
+    static void pass_on(const bson::Document& entry, Write&& write) {
+        const Operation operation(entry);
+        const auto packed = entry.find("multiOpType");
+        const bool loses_session = packed && packed->integer() > 1;
+        const bool is_passed_over = operation.is_apply_ops() && !is_in_dumps(operation.ns);
+        if (!loses_session && !is_passed_over) return write(entry.bytes());
+        write(changed(entry, [&](const bson::Element& field, bson::Builder& builder) {
+            const std::string_view key = field.key();
+            if (loses_session && (key == "lsid" || key == "txnNumber" || key == "prevOpTime" || key == "multiOpType")) return true;
+            if (!is_passed_over || key != "ns") return false;
+            builder.string("ns", "admin.$cmd");
+            return true;
+        }));
     }
 
     /// An operation with that `o`, and a command on a collection before it, as one applyOps: both at one time.
@@ -566,11 +653,9 @@ class Stager {
         case CommandKind::drop: catalog_.drop(command.ns); break;
         case CommandKind::drop_database: catalog_.drop_database(command.database); break;
         case CommandKind::rename_collection: catalog_.rename(command.ns, command.target); break;
-        case CommandKind::create_indexes: {
-            const std::string spec = changed(operation.o, [](const bson::Element& field, bson::Builder&) { return field.key() == "createIndexes"; });
-            catalog_.add_index(command.ns, bson::Document(spec), is_older(entry_->ts()));
+        case CommandKind::create_indexes:
+            for_each_index(operation, [&](const bson::Document& spec) { catalog_.add_index(command.ns, spec, is_older(entry_->ts())); });
             break;
-        }
         case CommandKind::start_index_build:
             if (is_older(entry_->ts())) break;
             for (const std::string& name : index_names(operation))
@@ -587,10 +672,9 @@ class Stager {
                 older.insert(name);
             }
             if (command.kind == CommandKind::commit_index_build)
-                for (const bson::Element& spec : indexes(operation)) {
-                    const auto name = spec.document().find("name");
-                    catalog_.add_index(command.ns, spec.document(), !consistent_point_ && name && older.contains(name->string()));
-                }
+                for_each_index(operation, [&](const bson::Document& spec) {
+                    catalog_.add_index(command.ns, spec, !consistent_point_ && older.contains(spec.find("name")->string()));
+                });
             break;
         }
         case CommandKind::drop_indexes: drop_indexes(operation, command); break;
@@ -599,19 +683,22 @@ class Stager {
             if (const auto change = operation.o.find("index"); change && !catalog_.modify_index(command.ns, change->document()))
                 unknown_index(command, "changes", fuzzy());
             break;
-        case CommandKind::convert_to_capped: drop_all_indexes(command.ns); break;
         default: break;
         }
     }
 
     void drop_indexes(const Operation& operation, const Command& command) {
-        const auto index = operation.o.find("index");
-        if (!index || !index->is(bson::Type::string)) {
-            error("dropIndexes on " + command.ns + " names no index");
-        } else if (index->string() == "*") {
+        const bson::Element index = *operation.o.find("index");
+        if (!index.is(bson::Type::string)) {
+            const Collection* const collection = catalog_.find(command.ns);
+            const auto is_meant = [&](const Index& each) { return bson::Document(each.spec).find("key")->value() == index.value(); };
+            const auto found = collection ? std::ranges::find_if(collection->indexes, is_meant) : std::vector<Index>::const_iterator{};
+            if (!collection || found == collection->indexes.end() || !catalog_.drop_index(command.ns, std::string(found->name)))
+                unknown_index(command, "drops", consistent_point_.has_value());
+        } else if (index.string() == "*") {
             if (!consistent_point_) return unknown_index(command, "drops", false);
             drop_all_indexes(command.ns);
-        } else if (!catalog_.drop_index(command.ns, index->string())) {
+        } else if (!catalog_.drop_index(command.ns, index.string())) {
             unknown_index(command, "drops", consistent_point_.has_value());
         }
     }
@@ -632,14 +719,9 @@ class Stager {
               " that was made before these slices begin, which mongorestore would not do; stage with the full dump (--full)");
     }
 
-    static bson::Document indexes(const Operation& operation) {
-        const auto indexes = operation.o.find("indexes");
-        return indexes ? indexes->array() : bson::Document();
-    }
     static std::vector<std::string> index_names(const Operation& operation) {
         std::vector<std::string> names;
-        for (const bson::Element& spec : indexes(operation))
-            if (const auto name = spec.document().find("name")) names.emplace_back(name->string());
+        for_each_index(operation, [&](const bson::Document& spec) { names.emplace_back(spec.find("name")->string()); });
         return names;
     }
 
@@ -656,11 +738,12 @@ class Stager {
     Report report_;
 
     const EntryView* entry_ = nullptr; ///< the current one
+    std::string known_ns_, known_uuid_; ///< the collection of the last change, which is the one that its entry is for
     std::optional<Timestamp> first_;
     Timestamp last_;
     bool in_chain_ = false; ///< whether it is one of a transaction's several entries
     std::map<TransactionId, std::vector<std::string>> waiting_; ///< commands of open transactions
-    std::map<std::string, Finding, std::less<>> missing_; ///< by UUID: collections with entries and no beginning
+    std::map<std::string, Finding, std::less<>> missing_; ///< by UUID, else by name: collections with entries and no beginning
     std::set<std::string, std::less<>> made_; ///< UUIDs of collections that open transactions make
     struct Change {
         Finding first;

@@ -40,7 +40,7 @@ inline std::string to_string(const TransactionId& id) {
 
 /// What an entry is to a transaction.
 enum class TransactionRole {
-    none,    ///< nothing: also retryable writes, vectored inserts (multiOpType 1) and applyOps run by a user
+    none,    ///< nothing: also retryable writes, those packed into an applyOps (any multiOpType but 0), and applyOps run by a user
     whole,   ///< all of one: applied and committed at once
     part,    ///< the beginning or middle of a chain: more is to come
     last,    ///< the end of an unprepared chain, which it commits
@@ -70,6 +70,14 @@ struct TransactionInfo {
 
 namespace detail {
 
+/// What servers write, and what users may have sent to older ones.
+inline bool is_apply_ops_field(std::string_view name) {
+    for (const std::string_view known : {"applyOps", "partialTxn", "prepare", "count", "allowAtomic", "alwaysUpsert", "preCondition", "oplogApplicationMode",
+                                         "writeConcern", "maxTimeMS", "comment", "lsid", "txnNumber", "bypassDocumentValidation"})
+        if (name == known) return true;
+    return name.starts_with('$');
+}
+
 inline TransactionInfo transaction_info(const EntryView& entry) {
     TransactionInfo info;
     std::optional<bson::Element> o, number;
@@ -86,13 +94,21 @@ inline TransactionInfo transaction_info(const EntryView& entry) {
             const auto ts = element.document().find("ts");
             if (ts) info.previous = ts->timestamp();
         } else if (key == "multiOpType") {
-            separate = element.integer() == 1;
+            separate = element.integer() != 0;
         }
     }
-    if (!o || info.lsid.empty() || !number || separate) return {};
-    info.number = number->integer();
+    if (!o) return {};
     const bson::Document command = o->document();
     if (command.empty()) return {};
+    const bool has_id = !info.lsid.empty() && number;
+    if (command.begin()->key() == "applyOps")
+        for (const bson::Element& field : command) {
+            const std::string_view key = field.key();
+            if ((key == "partialTxn" || key == "prepare") && field.truthy() && !has_id) throw DataError("a part of a transaction without its 'lsid' and 'txnNumber'");
+            if (!is_apply_ops_field(key)) throw DataError("applyOps with the unknown field '" + std::string(key) + "'");
+        }
+    if (!has_id || separate) return {};
+    info.number = number->integer();
     const std::string_view name = command.begin()->key();
     if (name == "commitTransaction") {
         info.role = TransactionRole::commit;

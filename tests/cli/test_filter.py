@@ -137,7 +137,7 @@ class Filter(ToolTest):
         self.assertNotIn("out.bson", self.files())
 
     def test_text_that_servers_take_is_passed_on_though_it_is_no_utf8(self):
-        strange = one(1, "i", "shop.a", field(2, "x", b"\2\0\0\0\xff\0"))
+        strange = one(1, "i", "shop.a", int32("_id", 1), field(2, "x", b"\2\0\0\0\xff\0"))
         self.write("utf8.bson", strange)
         self.assertEqual(self.good("filter", "--ns", "shop.a", "utf8.bson"), strange)
 

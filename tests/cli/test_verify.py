@@ -84,7 +84,7 @@ class Verify(VerifyTest):
         self.assertEqual(found["window"]["last"], "100:1")
 
     def test_text_that_is_no_utf8_is_a_warning_since_servers_take_it(self):
-        bad = document(string("op", "i"), field(2, "ns", b"\2\0\0\0\xff\0"), timestamp("ts", 100, 2))
+        bad = document(string("op", "i"), string("ns", "shop.a"), field(3, "o", document(int32("_id", 1), field(2, "x", b"\2\0\0\0\xff\0"))), timestamp("ts", 100, 2))
         self.write("a.bson", entry(100, 1) + bad + entry(100, 3))
         found = self.verify("a.bson", code=0)["findings"]
         self.assertEqual([(f["severity"], f["file"], f["offset"], f["document"], f["ts"]) for f in found],
@@ -154,7 +154,7 @@ class Verify(VerifyTest):
         self.assertEqual([(f["file"], f["document"], f["ts"]) for f in found["findings"]], [("inc.bson", 3, "100:3")])
         self.assertEqual(found["window"]["last"], "100:2")
         self.write("inc.bson", noop(1) + command(2, "frobnicate", "a"))
-        self.finds("error", "inc.bson", 2, "100:2", "mongorestore does not know the command frobnicate and would stop here, midway", "--full", "full", "inc.bson")
+        self.finds("error", "inc.bson", 2, "100:2", "the command frobnicate is not known; stage up to before it (--before 100:2)", "--full", "full", "inc.bson")
         self.write("inc.bson", noop(1) + command(2, "dropIndexes", "a", string("index", "old_1")))
         self.verify("--full", "full", "inc.bson", code=0)
         self.finds("error", "inc.bson", 2, "100:2", "dropIndexes drops an index of shop.a that was made before these slices begin, "
@@ -218,7 +218,7 @@ MADE = {
     "times far in the future": (entry(1416342265, 2) + entry(1500000000, 1) + entry(4000000000, 1), 0, "4000000000:1"),
     "begins at 0:1": (entry(0, 1) + entry(1450127227, 1), 0, "1450127227:1"),
     "container operations": (one(1, "ci", "shop.a", int32("_id", 1)) + one(2, "km", "shop.a", int32("_id", 1)), 0, "100:2"),
-    "an operation nobody knows": (one(1, "xi", "shop.a", int32("_id", 1)), 1, "operation 'xi' on shop.a is not known to mongorestore"),
+    "an operation nobody knows": (one(1, "xi", "shop.a", int32("_id", 1)), 1, "operation 'xi' on shop.a is not known"),
     "linked vectored inserts": (vectored(1) + vectored(2, (100, 1)), 0, "100:2"),
 }
 
@@ -257,6 +257,7 @@ class OfOthers(VerifyTest):
             "bson/collMod.bson": "collMod changes an index of test.foo that was made before",
             "bson/collMod_with_hidden.bson": "collMod changes an index of test.foo that was made before",
             "bson/drop_index.bson": "dropIndexes drops an index of test.foo that was made before",
+            "oplog_ignore_index/oplog.bson": "abortIndexBuild gives up an index",
             "testdirs/oplog.bson": "there are no entries",
         }
         root = pathlib.Path(os.environ["MONGO_TOOLS_TESTDATA"])
