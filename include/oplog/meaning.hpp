@@ -54,7 +54,7 @@ inline bool is_one_of(std::string_view name, Names names) { return std::ranges::
 
 /// What any command may carry besides, as old servers logged it just as the user had sent it.
 inline bool is_generic_argument(std::string_view name) {
-    return name.starts_with('$') || is_one_of(name, {"writeConcern", "readConcern", "maxTimeMS", "comment", "lsid", "txnNumber", "apiVersion",
+    return is_one_of(name, {"$db", "$clusterTime", "$readPreference", "$configServerState", "$configTime", "$topologyTime", "$client", "$audit", "writeConcern", "readConcern", "maxTimeMS", "comment", "lsid", "txnNumber", "apiVersion",
                                                      "apiStrict", "apiDeprecationErrors", "bypassDocumentValidation", "databaseVersion", "shardVersion"});
 }
 
