@@ -350,21 +350,21 @@ TEST_CASE("what cannot be done exactly is refused, with its place") {
     }
     {
         History h;
-        h.add("u", "admin.system.version", R"({"$v":2,"diff":{}})", 7, R"({"_id":"featureCompatibilityVersion"})");
-        CHECK(h.refused() == "in: offset 0: document 1: the source's featureCompatibilityVersion changes here: apply up to before it");
+        h.add("u", "admin.system.version", R"({"$v":1,"$set":{"version":"7.0"}})", 7, R"({"_id":"featureCompatibilityVersion"})");
+        CHECK(h.refused() == "in: offset 0: document 1: the source's featureCompatibilityVersion changes here, and a replay would change the target's; apply up to before it (--before 2:1)");
     }
     {
         History h;
         h.dump("a", metadata("a", 1));
         h.command(R"({"convertToCapped":"a","size":4096})", 1);
-        CHECK(h.refused() == "in: offset 0: document 1: the command convertToCapped cannot be applied offline: oplog-stage is the way");
+        CHECK(h.refused() == "in: offset 0: document 1: the command convertToCapped of shop.a cannot be followed: which documents it keeps, the server alone knows (MongoDB 4.0 and older log it); apply up to before it (--before 2:1)");
         CHECK_FALSE(fs::exists(h / "out"));
     }
     {
         History h;
         h.dump("a", metadata("a", 1));
         h.command(R"({"collMod":"a","novelty":1})", 1);
-        CHECK(h.refused() == "in: offset 0: document 1: collMod of shop.a with the unknown option novelty cannot be applied offline");
+        CHECK(h.refused() == "in: offset 0: document 1: collMod of shop.a has the unknown option 'novelty'; apply up to before it (--before 2:1)");
     }
     {
         History h;
@@ -375,7 +375,7 @@ TEST_CASE("what cannot be done exactly is refused, with its place") {
     {
         History h;
         h.command(R"({"create":"ts","timeseries":{"timeField":"t"}})", 1);
-        CHECK(h.refused() == "in: offset 0: document 1: time series shop.ts has no buckets of its own, as of MongoDB 8.3: this cannot be applied offline");
+        CHECK(h.refused() == "in: offset 0: document 1: time series shop.ts has no buckets of its own, as of MongoDB 8.3: no tool here can follow it yet; apply up to before it (--before 2:1)");
     }
 }
 

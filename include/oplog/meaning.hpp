@@ -54,8 +54,9 @@ inline bool is_one_of(std::string_view name, Names names) { return std::ranges::
 
 /// What any command may carry besides, as old servers logged it just as the user had sent it.
 inline bool is_generic_argument(std::string_view name) {
-    return is_one_of(name, {"$db", "$clusterTime", "$readPreference", "$configServerState", "$configTime", "$topologyTime", "$client", "$audit", "writeConcern", "readConcern", "maxTimeMS", "comment", "lsid", "txnNumber", "apiVersion",
-                                                     "apiStrict", "apiDeprecationErrors", "bypassDocumentValidation", "databaseVersion", "shardVersion"});
+    return is_one_of(name, {"$db", "$clusterTime", "$readPreference", "$configServerState", "$configTime", "$topologyTime", "$client", "$audit",
+                            "writeConcern", "readConcern", "maxTimeMS", "comment", "lsid", "txnNumber", "apiVersion", "apiStrict",
+                            "apiDeprecationErrors", "bypassDocumentValidation", "databaseVersion", "shardVersion"});
 }
 
 struct Option {
@@ -330,8 +331,9 @@ inline Verdict judge_change(const Operation& operation) {
     if (op == "u" && !operation.o2) throw missing("o2");
     const auto id = (op == "u" ? *operation.o2 : operation.o).find("_id");
     if (!id) throw missing(op == "u" ? "o2._id" : "o._id");
+    if (operation.ns == "admin.system.version")
+        if (Verdict verdict = judge_version(operation, *id); verdict.meaning != Meaning::followed) return verdict;
     if (op == "u") check_update(operation.o, *operation.o2);
-    if (operation.ns == "admin.system.version") return judge_version(operation, *id);
     if (collection == views_collection) {
         const std::string_view database = split_namespace(operation.ns).database;
         if (!id->is(bson::Type::string)) throw DataError("a view's definition without a name");

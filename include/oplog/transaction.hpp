@@ -98,6 +98,7 @@ inline TransactionInfo transaction_info(const EntryView& entry) {
         }
     }
     if (!o) return {};
+    if (number) info.number = number->integer();
     const bson::Document command = o->document();
     if (command.empty()) return {};
     const bool has_id = !info.lsid.empty() && number;
@@ -108,7 +109,6 @@ inline TransactionInfo transaction_info(const EntryView& entry) {
             if (!is_apply_ops_field(key)) throw DataError("applyOps with the unknown field '" + std::string(key) + "'");
         }
     if (!has_id || separate) return {};
-    info.number = number->integer();
     const std::string_view name = command.begin()->key();
     if (name == "commitTransaction") {
         info.role = TransactionRole::commit;
