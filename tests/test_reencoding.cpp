@@ -109,7 +109,7 @@ TEST_CASE("operations inside applyOps and transactions are looked at") {
 
 TEST_CASE("what is not replayed is not told of, but must be readable") {
     CHECK(findings({as_entry({100, 1}, operation("n", "", with_regex(1))), as_entry({100, 2}, operation("i", "config.transactions", with_regex(1)))}).empty());
-    const std::string unreadable = Bson().raw(0x05, "b", little_endian(5, 4) + "\2" + little_endian(2, 4) + "x").bytes();
+    const std::string unreadable = Bson().int32("_id", 1).raw(0x05, "b", little_endian(5, 4) + "\2" + little_endian(2, 4) + "x").bytes();
     for (const char* op : {"n", "i"}) {
         const auto found = findings({as_entry({100, 1}, operation(op, "shop.a", unreadable)), as_entry({100, 2}, operation(op, "shop.a", unreadable))});
         REQUIRE(found.size() == 1);
@@ -122,7 +122,7 @@ TEST_CASE("a timestamp of zero matters at the top of a document that replaces an
     const std::string zero = Bson().int32("_id", 1).timestamp("when", {0, 0}).bytes(), id = Bson().int32("_id", 1).bytes();
     CHECK(findings({as_entry({100, 1}, operation("i", "shop.a", zero))}).empty());
     CHECK(findings({as_entry({100, 1}, operation("u", "shop.a", zero, id))}).size() == 1);
-    CHECK(findings({as_entry({100, 1}, operation("u", "shop.a", Bson().timestamp("_id", {0, 0}).bytes(), id))}).empty());
+    CHECK(findings({as_entry({100, 1}, operation("u", "shop.a", Bson().timestamp("_id", {0, 0}).bytes(), Bson().timestamp("_id", {0, 0}).bytes()))}).empty());
     CHECK(findings({as_entry({100, 1}, operation("u", "shop.a", Bson().int32("_id", 1).document("d", Bson().timestamp("when", {0, 0})).bytes(), id))}).empty());
     const std::string delta = Bson().int32("$v", 2).document("diff", Bson().document("i", Bson().timestamp("when", {0, 0}))).bytes();
     CHECK(findings({as_entry({100, 1}, operation("u", "shop.a", delta, id))}).empty());
