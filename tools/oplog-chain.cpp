@@ -110,7 +110,6 @@ void examine(Step& step) {
         Step::File file{path.lexically_relative(step.directory).string(), fs::file_size(path), {}};
         if (path == oplog) {
             const OplogFacts facts = read_oplog(oplog);
-            if (facts.range.empty()) throw Failure(ask_again, oplog + ": no entries");
             step.first = facts.range.first;
             step.last = facts.range.last;
             step.entries = facts.range.entries;
@@ -124,6 +123,7 @@ void examine(Step& step) {
         sync_file(path);
         step.files.push_back(std::move(file));
     }
+    if (step.entries == 0) throw Failure(ask_again, oplog + ": no entries"); // nor was it read, if its directory could not be looked at
 }
 
 /// Writes the record of a step that follows another one, if it does, and syncs every directory of it.
@@ -428,7 +428,7 @@ class Commands {
     /// Has each chain.json name what a killed run did not come to name, and what an older version made.
     void mend(const std::vector<Chain>& all) const {
         for (const Chain& one : all) {
-            if (!one.is_behind) continue;
+            if (!one.is_behind || !one.damage.empty()) continue;
             write_head(one);
             tool_.warn(one.unproved.substr(0, one.unproved.find(": ")) + ": a run ended before chain.json named it, which it does now");
         }
@@ -543,8 +543,7 @@ class Commands {
         const std::vector<Chain> all = chains();
         if (all.empty()) throw Failure(nothing_there, directory().string() + ": no backup to continue");
         const Chain one = tool_.has("chain") ? chain(all) : all.back();
-        if (!one.open())
-            throw Failure(nothing_there, "chain " + one.id + " cannot be continued (" + (one.damage.empty() ? one.state() : one.damage) + "): a new full backup is needed");
+        require_open(one);
         print(fmt::format("chain={}\nnumber={}\nlast={}\nbegun={}\nfinished={}\n", shell_quoted(one.id), one.increments.size() + 1, to_string(one.end()),
                           one.full->started.seconds, one.newest().finished.seconds));
     }
@@ -611,10 +610,15 @@ class Commands {
         return one;
     }
 
+    static void require_open(const Chain& one) {
+        if (!one.open())
+            throw Failure(nothing_there, "chain " + one.id + " cannot be continued (" + (one.damage.empty() ? one.state() : one.damage) + "): a new full backup is needed");
+    }
+
     void add_increment() {
         const fs::path made = argument(2, "new step");
         Chain one = chain_to_change();
-        if (!one.open()) throw Failure(nothing_there, "chain " + one.id + " cannot be continued");
+        require_open(one);
         Step step = new_step(made, "inc");
         verified([&] { examine(step); });
         const Step& before = one.newest();
@@ -639,6 +643,7 @@ class Commands {
         Chain one = chain_to_change();
         const std::string reason = tool_.optional("reason").value_or("");
         if (reason != "gap" && reason != "divergence") throw ArgumentError("close: --reason is gap or divergence");
+        require_open(one); // else what it would say of the chain's end could be wrong
         const std::string text = sealed(fmt::format("{{\"format\":2,\"reason\":\"{}\",\"time\":\"{}\",\"last\":\"{}\",\n\"previous\":\"{}\"", reason, to_utc_string(now()),
                                                     to_string(one.end()), one.newest().sha256));
         write_text(one.directory / "closed.json", text);

@@ -166,6 +166,13 @@ class Damaged(Records):
         self.chain("next", expected=NOTHING)
         self.inc(110, 130, expected=NOTHING)
 
+    def test_a_damaged_chain_is_not_closed(self):
+        record = self.directory / "inc/19700101_00_16_50/step.json"
+        record.rename(record.parent / "kept")
+        self.chain("close", "--chain", self.id, "--reason", "gap", expected=NOTHING)
+        (record.parent / "kept").rename(record)
+        self.assertEqual(self.chain("verify"), f"{self.id}  ok\n")
+
     def test_a_chain_without_chain_json_is_not_taken_for_an_old_one(self):
         (self.directory / "chain.json").unlink()
         self.check_bad("chain.json: missing, so whether all steps are there cannot be told")
