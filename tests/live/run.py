@@ -97,7 +97,7 @@ def chosen_cases(arguments, source):
     """Names, and functions that write."""
     cases = [] if arguments.only_seeds else [
         (name, workload.write) for name, workload in WORKLOADS.items()
-        if source.knows(workload.since) and (name in SHORT or not arguments.short)
+        if source.knows(workload.since) and not (workload.own_fcv and source.fcv) and (name in SHORT or not arguments.short)
         and (not arguments.workload or any(part in name for part in arguments.workload))]
     start = random.randrange(1_000_000) if arguments.start is None else arguments.start
     return cases + [(f"seed {seed}", random_history(seed)) for seed in range(start, start + arguments.seeds)]

@@ -197,7 +197,7 @@ def a_database_dropped_before_the_dump_within_the_increments(h):
     h.db.a.insert_one({"_id": "after"})
 
 
-@workload
+@workload_since("4.2", own_fcv=True)
 def collections_made_renamed_and_gone_before_the_dump_within_the_increments(h):
     h.db.a.insert_many(numbered(10))
     h.db.c.insert_many(numbered(3))
@@ -334,7 +334,7 @@ def the_earliest_point_in_time(h):
     h.db.a.insert_one({"_id": "later"})
 
 
-@workload
+@workload_since("4.2", own_fcv=True)
 def a_change_of_the_feature_version(h):
     h.db.a.insert_many(numbered(5))
     h.full_dump()

@@ -11,10 +11,11 @@ WORKLOADS = {}
 class Workload:
     write: Callable
     since: str  # the feature compatibility version that has what it uses
+    own_fcv: bool = False  # whether it wants the server's own, such as $out, which 4.4 at FCV 4.2 refuses
 
 
-def register(name, write, since=OLDEST):
-    WORKLOADS[name] = Workload(write, since)
+def register(name, write, since=OLDEST, own_fcv=False):
+    WORKLOADS[name] = Workload(write, since, own_fcv)
 
 
 def workload(function):
@@ -22,10 +23,10 @@ def workload(function):
     return workload_since(OLDEST)(function)
 
 
-def workload_since(version):
+def workload_since(version, own_fcv=False):
     """For what older servers do not know."""
     def decorate(function):
-        register(function.__name__.replace("_", " "), function, version)
+        register(function.__name__.replace("_", " "), function, version, own_fcv)
         return function
     return decorate
 

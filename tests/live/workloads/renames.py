@@ -198,7 +198,7 @@ def out_to_new_and_existing_collections(h):
     h.db.a.create_index("y")
 
 
-@workload_since("4.4")
+@workload_since("4.2", own_fcv=True)
 def out_keeps_the_options_of_its_target(h):
     h.db.create_collection("target", validator={"n": {"$gte": 0}}, collation={"locale": "sv"})
     h.db.target.create_index("n", collation={"locale": "simple"})
@@ -210,7 +210,7 @@ def out_keeps_the_options_of_its_target(h):
     h.db.a.aggregate([{"$match": {"n": 1}}, {"$out": "target"}])
 
 
-@workload
+@workload_since("4.2", own_fcv=True)
 def merge_into_collections(h):
     filled(h.db.a, "n")
     filled(h.db.existing, "x", count=5)
