@@ -139,3 +139,21 @@ TEST_CASE("Metadata of old and of broken dumps") {
     CHECK(message_of<DataError>([&] { catalog_of(Dump(directory.path())); }) ==
           directory.path() + "/shop/a.metadata.json: uuid '0011zz' is no hexadecimal number");
 }
+
+TEST_CASE("each reading of a chain must yield what the first one did") {
+    const auto read = [](Readings& readings, std::initializer_list<std::uint32_t> ordinals) {
+        for (const std::uint32_t ordinal : ordinals) {
+            const std::string bytes = as_entry({100, ordinal}, insert("shop.a", 1));
+            readings.add(view(bytes));
+        }
+        readings.end();
+    };
+    Readings readings;
+    read(readings, {1, 2, 3});
+    CHECK_NOTHROW(read(readings, {1, 2, 3}));
+    CHECK_THROWS_AS(read(readings, {1, 2, 3, 4}), DataError);
+    CHECK_THROWS_AS(read(readings, {1, 2}), DataError);
+    CHECK_THROWS_AS(read(readings, {1, 3}), DataError);
+    CHECK_THROWS_AS(read(readings, {2, 2, 3}), DataError);
+    CHECK_NOTHROW(read(readings, {1, 2, 3}));
+}

@@ -11,7 +11,7 @@ using namespace oplog::tools;
 namespace {
 
 /// Plays the entries up to the wanted time, and says what it must of them. Nothing is written yet.
-void play(const Tool& tool, const Chain& chain, const Bounds& bounds, Continuity continuity, Applier& applier) {
+void play(const Tool& tool, const Chain& chain, const Bounds& bounds, Continuity continuity, Readings& readings, Applier& applier) {
     Merge<Input> entries = chain.merged<Input>(continuity, Check::structure);
     std::optional<Timestamp> last, last_wanted;
     for (const EntryView& entry : entries) {
@@ -20,9 +20,11 @@ void play(const Tool& tool, const Chain& chain, const Bounds& bounds, Continuity
             applier.look_ahead(entry);
         } else {
             last_wanted = last;
+            readings.add(entry);
             applier.add(entry);
         }
     }
+    readings.end();
     for (const ContinuityError& gap : entries.gaps()) tool.warn(gap.what());
     const Timestamp consistent = *chain.consistent_point();
     if (!last_wanted || *last_wanted < consistent)
@@ -96,14 +98,19 @@ int main(int argc, char** argv) {
                                  .consistent_point = chain.consistent_point(), .report = [&](const Finding& finding) { tool.warn(to_string(finding)); },
                                  .selection = selection(tool)};
         options.selection.dumped_at(*chain.dump_start());
+        Readings readings;
         if (options.selection.looks_ahead()) {
             Merge<Input> entries = chain.merged<Input>(continuity);
-            for (const EntryView& entry : entries)
-                if (!bounds.too_late(entry.ts())) options.selection.learn(entry);
+            for (const EntryView& entry : entries) {
+                if (bounds.too_late(entry.ts())) continue;
+                readings.add(entry);
+                options.selection.learn(entry);
+            }
+            readings.end();
         }
         Applier applier(full, std::move(options));
         tool.show_progress(size_of(chain));
-        play(tool, chain, bounds, continuity, applier);
+        play(tool, chain, bounds, continuity, readings, applier);
         progress.stop();
         tool.show_progress(full.gzip() ? 0 : applier.bytes_to_read()); // of a compressed dump it is not known
         applier.write(out, threads, [](std::uint64_t bytes) { progress.add(bytes); });
@@ -116,8 +123,10 @@ int main(int argc, char** argv) {
         for (const EntryView& entry : entries) {
             if (bounds.too_late(entry.ts())) break;
             last = entry.ts();
+            readings.add(entry);
             if (entry.ts() >= resume) oplog.write(entry);
         }
+        readings.end();
         oplog.close();
         out.close();
         tool.say(fmt::format("the state of {} ({}); to restore it: mongorestore {}{}{}", to_string(last), to_utc_string(last), options_of_restore(applier),

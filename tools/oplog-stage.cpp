@@ -24,7 +24,7 @@ class Staging {
 
     /// Writes the oplog. Yields what has become of the collections.
     template <class Writer>
-    Catalog write(Writer& out) const {
+    Catalog write(Writer& out) {
         Stager stager(start_, {});
         Selection wanted = selection_;
         const auto write = [&](std::string_view document) { out.write(document); };
@@ -38,10 +38,14 @@ class Staging {
 
   private:
     template <class Use>
-    void for_each_wanted(Use use) const {
+    void for_each_wanted(Use use) {
         Merge<Input> entries = chain_.merged<Input>(continuity_);
-        for (const EntryView& entry : entries)
-            if (!bounds_.too_late(entry.ts())) use(entry);
+        for (const EntryView& entry : entries) {
+            if (bounds_.too_late(entry.ts())) continue;
+            readings_.add(entry);
+            use(entry);
+        }
+        readings_.end();
     }
 
     /// They are not taken over into the directory: see take_collections().
@@ -78,8 +82,10 @@ class Staging {
                 continue;
             }
             last_wanted = last;
+            readings_.add(entry);
             select(wanted, entry, [&](const EntryView& selected) { examiner.add(selected); });
         }
+        readings_.end();
         for (const ContinuityError& gap : entries.gaps()) tool_.warn(gap.what());
         if (!last) throw DataError("there are no entries to stage");
         if (const auto consistent = chain_.consistent_point(); consistent && (!last_wanted || *last_wanted < *consistent))
@@ -120,6 +126,7 @@ class Staging {
     Bounds bounds_;
     Selection selection_;
     Continuity continuity_;
+    Readings readings_;
     Stager::Start start_;
     Timestamp first_, time_;
 };
@@ -220,7 +227,7 @@ int main(int argc, char** argv) {
             undo.emplace(*dump);
         }
         tool.show_progress(0); // it is read two or three times
-        const Staging staging(tool, inputs.chain());
+        Staging staging(tool, inputs.chain());
         Catalog catalog;
         if (file) {
             catalog = staging.write(*file);
