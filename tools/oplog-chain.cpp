@@ -3,6 +3,7 @@
 #include "backup_records.hpp"
 #include "renamed_collections.hpp"
 
+#include <oplog/glob.hpp>
 #include <oplog/merge.hpp>
 #include <oplog/range.hpp>
 #include <oplog/slice.hpp>
@@ -284,7 +285,7 @@ class Commands {
             {"status", &Commands::status}, {"list", &Commands::list}, {"verify", &Commands::verify_all}, {"prune", &Commands::prune},
             {"select", &Commands::select}, {"config", &Commands::config}, {"login", &Commands::login}, {"next", &Commands::next},
             {"seal", &Commands::seal_chain}, {"add-full", &Commands::add_full}, {"add-inc", &Commands::add_increment}, {"close", &Commands::close},
-            {"user-databases", &Commands::user_databases}, {"open-since", &Commands::open_since}, {"mend", &Commands::mend}};
+            {"user-databases", &Commands::user_databases}, {"open-since", &Commands::open_since}, {"mend", &Commands::mend}, {"unmatched", &Commands::unmatched}};
         const auto found = commands.find(command_);
         if (found == commands.end()) throw ArgumentError("unknown command '" + command_ + "'");
         (this->*found->second)();
@@ -704,6 +705,30 @@ class Commands {
         });
     }
 
+    /// Prints the patterns of --ns that no collection of the dump FULL matches, and none in the oplogs STEP... up to --to.
+    void unmatched() {
+        const fs::path full = argument(1, "full backup");
+        auto globs = tool_.value<std::vector<std::string>>("ns");
+        const Timestamp limit = tool_.has("to") ? parse_time(tool_.value("to")).last : Timestamp::max();
+        std::set<std::string, std::less<>> seen;
+        const auto see = [&](std::string_view ns) {
+            if (seen.contains(ns)) return;
+            seen.emplace(ns);
+            std::erase_if(globs, [&](const std::string& glob) { return glob_matches(glob, ns); });
+        };
+        const Dump dump(full.string());
+        for (const DumpCollection& one : dump.collections()) see(one.ns());
+        for (std::size_t i = 2; i < arguments_.size() && !globs.empty(); ++i)
+            for (const EntryView entry : Input(arguments_[i])) {
+                if (entry.ts() > limit) break;
+                for_each_operation(entry.document(), [&](const Operation& operation) {
+                    if (operation.op == "n") return;
+                    for (const std::string& ns : namespaces(operation)) see(ns);
+                });
+            }
+        for (const std::string& glob : globs) print(escaped(glob) + "\n");
+    }
+
     template <class Work>
     static void verified(Work work) {
         try {
@@ -738,12 +763,13 @@ int main(int argc, char** argv) {
               "  select DIR   the steps that a restore needs, as shell assignments\n"
               "  seal DIR     proves --chain and takes what is there for all of it\n"
               "Those that oplog-backup and oplog-restore are made of: config, login, next, add-full, add-inc, close,\n"
-              "user-databases, open-since, mend. Exit codes: 0, 1 failed, 2 usage, 10 nothing there, 20 gap or divergence, 21 verification failed.",
+              "user-databases, open-since, mend, unmatched. Exit codes: 0, 1 failed, 2 usage, 10 nothing there, 20 gap or divergence, 21 verification failed.",
               "  oplog-chain status /mongodb/backup/dbbak --json\n");
     tool.add_options()("json", "status, list, verify: as JSON")("chain", "only this chain; latest is the newest good one", cxxopts::value<std::string>(), "ID")(
         "keep", "prune: how many good chains stay", cxxopts::value<unsigned>(), "N")("dry-run", "prune: only say which would go")(
-        "to", "select: the state with every entry up to T", cxxopts::value<std::string>(), "T")(
+        "to", "select, unmatched: the state with every entry up to T", cxxopts::value<std::string>(), "T")(
         "before", "select: the state just before T", cxxopts::value<std::string>(), "T")(
+        "ns", "unmatched: a pattern of collections", cxxopts::value<std::vector<std::string>>(), "GLOB")(
         "config", "status: config.ini, for what is due", cxxopts::value<std::string>(), "FILE")(
         "insecure-config", "config, login: others may read the password")("target", "config, login: of the server to be restored, named on stdin")(
         "started", "add-full, add-inc: when, in seconds since 1970", cxxopts::value<std::uint32_t>(), "S")(
