@@ -7,9 +7,7 @@
 #include <oplog/chain.hpp>
 #include <oplog/verify.hpp>
 
-#include <climits>
 #include <deque>
-#include <dirent.h>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -53,44 +51,6 @@ class ChainInputs {
     std::deque<Spool> spools_;
     std::vector<std::string> named_;
     Chain chain_;
-};
-
-/// Removes a dump in the making when a signal ends the tool. For one at a time.
-class UndoOnSignal {
-  public:
-    explicit UndoOnSignal(const DumpWriter& dump) {
-        const std::string aside = dump.temporary() + ".old";
-        if (aside.size() >= sizeof aside_) return;
-        dump.temporary().copy(directory_, sizeof directory_ - 1);
-        aside.copy(aside_, sizeof aside_ - 1);
-        undo_on_signal = undo;
-    }
-    UndoOnSignal(const UndoOnSignal&) = delete;
-    ~UndoOnSignal() { undo_on_signal = nullptr; }
-
-  private:
-    /// Other threads may still be writing: the directory is moved out of their way first.
-    static void undo() {
-        if (::rename(directory_, aside_) == 0) remove(AT_FDCWD, aside_);
-    }
-    /// Not std::filesystem::remove_all: a signal may come while memory is being allocated.
-    static void remove(int directory, const char* name) {
-        if (::unlinkat(directory, name, 0) == 0) return;
-        const int inner = ::openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (inner < 0) return;
-        alignas(dirent64) char entries[2048];
-        for (ssize_t size; (size = ::getdents64(inner, entries, sizeof entries)) > 0;)
-            for (ssize_t at = 0; at < size;) {
-                const auto* entry = reinterpret_cast<const dirent64*>(entries + at);
-                const std::string_view file = entry->d_name;
-                if (file != "." && file != "..") remove(inner, entry->d_name);
-                at += entry->d_reclen;
-            }
-        ::close(inner);
-        ::unlinkat(directory, name, AT_REMOVEDIR);
-    }
-
-    static inline char directory_[PATH_MAX], aside_[PATH_MAX];
 };
 
 /// A word as a shell takes it.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chain_tool.hpp"
+#include "undo.hpp"
 
 #include <oplog/apply.hpp>
 
@@ -90,9 +91,8 @@ int main(int argc, char** argv) {
         const ChainInputs inputs(tool);
         const Chain& chain = inputs.chain();
         const Dump& full = *chain.full();
-        DumpWriter out(*output, {.if_exists = tool.if_exists(), .take_over = tool.has("copy") ? TakeOver::copy : TakeOver::link,
+        DumpOutput out(*output, {.if_exists = tool.if_exists(), .take_over = tool.has("copy") ? TakeOver::copy : TakeOver::link,
                                  .gzip = tool.has("gzip") || full.gzip(), .inputs = inputs.named()});
-        const UndoOnSignal undo(out);
 
         Applier::Options options{.scratch = oplog::detail::parent_directory(out.path()), .dump_start = chain.dump_start(),
                                  .consistent_point = chain.consistent_point(), .report = [&](const Finding& finding) { tool.warn(to_string(finding)); },
@@ -129,6 +129,7 @@ int main(int argc, char** argv) {
         readings.end();
         oplog.close();
         out.close();
+        warn_of_old(tool, out);
         tool.say(fmt::format("the state of {} ({}); to restore it: mongorestore {}{}{}", to_string(last), to_utc_string(last), options_of_restore(applier),
                              out.gzip() ? "--gzip " : "", shell_word(*output)));
     });

@@ -90,9 +90,9 @@ class Printer {
     /// Throws the first error; what comes before it has been written.
     void run() {
         std::vector<std::jthread> threads;
-        work([&] { // a small file is not worth a thread
+        work_or_fail([&] { // a small file is not worth a thread
             try {
-                while (threads.size() + 1 < std::clamp(std::thread::hardware_concurrency(), 1u, 4u)) threads.emplace_back([this] { work([] {}); });
+                while (threads.size() + 1 < std::clamp(std::thread::hardware_concurrency(), 1u, 4u)) threads.emplace_back([this] { work_or_fail([] {}); });
             } catch (const std::exception&) { // it can be done with fewer
             }
         });
@@ -101,6 +101,22 @@ class Printer {
     }
 
   private:
+    /// The others must not wait for a turn that does not come.
+    template <class WhenMore>
+    void work_or_fail(WhenMore when_more) {
+        try {
+            work(when_more);
+        } catch (...) {
+            const std::lock_guard lock(writing_);
+            fail();
+        }
+    }
+    /// With the exception that is being handled.
+    void fail() {
+        if (!failure_) failure_ = std::current_exception();
+        failed_ = true;
+        is_written_.notify_all();
+    }
     /// Calls when_more() once, at the fourth batch.
     template <class WhenMore>
     void work(WhenMore when_more) {
@@ -142,8 +158,7 @@ class Printer {
             out_.sink().write(batch.text.text().data(), batch.text.size()); // there is no need of a writer's buffers
             if (batch.error) std::rethrow_exception(batch.error);
         } catch (...) {
-            failure_ = std::current_exception();
-            failed_ = true;
+            fail();
         }
         ++written_;
         is_written_.notify_all();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tool.hpp"
+#include "undo.hpp"
 
 #include <oplog/split.hpp>
 
@@ -43,85 +43,103 @@ SplitPoints split_points(const Tool& tool) {
     return points;
 }
 
-/// Pieces on their way into a directory: in a hidden one inside it until all are whole.
+/// Pieces on their way into a directory: until all are whole, in a hidden one that becomes it, or, if it exists, inside it.
 class Pieces {
   public:
     Pieces(const Tool& tool, const std::string& directory) : tool_(tool), directory_(directory) {
-        made_ = ::mkdir(directory.c_str(), 0777) == 0;
-        if (!made_ && errno != EEXIST) oplog::detail::throw_errno(directory);
-        std::string hidden = (directory_ / ".oplog-split-XXXXXX").string();
-        if (!::mkdtemp(hidden.data())) oplog::detail::throw_errno(directory);
-        hidden_ = hidden;
-        current_ = this;
-        undo_on_signal = [] { current_->undo(); };
+        const oplog::detail::SignalsHeld until_watched;
+        final_ = directory_.has_filename() ? directory_ : directory_.parent_path();
+        is_new_ = !fs::exists(fs::symlink_status(final_));
+        hidden_ = oplog::detail::make_hidden_directory(is_new_ ? final_ : final_ / "oplog-split", directory);
+        undo_.watch(hidden_.native());
     }
     Pieces(const Pieces&) = delete;
-    ~Pieces() {
-        undo_on_signal = nullptr;
-        undo();
-    }
+    ~Pieces() { remove_hidden(); }
 
     Output begin(CompressionOptions compression) const { return Output(hidden(names_.size()), IfExists::refuse, compression); }
     void end(Output& piece, std::string name) {
         piece.close();
         names_.push_back(std::move(name));
-        whole_ = names_.size();
     }
 
-    /// Gives the pieces their names. Yields their paths.
+    /// Gives the pieces their names, all or, when it throws, none. Yields their paths.
     std::vector<std::string> publish() {
         std::vector<std::string> paths;
+        std::vector<bool> replaces;
         for (const std::string& name : names_) {
             paths.push_back((directory_ / name).string());
             tool_.refuse_overlap(paths.back());
             const fs::file_status there = fs::symlink_status(paths.back());
             if (fs::is_directory(there)) oplog::detail::throw_errno(paths.back(), EISDIR);
-            if (tool_.if_exists() == IfExists::refuse && fs::exists(there)) oplog::detail::throw_errno(paths.back(), EEXIST);
+            replaces.push_back(fs::exists(there));
+            if (tool_.if_exists() == IfExists::refuse && replaces.back()) oplog::detail::throw_errno(paths.back(), EEXIST);
         }
-        const SignalsHeld all_or_none;
-        const bool made = std::exchange(made_, false);
-        for (std::size_t i = 0; i < paths.size(); ++i) fs::rename(hidden(i), paths[i]);
-        oplog::detail::sync_directory(directory_.string());
-        if (made) oplog::detail::sync_directory(fs::canonical(directory_).parent_path().string());
+        if (is_new_)
+            publish_directory();
+        else
+            publish_into(paths, replaces);
         return paths;
     }
 
   private:
     std::string hidden(std::size_t number) const { return (hidden_ / std::to_string(number)).string(); }
 
-    /// Takes away what is not published. A signal handler may call this: it allocates nothing.
-    void undo() const noexcept {
-        if (const int directory = ::open(hidden_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); directory >= 0) {
-            char name[24];
-            for (std::size_t i = 0; i <= whole_; ++i) { // one more: a piece may just have got its name
-                *std::to_chars(name, std::end(name) - 1, i).ptr = '\0';
-                ::unlinkat(directory, name, 0);
-            }
-            ::close(directory);
-        }
-        ::rmdir(hidden_.c_str());
-        if (made_) ::rmdir(directory_.c_str());
+    void publish_directory() {
+        for (std::size_t i = 0; i < names_.size(); ++i) oplog::detail::take_name(hidden(i), (hidden_ / names_[i]).string());
+        oplog::detail::sync_directory(hidden_.string());
+        const oplog::detail::SignalsHeld all_or_none;
+        oplog::detail::take_name_as_directory(hidden_.string(), final_.string());
+        oplog::detail::sync_name(final_.string(), [&] { return oplog::detail::rename_as(final_.string(), hidden_.string(), 0); });
+        hidden_.clear();
     }
 
-    /// Signals wait for as long as it lives.
-    struct SignalsHeld {
-        SignalsHeld() {
-            ::sigset_t all;
-            ::sigfillset(&all);
-            ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    /// What is replaced changes places with its piece, and is removed at the end.
+    void publish_into(const std::vector<std::string>& paths, const std::vector<bool>& replaces) {
+        {
+            const oplog::detail::SignalsHeld all_or_none;
+            std::size_t named = 0;
+            try {
+                for (; named < paths.size(); ++named)
+                    if (replaces[named])
+                        oplog::detail::swap_names(hidden(named), paths[named]);
+                    else
+                        oplog::detail::take_name(hidden(named), paths[named]);
+                oplog::detail::sync_directory(directory_.string());
+            } catch (const std::exception& error) {
+                const std::string failure = error.what();
+                take_back(paths, replaces, named, failure);
+                throw;
+            }
         }
-        SignalsHeld(const SignalsHeld&) = delete;
-        ~SignalsHeld() { ::pthread_sigmask(SIG_SETMASK, &before, nullptr); }
-        ::sigset_t before;
-    };
+        if (!remove_hidden()) tool_.warn("what was replaced could not be removed: " + hidden_.string());
+    }
+    /// Throws if something stays.
+    void take_back(const std::vector<std::string>& paths, const std::vector<bool>& replaces, std::size_t named, const std::string& failure) {
+        std::string stay;
+        while (named-- > 0) try {
+                if (replaces[named])
+                    oplog::detail::swap_names(hidden(named), paths[named]);
+                else
+                    oplog::detail::take_name(paths[named], hidden(named));
+            } catch (const std::system_error&) {
+                stay += " " + paths[named];
+            }
+        if (!stay.empty()) throw Error(failure + "; and these stay, new and whole:" + stay);
+    }
+
+    bool remove_hidden() const noexcept {
+        std::error_code error;
+        if (!hidden_.empty()) fs::remove_all(hidden_, error);
+        return !error;
+    }
 
     const Tool& tool_;
-    fs::path directory_;
+    UndoOnSignal undo_;
+    fs::path directory_; ///< as named
+    fs::path final_;     ///< the same without a slash at the end
     fs::path hidden_;
     std::vector<std::string> names_;
-    std::atomic<std::size_t> whole_ = 0; ///< pieces in the hidden directory
-    bool made_ = false;                  ///< the directory is new, and to be removed unless pieces appear
-    static inline const Pieces* current_ = nullptr;
+    bool is_new_ = false; ///< the directory
 };
 
 } // namespace
@@ -129,7 +147,7 @@ class Pieces {
 int main(int argc, char** argv) {
     Tool tool("oplog-split", "--every 1h|--size 256M|--entries N|--at T,... -o DIR [FILE...]",
               "Cuts an oplog into consecutive files DIR/<first>-<last>.bson and prints their paths, a line each. Put together,\n"
-              "they are the input byte for byte. They appear all together at the end, or not at all.",
+              "they are the input byte for byte. They appear at the end, all or none; a new directory appears with them.",
               "  oplog-split --every 1h -o pieces oplog.bson\n");
     tool.add_options()("every", "cut at each multiple of this time: 30s, 15m, 1h, 1d", cxxopts::value<std::string>(), "TIME")(
         "size", "pieces of at most this size (k, M, G: 1024 each), before compression", cxxopts::value<std::string>(), "SIZE")(

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chain_tool.hpp"
+#include "undo.hpp"
 
 using namespace oplog;
 using namespace oplog::tools;
@@ -219,12 +220,10 @@ int main(int argc, char** argv) {
         if (!directory) file.emplace(tool.open_output());
         const ChainInputs inputs(tool);
         const auto& full = inputs.chain().full();
-        std::optional<DumpWriter> dump;
-        std::optional<UndoOnSignal> undo;
+        std::optional<DumpOutput> dump;
         if (directory) {
             dump.emplace(*output, DumpWriter::Options{.if_exists = tool.if_exists(), .take_over = tool.has("copy") ? TakeOver::copy : TakeOver::link,
                                                       .gzip = full && full->gzip(), .inputs = inputs.named()});
-            undo.emplace(*dump);
         }
         tool.show_progress(0); // it is read two or three times
         Staging staging(tool, inputs.chain());
@@ -238,6 +237,7 @@ int main(int argc, char** argv) {
             oplog.close();
             if (full) take_collections(*full, staging.selected(), catalog, *dump);
             dump->close();
+            warn_of_old(tool, *dump);
         }
         progress.stop();
         const std::string where = directory ? shell_word(*output) : "--oplogFile " + oplog_file(tool) + " EMPTY_DIRECTORY";

@@ -3,7 +3,6 @@
 
 #include "tool.hpp"
 
-#include <cstdlib>
 #include <deque>
 #include <filesystem>
 
@@ -12,12 +11,7 @@ namespace oplog::tools {
 /// A nameless temporary file for documents.
 class Spool {
   public:
-    Spool() {
-        std::string path = (std::filesystem::temp_directory_path() / "oplog-XXXXXX").string();
-        file_ = oplog::detail::Descriptor(::mkstemp(path.data()));
-        if (!file_.is_open()) oplog::detail::throw_errno(path);
-        ::unlink(path.c_str());
-    }
+    Spool() : file_(oplog::detail::unnamed_file(std::filesystem::temp_directory_path().string())) {}
     void write(const char* data, std::size_t size) { oplog::detail::write_all(file_.get(), data, size, "temporary file"); }
     void close() {}
     std::string path() const { return "/proc/self/fd/" + std::to_string(file_.get()); }

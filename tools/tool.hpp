@@ -6,6 +6,14 @@
 #include <oplog/compress.hpp>
 #include <oplog/version.hpp>
 
+#include <exception>
+
+namespace oplog::tools {
+/// What nobody catches, as when memory runs out where nothing may be thrown or before there is a Tool, ends the tool as any failure.
+[[noreturn]] inline void on_terminate() noexcept;
+inline const std::terminate_handler terminates_by_itself = std::set_terminate(on_terminate); // before cxxopts makes its patterns
+} // namespace oplog::tools
+
 #define CXXOPTS_VECTOR_DELIMITER '\0' // a comma in a file name separates nothing
 #include <cxxopts.hpp>
 #include <fmt/format.h>
@@ -13,6 +21,7 @@
 #include <atomic>
 #include <chrono>
 #include <climits>
+#include <cerrno>
 #include <csignal>
 #include <filesystem>
 #include <poll.h>
@@ -163,6 +172,23 @@ extern "C" inline void on_signal(int signal) {
     ::raise(signal);
 }
 
+inline void on_terminate() noexcept {
+    if (const auto undo = undo_on_signal.load()) undo();
+    if (const int stream = open_stream; stream >= 0) static_cast<void>(!::write(stream, failure_mark.data(), failure_mark.size()));
+    say(::program_invocation_short_name);
+    try {
+        if (const auto reason = std::current_exception()) std::rethrow_exception(reason);
+        say(": ended by itself\n");
+    } catch (const std::bad_alloc&) {
+        say(": out of memory\n");
+    } catch (const std::exception& error) {
+        say(": ");
+        say(error.what());
+        say("\n");
+    }
+    ::_exit(failed);
+}
+
 /// Text to stdout. Throws std::system_error.
 inline void print(std::string_view text) { oplog::detail::write_all(STDOUT_FILENO, text.data(), text.size(), "stdout"); }
 
@@ -307,6 +333,7 @@ class Tool {
         if (binary && is_terminal(path))
             throw ArgumentError(fmt::format("{} is not written to a terminal; name a file with -o, or pipe it on", content == Content::bson ? "BSON" : "compressed text"));
         refuse_overlap(path);
+        const oplog::detail::SignalsHeld until_named;
         Output output(path, if_exists(), compression(), content);
         const FileSink& file = output.sink().inner();
         if (content == Content::bson) open_stream = file.stream();
@@ -364,7 +391,9 @@ class Tool {
     static std::string oplog_in(const std::string& file) {
         try {
             return resolve_input(file);
-        } catch (const std::exception&) {
+        } catch (const Error&) {
+            return file;
+        } catch (const std::system_error&) {
             return file;
         }
     }
@@ -407,7 +436,7 @@ class Tool {
             ::signal(SIGPIPE, SIG_DFL);
             ::raise(SIGPIPE);
         }
-        diagnose(error.what());
+        diagnose(dynamic_cast<const std::bad_alloc*>(&error) ? "out of memory" : error.what());
         const bool usage = dynamic_cast<const ArgumentError*>(&error) || dynamic_cast<const cxxopts::exceptions::exception*>(&error);
         if (usage) tools::say(fmt::format("hint: {} --help\n", name_));
         if (os && os->code() == std::errc::file_exists) tools::say("hint: --force replaces it\n");

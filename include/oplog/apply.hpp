@@ -133,10 +133,10 @@ class Applier {
             else
                 out.write_text(std::string("prelude.json") + (out.gzip() ? ".gz" : ""), read_whole(*prelude));
         }
-        std::vector<AppliedCollection*> left; // the largest last, to be taken first
+        std::vector<std::pair<std::uint64_t, AppliedCollection*>> left; // the largest last, to be taken first
         for (AppliedCollection& collection : collections_)
-            if (!is_hidden_in_dumps(collection.ns())) left.push_back(&collection);
-        std::ranges::sort(left, {}, [](const AppliedCollection* each) { return work_of(*each); });
+            if (!is_hidden_in_dumps(collection.ns())) left.emplace_back(work_of(collection), &collection);
+        std::ranges::stable_sort(left, {}, [](const auto& each) { return each.first; });
         std::mutex mutex;
         std::exception_ptr failure;
         const auto report = [&](std::uint64_t bytes) {
@@ -149,7 +149,7 @@ class Applier {
                 {
                     const std::lock_guard lock(mutex);
                     if (left.empty() || failure) return;
-                    next = left.back();
+                    next = left.back().second;
                     left.pop_back();
                 }
                 try {
@@ -160,10 +160,13 @@ class Applier {
                 }
             }
         };
-        std::vector<std::thread> threads;
-        for (std::size_t i = 1; i < std::min(jobs, left.size()); ++i) threads.emplace_back(work);
+        std::vector<std::jthread> threads;
+        try {
+            for (std::size_t more = std::min(jobs, left.size()); more > 1; --more) threads.emplace_back(work); // from here on `left` is shared
+        } catch (const std::exception&) { // it can be done with fewer
+        }
         work();
-        for (std::thread& thread : threads) thread.join();
+        threads.clear();
         if (failure) std::rethrow_exception(failure);
     }
     /// How many bytes write() will read.
@@ -759,9 +762,10 @@ class Applier {
     // ---- the new dump ----
 
     static std::uint64_t work_of(const AppliedCollection& collection) {
-        std::error_code ignored;
-        const bool reads = collection.base && !collection.base->data.empty();
-        return reads ? std::filesystem::file_size(collection.base->data, ignored) : 0;
+        if (!collection.base || collection.base->data.empty()) return 0;
+        std::error_code unknown; // whoever opens it will say
+        const std::uint64_t size = std::filesystem::file_size(collection.base->data, unknown);
+        return unknown ? 0 : size;
     }
 
     template <class Report>

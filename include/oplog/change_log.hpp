@@ -39,13 +39,7 @@ class ChangeLog {
   public:
     /// `directory` is where the file is made. With fewer bits more `_id`s share a hash, which is slow, and right. Throws std::system_error.
     explicit ChangeLog(const std::string& directory, unsigned hash_bits = 64)
-        : name_(directory + "/temporary file"), hash_shift_(64 - hash_bits), buffer_(std::make_unique_for_overwrite<char[]>(buffer_size)) {
-        file_ = detail::Descriptor(::open(directory.c_str(), O_RDWR | O_TMPFILE | O_CLOEXEC, 0600));
-        if (file_.is_open()) return;
-        std::string path = directory + "/.oplog-XXXXXX"; // not every file system has nameless files
-        file_ = detail::Descriptor(::mkostemp(path.data(), O_CLOEXEC));
-        if (!file_.is_open()) detail::throw_errno(path);
-        ::unlink(path.c_str());
+        : name_(directory + "/temporary file"), hash_shift_(64 - hash_bits), file_(detail::unnamed_file(directory)), buffer_(std::make_unique_for_overwrite<char[]>(buffer_size)) {
     }
     ChangeLog(const ChangeLog&) = delete;
     ~ChangeLog() {

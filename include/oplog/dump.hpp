@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <bit>
 #include <cstdint>
 #include <fcntl.h>
@@ -337,10 +336,7 @@ class DumpWriter {
             if (!fs::is_directory(target)) throw ArgumentError(path + " is no directory: not replaced");
             if (!is_dump(path_)) throw ArgumentError(path + " holds other things than a dump: not replaced");
         }
-        static std::atomic<unsigned> count{0};
-        temporary_ = (target.parent_path() / ("." + target.filename().string().substr(0, 200) + "." + std::to_string(::getpid()) + "-" + std::to_string(count++))).string();
-        if (::mkdir((temporary_ + ".tmp").c_str(), 0777) != 0) detail::throw_errno(path);
-        temporary_ += ".tmp";
+        temporary_ = detail::make_hidden_directory(path_, path);
     }
     DumpWriter(DumpWriter&& other) noexcept : options_(std::move(other.options_)), path_(std::move(other.path_)), temporary_(std::exchange(other.temporary_, {})) {}
     DumpWriter& operator=(DumpWriter&&) = delete;
@@ -393,22 +389,38 @@ class DumpWriter {
         if (dump.prelude()) take(*dump.prelude(), dump.relative(*dump.prelude()));
     }
 
-    /// Puts the directory in its place.
+    /// Puts the directory in its place and writes that to disk, or throws and leaves things as they were. Where the file system
+    /// cannot swap names, one that is replaced is out of its place for a moment.
     void close() {
         namespace fs = std::filesystem;
         for (const auto& entry : fs::recursive_directory_iterator(temporary_)) sync(entry.path().string());
         sync(temporary_);
-        const bool exists = fs::exists(fs::symlink_status(path_));
-        if (!exists || options_.if_exists == IfExists::refuse) {
-            rename(temporary_, path_, RENAME_NOREPLACE);
-            temporary_.clear();
-        } else {
-            rename(temporary_, path_, RENAME_EXCHANGE); // from here on the temporary one is the old one, removed below
+        const bool replaces = options_.if_exists == IfExists::replace && fs::exists(fs::symlink_status(path_));
+        {
+            const detail::SignalsHeld all_or_nothing;
+            if (!replaces)
+                detail::take_name_as_directory(temporary_, path_);
+            else
+                detail::swap_names(temporary_, path_); // from here on the temporary one is the old one
+            detail::sync_name(path_, [&] {
+                try {
+                    if (!replaces)
+                        detail::take_name_as_directory(path_, temporary_);
+                    else
+                        detail::swap_names(temporary_, path_);
+                    return true;
+                } catch (const std::system_error&) {
+                    return false;
+                }
+            });
         }
-        detail::sync_directory(detail::parent_directory(path_));
-        std::error_code ignored;
-        if (!temporary_.empty()) fs::remove_all(std::exchange(temporary_, {}), ignored);
+        std::error_code error;
+        if (replaces) fs::remove_all(temporary_, error);
+        if (error) left_behind_ = temporary_;
+        temporary_.clear();
     }
+    /// Where the dump that was replaced still is, in whole or in part, since it could not be removed; or empty.
+    const std::string& left_behind() const noexcept { return left_behind_; }
 
   private:
     std::optional<CompressionOptions> compression() const {
@@ -464,27 +476,11 @@ class DumpWriter {
         if (!file.is_open()) detail::throw_errno(path);
         if (::fsync(file.get()) != 0 && errno != EINVAL) detail::throw_errno(path);
     }
-    /// Atomically. Where the file system knows no flags, the old directory is out of its place for a moment.
-    static void rename(const std::string& from, const std::string& to, unsigned flags) {
-        if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), flags) == 0) return;
-        if (errno != EINVAL && errno != ENOSYS) detail::throw_errno(to);
-        if (flags == RENAME_NOREPLACE) {
-            if (::rename(from.c_str(), to.c_str()) != 0) detail::throw_errno(to); // fails unless `to` is missing or empty
-            return;
-        }
-        const std::string aside = from + ".old";
-        if (::rename(to.c_str(), aside.c_str()) != 0) detail::throw_errno(to);
-        if (::rename(from.c_str(), to.c_str()) != 0) {
-            const int error = errno;
-            ::rename(aside.c_str(), to.c_str());
-            detail::throw_errno(to, error);
-        }
-        if (::rename(aside.c_str(), from.c_str()) != 0) detail::throw_errno(aside);
-    }
 
     Options options_;
     std::string path_;
     std::string temporary_; ///< empty once it is in its place
+    std::string left_behind_;
 };
 
 } // namespace oplog

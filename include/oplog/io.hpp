@@ -7,7 +7,10 @@
 #include <atomic>
 #include <cerrno>
 #include <concepts>
+#include <csignal>
 #include <cstddef>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
@@ -105,6 +108,93 @@ inline std::string parent_directory(const std::string& path) {
     return parent.empty() ? "." : parent;
 }
 
+/// Signals to this thread, and to those that it starts, wait for as long as it lives.
+class SignalsHeld {
+  public:
+    SignalsHeld() noexcept {
+        ::sigset_t all;
+        ::sigfillset(&all);
+        ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+    }
+    SignalsHeld(const SignalsHeld&) = delete;
+    ~SignalsHeld() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+  private:
+    ::sigset_t before_;
+};
+
+/// What `path` may be called until it is whole. A killed process may have left the name behind.
+inline std::string hidden_name(const std::string& path) {
+    static std::atomic<unsigned> count{0};
+    std::filesystem::path hidden(path);
+    hidden.replace_filename("." + hidden.filename().string().substr(0, 200) + "." + std::to_string(::getpid()) + "-" + std::to_string(count++) + ".tmp");
+    return hidden.string();
+}
+
+/// Makes a directory that `path` may be called until it is whole. Throws std::system_error about `named`.
+inline std::string make_hidden_directory(const std::string& path, const std::string& named) {
+    for (;;) {
+        std::string hidden = hidden_name(path);
+        if (::mkdir(hidden.c_str(), 0777) == 0) return hidden;
+        if (errno != EEXIST) throw_errno(named);
+    }
+}
+
+/// A temporary file in `directory` that vanishes by itself. Throws std::system_error.
+inline Descriptor unnamed_file(const std::string& directory) {
+    Descriptor file(::open(directory.c_str(), O_RDWR | O_TMPFILE | O_CLOEXEC, 0600));
+    if (file.is_open()) return file;
+    const SignalsHeld never_left; // not every file system has files without a name
+    std::string path = directory + "/.oplog-XXXXXX";
+    file = Descriptor(::mkostemp(path.data(), O_CLOEXEC));
+    if (!file.is_open()) throw_errno(path);
+    ::unlink(path.c_str());
+    return file;
+}
+
+/// Whether renameat2 worked.
+inline bool rename_as(const std::string& from, const std::string& to, unsigned flags) noexcept {
+    return ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), flags) == 0;
+}
+/// Whether it failed since the file system does not know the flags.
+inline bool flags_are_unknown() noexcept { return errno == EINVAL || errno == ENOSYS; }
+
+/// Gives a file a name that nobody has. Throws std::system_error.
+inline void take_name(const std::string& from, const std::string& to) {
+    if (rename_as(from, to, RENAME_NOREPLACE)) return;
+    if (!flags_are_unknown() || ::link(from.c_str(), to.c_str()) != 0) throw_errno(to);
+    ::unlink(from.c_str());
+}
+/// The same for a directory; an empty one may be in its place.
+inline void take_name_as_directory(const std::string& from, const std::string& to) {
+    if (!rename_as(from, to, RENAME_NOREPLACE) && (!flags_are_unknown() || ::rename(from.c_str(), to.c_str()) != 0)) throw_errno(to);
+}
+
+/// Swaps two names, or throws std::system_error and has not. Where the file system cannot, `to` is called `from` + ".old" for a
+/// moment, and stays so if the process is killed just then: hold signals.
+inline void swap_names(const std::string& from, const std::string& to) {
+    if (rename_as(from, to, RENAME_EXCHANGE)) return;
+    const std::string aside = from + ".old";
+    if (!flags_are_unknown() || ::rename(to.c_str(), aside.c_str()) != 0) throw_errno(to);
+    bool renamed = ::rename(from.c_str(), to.c_str()) == 0;
+    if (renamed && ::rename(aside.c_str(), from.c_str()) == 0) return;
+    const int error = errno;
+    if (renamed) ::rename(to.c_str(), from.c_str());
+    ::rename(aside.c_str(), to.c_str());
+    throw_errno(to, error);
+}
+
+/// Writes a name that was just given to disk; where that fails calls undo(), which says whether it could take it back.
+template <class Undo>
+void sync_name(const std::string& path, Undo undo) {
+    try {
+        sync_directory(parent_directory(path));
+    } catch (const std::exception& error) {
+        if (undo()) throw;
+        throw Error(path + " is there, new and whole, but perhaps not after a power failure: " + error.what());
+    }
+}
+
 } // namespace detail
 
 /// A file, a pipe or stdin ("-"), read from its beginning with read(2): a file that shrinks meanwhile
@@ -156,8 +246,8 @@ enum class Content { bson, text };
 
 /// A file that appears complete or not at all, or a stream.
 ///
-/// A regular file gets its name at close(), after its bytes have been written to disk; destroyed
-/// without close() it never existed. "-" (stdout) and what exists and is no regular file (a FIFO, a
+/// A regular file gets its name at close(), after its bytes have been written to disk; destroyed without
+/// close(), or when that throws, it never existed, and what it was to replace is as it was. "-" (stdout) and what exists and is no regular file (a FIFO, a
 /// device) are streams: they cannot be taken back, so one of BSON that is destroyed without close()
 /// ends in failure_mark.
 class FileSink {
@@ -204,8 +294,10 @@ class FileSink {
         if (!is_stream_) {
             if (::fsync(file_.get()) != 0) detail::throw_errno(path_);
             publish();
+            file_ = {}; // all is on disk, whatever closing it may say
+            return;
         }
-        if (is_stream_ && path_ == "-") { // someone else's to close; but a full disk may only show here
+        if (path_ == "-") { // someone else's to close; but a full disk may only show here
             const detail::Descriptor copy(::dup(file_.get()));
             file_ = {};
             if (!copy.is_open()) detail::throw_errno("stdout");
@@ -227,42 +319,44 @@ class FileSink {
         if (file_.is_open()) return;
         if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL) detail::throw_errno(path_);
         do { // a name may be a killed process's
-            temporary_ = temporary_name();
+            temporary_ = detail::hidden_name(path_);
             file_ = detail::Descriptor(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
         } while (!file_.is_open() && errno == EEXIST);
         if (!file_.is_open()) detail::throw_errno(path_);
     }
 
-    std::string temporary_name() const {
-        const std::filesystem::path path(path_);
-        static std::atomic<unsigned> count{0};
-        return detail::parent_directory(path_) + "/." + path.filename().string().substr(0, 200) + "." + std::to_string(::getpid()) + "-" +
-               std::to_string(count++) + ".tmp";
-    }
-
+    /// Gives the file its name and writes that to disk, or throws and leaves things as they were. What is replaced is kept until
+    /// then, where the file system can swap names; where it cannot, and that write fails, the error says so.
     void publish() {
+        const detail::SignalsHeld all_or_nothing;
+        std::string name = path_; // memory may run out later on
         if (if_exists_ == IfExists::refuse) {
-            take_name();
-        } else {
-            if (temporary_.empty()) {
-                const std::string name = temporary_name();
-                ::unlink(name.c_str());
-                link_as(name);
-                temporary_ = name;
-            }
-            if (::rename(temporary_.c_str(), path_.c_str()) != 0) detail::throw_errno(path_);
+            if (temporary_.empty())
+                link_as(path_);
+            else
+                detail::take_name(temporary_, path_);
+            temporary_ = std::move(name); // for the destructor to take back
+            detail::sync_directory(detail::parent_directory(path_));
+            temporary_.clear();
+            return;
+        }
+        if (temporary_.empty()) {
+            std::string hidden = detail::hidden_name(path_);
+            ::unlink(hidden.c_str());
+            link_as(hidden);
+            temporary_ = std::move(hidden);
+        }
+        const bool swapped = detail::rename_as(temporary_, path_, RENAME_EXCHANGE);
+        const bool is_new = !swapped && errno == ENOENT;
+        if (!swapped && ::rename(temporary_.c_str(), path_.c_str()) != 0) detail::throw_errno(path_);
+        if (!swapped) temporary_ = is_new ? std::move(name) : std::string();
+        detail::sync_name(path_, [&] { return is_new || (swapped && detail::rename_as(temporary_, path_, RENAME_EXCHANGE)); });
+        if (swapped && ::unlink(temporary_.c_str()) != 0) {
+            const int error = errno;
+            detail::rename_as(temporary_, path_, RENAME_EXCHANGE);
+            detail::throw_errno(temporary_, error);
         }
         temporary_.clear();
-        detail::sync_directory(detail::parent_directory(path_));
-    }
-    /// Fails if the name was taken meanwhile.
-    void take_name() const {
-        if (!temporary_.empty()) { // where there are no unnamed files there may be no links either
-            if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, path_.c_str(), RENAME_NOREPLACE) == 0) return;
-            if (errno != EINVAL && errno != ENOSYS) detail::throw_errno(path_);
-        }
-        link_as(path_);
-        if (!temporary_.empty()) ::unlink(temporary_.c_str());
     }
     void link_as(const std::string& name) const {
         const std::string unnamed = "/proc/self/fd/" + std::to_string(file_.get());

@@ -104,12 +104,14 @@ inline std::optional<Range> range_in_parts(const std::string& path,
         } catch (const std::exception&) { // the ordinary reading will tell
         }
     };
-    {
+    try {
         std::vector<std::jthread> threads;
         for (std::size_t i = 1; i < parts; ++i) threads.emplace_back(read_part, i, std::function<void(std::size_t)>{});
         read_part(0, [&](std::size_t bytes) {
             if (on_read) on_read(bytes * parts);
         });
+    } catch (const std::exception&) { // no thread can be started
+        return std::nullopt;
     }
     Range whole;
     for (std::size_t i = 0; i < parts; ++i) {

@@ -7,7 +7,6 @@
 
 #include <array>
 #include <condition_variable>
-#include <csignal>
 #include <cstring>
 #include <exception>
 #include <memory>
@@ -107,7 +106,10 @@ class BasicWriter {
         /// Gives the full buffer to the thread and waits for an empty one.
         void hand_over() {
             std::unique_lock lock(mutex);
-            if (!thread.joinable()) start();
+            if (!thread.joinable() && !start()) {
+                Buffer& full = ring[filling];
+                return sink.write(full.data.get(), std::exchange(full.size, 0));
+            }
             ++pending;
             filling = (filling + 1) % buffers;
             changed.notify_all();
@@ -115,18 +117,15 @@ class BasicWriter {
             rethrow();
         }
 
-        /// A thread that takes no signals: they are the program's.
-        void start() {
-            ::sigset_t all, before;
-            ::sigfillset(&all);
-            ::pthread_sigmask(SIG_SETMASK, &all, &before);
+        /// A thread that takes no signals: they are the program's. False if there can be none: then it is done without.
+        bool start() {
+            const detail::SignalsHeld not_there;
             try {
                 thread = std::thread([this] { empty_buffers(); });
-            } catch (...) {
-                ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-                throw;
+                return true;
+            } catch (const std::exception&) {
+                return false;
             }
-            ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
         }
 
         /// Everything to the sink; the thread ends.

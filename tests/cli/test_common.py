@@ -241,7 +241,7 @@ class Outputs(ToolTest):
             self.fails(2, "{}: disk/out: No space left on device\n", tool, "big.bson", "-o", "disk/out")
         code, out, err = self.run_tool("split", "--entries", "40", "-o", "disk/pieces", "big.bson")
         self.assertEqual((code, out), (2, b""))
-        self.assertRegex(err, r"\Aoplog-split: disk/pieces/\.oplog-split-\w{6}/\d: No space left on device\n\Z")
+        self.assertRegex(err, r"\Aoplog-split: disk/\.pieces\.\d+-0\.tmp/\d: No space left on device\n\Z")
         self.assertEqual(os.listdir(self.dir / "disk"), [])
 
     def test_a_full_stdout_is_reported_once_however_many_files_range_has(self):
@@ -263,7 +263,7 @@ class Outputs(ToolTest):
             os.unlink(self.dir / "part")
         code, out, err = self.run_tool("split", "--size", "1M", "-o", "pieces", "big.bson", preexec_fn=limit)
         self.assertEqual((code, out), (2, b""))
-        self.assertRegex(err, r"\Aoplog-split: pieces/\.oplog-split-\w{6}/0: File too large\n\Z")
+        self.assertRegex(err, r"\Aoplog-split: \.pieces\.\d+-0\.tmp/0: File too large\n\Z")
         self.assertEqual(self.files(), before)
 
     def test_pipes_that_do_not_block_are_waited_for(self):

@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""The tools that use threads, with enough work for them; built with ThreadSanitizer, this is where races show."""
+import json
+import os
+import struct
+import unittest
+
+from support import ENVIRONMENT, ToolTest, document, entry, field, int32, string, timestamp
+
+FAULTS = os.environ.get("OPLOG_FAULTS", "")
+
+
+def operation(ordinal, op, ns, o):
+    return document(string("op", op), string("ns", ns), field(3, "o", o), timestamp("ts", 100, ordinal))
+
+
+class Threads(ToolTest):
+    def each(self):
+        yield {}
+        if FAULTS:
+            for first in range(1, 4):
+                yield {"env": {"LD_PRELOAD": FAULTS, "FAULT": f"thread:{first}"}}
+
+    def good(self, name, *args, **options):
+        code, out, err = self.run_tool(name, *args, **options)
+        self.assertEqual(code, 0, err)
+        self.assertNotIn("ThreadSanitizer", err)
+        return out
+
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(ENVIRONMENT.update, {"TSAN_OPTIONS": ENVIRONMENT.get("TSAN_OPTIONS", "")})
+        ENVIRONMENT["TSAN_OPTIONS"] = "exitcode=66"
+
+    def test_cat_prints_in_order(self):
+        data = b"".join(entry(100, n, size=1000) for n in range(1, 5001))
+        self.write("a", data)
+        for threads in self.each():
+            lines = self.good("cat", "a", "a", **threads).decode().splitlines()
+            self.assertEqual([json.loads(line)["ts"]["$timestamp"]["i"] for line in lines], [*range(1, 5001)] * 2)
+
+    def test_cat_stops_at_what_is_bad(self):
+        self.write("a", b"".join(entry(100, n, size=1000) for n in range(1, 3001)) + b"x" * 10)
+        for threads in self.each():
+            code, out, err = self.run_tool("cat", "a", **threads)
+            self.assertEqual((code, out.count(b"\n")), (1, 3000), err)
+
+    def test_range_in_parts(self):
+        self.write("a", b"".join(entry(100, n, size=20_000) for n in range(1, 2500)))
+        for threads in self.each():
+            self.assertEqual(self.good("range", "a", **threads), b"100:1 100:2499\n")
+
+    def test_slice_writes_on_a_thread(self):
+        data = b"".join(entry(100, n, size=1000) for n in range(1, 5001))
+        self.write("a", data)
+        for number, threads in enumerate(self.each()):
+            self.good("slice", "a", "-o", f"out{number}", **threads)
+            self.assertEqual(self.read(f"out{number}"), data)
+
+    def test_apply_writes_collections_at_a_time(self):
+        os.makedirs(self.dir / "full" / "shop")
+        for n in range(40):
+            self.write(f"full/shop/c{n}.bson", b"".join(document(int32("_id", i), string("pad", "x" * 500)) for i in range(200 if n else 5000)))
+            self.write(f"full/shop/c{n}.metadata.json", json.dumps({"indexes": [], "uuid": struct.pack(">4I", 1, 2, 3, n).hex(), "collectionName": f"c{n}"}).encode())
+        self.write("full/oplog.bson", operation(1, "n", "", document()))
+        self.write("inc", operation(1, "n", "", document()) + b"".join(operation(2 + n, "i", f"shop.c{n}", document(int32("_id", 9999))) for n in range(40)))
+        for number, threads in enumerate(self.each()):
+            out = f"out{number}"
+            self.good("apply", "--jobs", 4, "--progress", "--full", "full", "inc", "-o", out, **threads)
+            for n in range(40):
+                self.assertEqual(self.read(f"{out}/shop/c{n}.bson"), self.read(f"full/shop/c{n}.bson") + document(int32("_id", 9999)))
+            self.assertEqual([name for name in os.listdir(self.dir) if name.startswith(".")], [])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,249 @@
+#!/usr/bin/env python3
+"""Runs every tool on a small chain while something goes wrong, and holds what is left against what was promised:
+
+the exit code is 0, 1 or 2; with 0 the output is that of an undisturbed run; with another there is one message, no output, what it was to replace is
+as it was, and nothing is left beside it. After kill -9 there may be hidden names, and an output is whole or not there.
+
+torture.py [--short] [--seed N]: a table of fault classes, cases and failures; exit code 1 if there are any. --short takes a sample of the cases.
+"""
+import argparse
+import concurrent.futures
+import gzip
+import json
+import os
+import pathlib
+import random
+import resource
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "cli"))
+from support import BIN, ENVIRONMENT, document, field, int32, nested, string, timestamp  # noqa: E402
+
+FAULTS = os.environ["OPLOG_FAULTS"]
+UUID = bytes(range(16))
+
+
+def operation(ordinal, op, ns, o, *more):
+    return document(string("op", op), string("ns", ns), field(5, "ui", struct.pack("<iB", 16, 4) + UUID), field(3, "o", o), timestamp("ts", 100, ordinal),
+                    field(0x12, "t", struct.pack("<q", 1)), field(0x12, "v", struct.pack("<q", 2)), field(9, "wall", struct.pack("<q", 100_000)), *more)
+
+
+def increment(count, ns="shop.a"):
+    """The first entry is the full dump's last one."""
+    entries = [operation(1, "n", "", document())]
+    for n in range(2, count + 2):
+        entries.append(operation(n, "i", ns, document(int32("_id", n), string("text", f"text {n}"))))
+    entries.append(operation(count + 2, "c", "shop.$cmd", document(string("createIndexes", "a"), int32("v", 2), field(3, "key", document(int32("b", 1))), string("name", "b_1"))))
+    entries.append(operation(count + 3, "d", ns, document(int32("_id", 2))))
+    return b"".join(entries)
+
+
+def metadata():
+    index = {"v": {"$numberInt": "2"}, "key": {"_id": {"$numberInt": "1"}}, "name": "_id_"}
+    return json.dumps({"indexes": [index], "uuid": UUID.hex(), "collectionName": "a", "type": "collection"}).encode()
+
+
+CHAIN = {
+    "full/shop/a.bson": document(int32("_id", 1)),
+    "full/shop/a.metadata.json": metadata(),
+    "full/oplog.bson": operation(1, "n", "", document()),
+    "inc": increment(6),
+}
+OLD_DUMP = {"out/old/b.bson": document(int32("_id", 7)), "out/oplog.bson": operation(1, "n", "", document())}
+PIECES = [f"out/0000000100.{n:010d}-0000000100.{n + 1:010d}.bson" for n in (1, 3, 5, 7)]
+# What is run: the tool, its arguments, and what is at the output's place before.
+COMMANDS = {
+    "range": ("range", ["inc"], {}),
+    "slice": ("slice", ["--from", "100:3", "inc", "-o", "out"], {}),
+    "slice --force": ("slice", ["--force", "inc", "-o", "out"], {"out": b"old"}),
+    "slice to zstd": ("slice", ["inc", "-o", "out.zst"], {}),
+    "split": ("split", ["--entries", "2", "-o", "out", "inc"], {}),
+    "split into": ("split", ["--entries", "2", "-o", "out", "inc"], {"out/mine": b"mine"}),
+    "split --force": ("split", ["--force", "--entries", "2", "-o", "out", "inc"], {PIECES[1]: b"old", PIECES[2]: b"older"}),
+    "merge": ("merge", ["full", "inc", "-o", "out"], {}),
+    "cat": ("cat", ["inc", "-o", "out"], {}),
+    "filter": ("filter", ["--rename", "shop.a=store.b", "inc", "-o", "out"], {}),
+    "stats": ("stats", ["inc"], {}),
+    "verify": ("verify", ["--full", "full", "inc"], {}),
+    "stage": ("stage", ["--full", "full", "inc", "-o", "out"], {}),
+    "stage --force": ("stage", ["--force", "--full", "full", "inc", "-o", "out"], OLD_DUMP),
+    "apply": ("apply", ["--full", "full", "inc", "-o", "out"], {}),
+    "apply --force": ("apply", ["--force", "--copy", "--full", "full", "inc", "-o", "out"], OLD_DUMP),
+}
+
+
+def write(directory, files):
+    for name, data in files.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_bytes(data)
+
+
+def tree(directory):
+    return {str(path.relative_to(directory)): None if path.is_dir() else path.read_bytes() for path in directory.rglob("*")}
+
+
+def is_hidden(name):
+    return any(part.startswith(".") for part in pathlib.Path(name).parts)
+
+
+def limits():
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+
+
+class Run:
+    """One run in a directory of its own."""
+
+    def __init__(self, command, files=None, fault=None, also=None, env=None):
+        self.command, self.fault = command, fault
+        tool, arguments, old = COMMANDS[command]
+        directory = pathlib.Path(tempfile.mkdtemp(prefix="oplog-torture-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
+        try:
+            write(directory, {**CHAIN, **(files or {}), **old, **(also or {})})
+            self.before = tree(directory)
+            environment = {**ENVIRONMENT, "TMPDIR": str(directory), **(env or {})}
+            if fault:
+                environment.update(LD_PRELOAD=FAULTS, FAULT=fault, FAULT_COUNTS=str(directory / ".counts"))
+            done = subprocess.run([BIN / f"oplog-{tool}", *arguments], cwd=directory, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=120,
+                                  preexec_fn=limits)
+            self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
+            self.after = tree(directory)
+            counts = self.after.pop(".counts", b"0 0 0")
+            self.allocations, self.calls, self.threads = map(int, counts.split())
+        finally:
+            shutil.rmtree(directory)
+
+    def is_like(self, good):
+        return (self.code, self.out, self.after) == (good.code, good.out, good.after)
+
+    def message_is_wrong(self):
+        lines = self.err.decode("utf-8", "replace").splitlines()
+        said = [line for line in lines if not line.startswith("hint: ") and ": warning: " not in line]
+        return len(said) != 1 and f"it wrote {len(said)} messages: {lines}" or any(ord(c) < 32 and c != "\n" for c in self.err.decode("utf-8", "replace")) and "controls in its message"
+
+    def wrong(self, good):
+        """What is wrong with it, or nothing."""
+        if self.code not in (0, 1, 2):
+            return f"exit code {self.code}: {self.err[-200:]}"
+        if self.code == 0 and b"could not be removed" in self.err: # what was replaced, and the warning says where it is
+            self.after = {name: data for name, data in self.after.items() if not is_hidden(name)}
+        if self.code == 0:
+            return None if good is None or self.is_like(good) else f"exit code 0, and not the output of a good run: {self.difference(good.after)}"
+        if b"stdout: " in self.err and good and self.after == good.after:
+            return None  # split's list of its pieces, which are there
+        if self.after != self.before:
+            return f"exit code {self.code}, and {self.difference(self.before)}; {self.err}"
+        return None if COMMANDS[self.command][0] == "verify" or COMMANDS[self.command][0] == "range" else self.message_is_wrong()
+
+    def wrong_after_signal(self, good):
+        kept = {name: data for name, data in self.after.items() if not is_hidden(name)} if self.fault.startswith("kill") else self.after
+        if self.code >= 0:
+            return self.wrong(good)
+        if kept in (self.before, good.after):
+            return None
+        if self.fault.startswith("kill") and self.command in ("split into", "split --force"):
+            if all(name in kept or name in good.after for name in self.before) and all(data in (self.before.get(name), good.after.get(name)) for name, data in kept.items()):
+                return None  # some of them, each whole
+        return f"after the signal {self.difference(self.before)}"
+
+    def difference(self, expected):
+        return ", ".join(f"{name} is {'gone' if name not in self.after else 'there' if name not in expected else 'changed'}"
+                         for name in sorted({*self.after, *expected}) if self.after.get(name, 1) != expected.get(name, 1)) or "stdout differs"
+
+
+def sample(numbers, most, dice):
+    numbers = list(numbers)
+    return numbers if most is None or len(numbers) <= most else dice.sample(numbers, most)
+
+
+def cases(short, dice):
+    """Yields (fault class, what exactly, a function that says what is wrong)."""
+    for command in COMMANDS:
+        good = Run(command)
+        if good.code != 0:
+            sys.exit(f"{command} does not work at all: {good.err}")
+        counted = Run(command, fault="none:0")
+        for name, number, most in (("memory", counted.allocations, 20), ("io", counted.calls, 30), ("kill", counted.calls, 15), ("term", counted.calls, 30), ("thread", 3, 3)):
+            for n in sample(range(1, number + 1), most if short else None, dice):
+                def check(command=command, good=good, fault=f"{name}:{n}"):
+                    run = Run(command, fault=fault)
+                    return run.wrong_after_signal(good) if fault[:4] in ("kill", "term") else run.wrong(good)
+                yield name, f"{command}, {name}:{n}", check
+        longer = Run(command, {"inc": increment(9)})
+        for n in range(1, counted.calls + 1) if not short else ():
+            def check(command=command, good=good, longer=longer, n=n):
+                run = Run(command, fault=f"move:{n}", also={"next": increment(9)}, env={"FAULT_FROM": "next", "FAULT_TO": "inc"})
+                for tree_ in (run.before, run.after):
+                    tree_.pop("next", None)
+                run.before["inc"] = run.after["inc"]
+                for each in (good, longer):
+                    if run.code == 0 and run.out == each.out and {**run.after, "inc": 0} == {**each.after, "inc": 0}:
+                        return None
+                return run.wrong(good)
+            yield "moving inputs", f"{command}, move:{n}", check
+    for name, data in CHAIN.items():
+        readers = [c for c, (_, arguments, old) in COMMANDS.items() if not old and (name.split("/")[0] in arguments)]
+        for at in sample(range(len(data)), 12 if short else None, dice):
+            for command in sample(readers, 1 if short else None, dice):
+                yield "truncation", f"{command}, {name} at {at}", lambda c=command, n=name, d=data[:at]: Run(c, {n: d}).wrong(None)
+        for bit in sample(range(8 * len(data)), 25 if short else None, dice):
+            flipped = bytearray(data)
+            flipped[bit // 8] ^= 1 << bit % 8
+            for command in sample(readers, 1 if short else None, dice):
+                yield "bit flip", f"{command}, {name} bit {bit}", lambda c=command, n=name, d=bytes(flipped): Run(c, {n: d}).wrong(None)
+    for ns in ("../evil.a", "...a", "/etc.a", "shop.../../../evil", "shop.\x1b[31mred", "shop.a\nb", "shop." + "x" * 300, "shop.%2e%2e", "x" * 300 + ".a", ".a", "shop.", "",
+               "shop.\u0085", "shop.$cmd", "shop.a\x7f", "-rf.a"):
+        for command in sample(COMMANDS, 4 if short else None, dice):
+            yield "hostile names", f"{command}, {ns!r}", lambda c=command, ns=ns: Run(c, {"inc": increment(3, ns).replace(UUID, UUID[::-1])}).wrong(None)
+    deep = b"".join(b'{"a":' for _ in range(20_000)) + b"1" + b"}" * 20_000
+    bombs = {"inc": [gzip.compress(bytes(64 << 20)), gzip.compress(CHAIN["inc"]) * 2000, operation(2, "i", "shop.a", nested(990)), operation(2, "i", "shop.a", nested(5000)),
+                     struct.pack("<i", 0x7FFFFFFF) + bytes(100), b"\x28\xb5\x2f\xfd" + b"\xff" * 100],
+             "full/shop/a.metadata.json": [deep, b"[" * 1_000_000, b'{"indexes":[' + b'{"a":1},' * 100_000 + b'{"name":"x"}]}', b'{"uuid":"' + b"f" * 1_000_000 + b'"}', b'{"uuid":"zz"}']}
+    for name, contents in bombs.items():
+        for number, data in enumerate(contents):
+            for command, (_, arguments, _) in COMMANDS.items():
+                if name.split("/")[0] in arguments:
+                    yield "bombs", f"{command}, {name} number {number}", lambda c=command, n=name, d=data: Run(c, {n: d}).wrong(None)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--short", action="store_true", help="a sample of the cases")
+    parser.add_argument("--seed", type=int, default=1, help="of the sample")
+    parser.add_argument("--only", help="one fault class")
+    options = parser.parse_args()
+    counts, failures = {}, {}
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        pending = {}
+
+        def collect(all_of_them):
+            done, _ = concurrent.futures.wait(pending, return_when=concurrent.futures.ALL_COMPLETED if all_of_them else concurrent.futures.FIRST_COMPLETED)
+            for future in done:
+                name, what = pending.pop(future)
+                wrong = future.result()
+                if wrong:
+                    failures[name] = failures.get(name, 0) + 1
+                    if failures[name] <= 20:
+                        print(f"{name}: {what}: {wrong}", flush=True)
+
+        for name, what, check in cases(options.short, random.Random(options.seed)):
+            if options.only not in (None, name):
+                continue
+            counts[name] = counts.get(name, 0) + 1
+            pending[pool.submit(check)] = (name, what)
+            if len(pending) >= 64:
+                collect(False)
+        collect(True)
+    print(f"{'fault class':<16}{'cases':>10}{'failures':>10}")
+    for name, count in counts.items():
+        print(f"{name:<16}{count:>10}{failures.get(name, 0):>10}")
+    print(f"{'all':<16}{sum(counts.values()):>10}{sum(failures.values()):>10}")
+    return 1 if failures or not counts else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
