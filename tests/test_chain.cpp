@@ -87,6 +87,7 @@ TEST_CASE("Collections for users and roles count where there are any") {
     std::filesystem::create_directory(directory / "admin");
     write_file(directory / "admin/system.users.bson", "");
     write_file(directory / "admin/system.roles.bson", bson::Builder().int32("_id", 1).finish());
+    for (const char* name : {"users", "roles"}) write_file(directory / "admin/system." + name + ".metadata.json", "");
     Catalog catalog = catalog_of(Dump(directory.path()));
     CHECK(catalog.find("admin.system.users") == nullptr);
     CHECK(catalog.find("admin.system.roles") != nullptr);
@@ -129,6 +130,7 @@ TEST_CASE("Metadata of old and of broken dumps") {
     TempDirectory directory;
     std::filesystem::create_directory(directory / "shop");
     write_file(directory / "shop/a.bson", "");
+    write_file(directory / "shop/a.metadata.json", "");
     Catalog none = catalog_of(Dump(directory.path()));
     CHECK(none.find("shop.a")->uuid.empty());
     write_file(directory / "shop/a.metadata.json", R"({"options":{},"indexes":[{"v":1,"key":{"_id":1},"name":"_id_","ns":"shop.a"}]})");
@@ -137,7 +139,8 @@ TEST_CASE("Metadata of old and of broken dumps") {
     CHECK(old.find("shop.a")->indexes.size() == 1);
     write_file(directory / "shop/a.metadata.json", R"({"options":{},"indexes":[],"uuid":"0011zz"})");
     CHECK(message_of<DataError>([&] { catalog_of(Dump(directory.path())); }) ==
-          directory.path() + "/shop/a.metadata.json: uuid '0011zz' is no hexadecimal number");
+          directory.path() + "/shop/a.metadata.json: uuid '0011zz' is not 32 hexadecimal digits");
+    CHECK(catalog_of(Dump(directory.path()), [](const std::string& ns) { return ns != "shop.a"; }).collections().empty());
 }
 
 TEST_CASE("each reading of a chain must yield what the first one did") {

@@ -95,6 +95,40 @@ TEST_CASE("metadata of old dumps is read: plain numbers, missing fields, empty f
     CHECK(message_of<DataError>([] { Metadata::parse(R"({"a":{"$numberInt":"x"}})"); }) == "JSON: byte 22: 'x' is not a number of its type");
 }
 
+TEST_CASE("metadata that says two things, or none of what it must, is refused") {
+    const auto error = [](const std::string& json) { return message_of<DataError>([&] { Metadata::parse(json); }); };
+    const std::string uuid = "0123456789abcdefABCDEF0123456789";
+    CHECK(Metadata::parse(R"({"uuid":")" + uuid + "\"}").uuid_bytes() == "\x01\x23\x45\x67\x89\xab\xcd\xef\xab\xcd\xef\x01\x23\x45\x67\x89");
+    CHECK(Metadata::parse(R"({"uuid":""})").uuid_bytes().empty());
+    for (const std::string& bad : {uuid.substr(1), uuid.substr(2), uuid + "00", "zz" + uuid.substr(2), "-1" + uuid.substr(2), "0x" + uuid.substr(2), " 1" + uuid.substr(2)})
+        CHECK(error(R"({"uuid":")" + bad + "\"}") == "uuid '" + bad + "' is not 32 hexadecimal digits");
+    CHECK(error(R"({"options":{},"options":{}})") == "the metadata has the key 'options' twice");
+    CHECK(error(R"({"options":{"capped":true,"capped":false}})") == "the options have the key 'capped' twice");
+    CHECK(error(R"({"indexes":[{"name":"x","key":{},"name":"y"}]})") == "an index has the key 'name' twice");
+    CHECK(error(R"({"indexes":[{"name":"x"}]})") == R"(an index has no name or no key: {"name":"x"})");
+    CHECK(error(R"({"options":{"timeseries":{"timeField":1}}})") == "the option timeField has a wrong type");
+    CHECK(error(R"({"options":{"x":[)" + std::string(std::size_t{4} << 20, ' ') + "0" + [] {
+              std::string zeros;
+              for (int i = 0; i < 4'000'000; ++i) zeros += ",0";
+              return zeros;
+          }()).ends_with("more than 33554432 bytes as BSON"));
+}
+
+TEST_CASE("a view is told by what it is on, whatever type its metadata has") {
+    CHECK(Metadata::parse(R"({"options":{"viewOn":"a","pipeline":[]}})").is_view());
+    CHECK_FALSE(Metadata::parse(R"({"type":"view"})").is_view()); // dumped as a collection
+}
+
+TEST_CASE("no file is read whole that is larger than metadata can be") {
+    const TempDirectory directory;
+    OutputSink sink(directory / "bomb.gz");
+    const std::string blank(1 << 20, ' ');
+    for (int i = 0; i < 65; ++i) sink.write(blank.data(), blank.size());
+    sink.close();
+    CHECK(message_of<DataError>([&] { read_whole(directory / "bomb.gz"); }) == directory / "bomb.gz: more than 64 MiB");
+    CHECK(message_of<DataError>([&] { read_metadata_file(directory / "bomb.gz"); }) == directory / "bomb.gz: more than 64 MiB");
+}
+
 TEST_CASE("a dump's collections are listed, time series with their buckets") {
     const Dump dump(data + "/timeseries/final");
     CHECK(names(dump) == "admin.system.version shop.ts shop.ts2");
@@ -114,6 +148,7 @@ TEST_CASE("views have metadata only, and long and escaped names are found out") 
     const std::string name(245, 'x'), series(235, 'y'), path = directory.path();
     put(path + "/d/v.metadata.json", R"({"indexes":[],"collectionName":"v","type":"view"})");
     put(path + "/d/a%2Fb.bson", "");
+    put(path + "/d/a%2Fb.metadata.json", "");
     put(path + "/d/" + dump_file_name(name) + ".bson", "");
     put(path + "/d/" + dump_file_name(name) + ".metadata.json", R"({"indexes":[],"collectionName":")" + name + "\"}");
     put(path + "/d/" + dump_file_name("system.buckets." + series) + ".bson", "");

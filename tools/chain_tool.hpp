@@ -30,6 +30,11 @@ class ChainInputs {
     const Chain& chain() const noexcept { return chain_; }
     /// Files and directories, as named, and the oplogs in those.
     const std::vector<std::string>& named() const noexcept { return named_; }
+    /// Says what of the full dump is passed over.
+    void warn_of_dump(const Tool& tool) const {
+        if (!chain_.full()) return;
+        for (const std::string& warning : chain_.full()->warnings()) tool.warn(warning);
+    }
 
   private:
     std::vector<Chain::Slice> slices() {

@@ -91,6 +91,7 @@ int main(int argc, char** argv) {
         const ChainInputs inputs(tool);
         const Chain& chain = inputs.chain();
         const Dump& full = *chain.full();
+        inputs.warn_of_dump(tool);
         DumpOutput out(*output, {.if_exists = tool.if_exists(), .take_over = tool.has("copy") ? TakeOver::copy : TakeOver::link,
                                  .gzip = tool.has("gzip") || full.gzip(), .inputs = inputs.named()});
 

@@ -64,7 +64,7 @@ class Staging {
     }
 
     void examine() {
-        Stager::Start start = chain_.start();
+        Stager::Start start = chain_.start([&](const std::string& ns) { return selection_.selects(ns); });
         start.catalog = selected(start.catalog);
         const auto report = [&](const Finding& finding) {
             if (finding.severity == Finding::Severity::warning || finding.of_replay) tool_.warn(to_string(finding));
@@ -106,8 +106,9 @@ class Staging {
         Catalog catalog;
         if (chain_.full())
             for (const DumpCollection& each : chain_.full()->collections()) {
+                if (!selection_.selects(each.ns())) continue;
                 const Metadata metadata = each.read_metadata();
-                if (!(metadata.is_view() || metadata.is_timeseries()) || !selection_.selects(each.ns())) continue;
+                if (!metadata.is_view() && !metadata.is_timeseries()) continue;
                 const std::string ns = selection_.renaming().collection(each.ns()).value_or(each.ns());
                 catalog.get(join_namespace(split_namespace(ns).database, views_collection));
             }
@@ -220,6 +221,7 @@ int main(int argc, char** argv) {
         if (!directory) file.emplace(tool.open_output());
         const ChainInputs inputs(tool);
         const auto& full = inputs.chain().full();
+        inputs.warn_of_dump(tool);
         std::optional<DumpOutput> dump;
         if (directory) {
             dump.emplace(*output, DumpWriter::Options{.if_exists = tool.if_exists(), .take_over = tool.has("copy") ? TakeOver::copy : TakeOver::link,

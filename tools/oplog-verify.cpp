@@ -12,6 +12,8 @@ namespace {
 class Verification {
   public:
     explicit Verification(const Chain& chain) : chain_(chain) {
+        if (chain.full())
+            for (const std::string& warning : chain.full()->warnings()) find({Finding::Severity::warning, std::nullopt, std::nullopt, warning});
         for (const Chain::Slice& slice : chain.slices()) verify_slice(slice);
         verify_chain();
     }

@@ -126,8 +126,9 @@ class DumpMending {
     }
 
     void remove_renamed() const {
+        for (const DumpCollection& one : dump_.dropped()) remove(one);
         for (const DumpCollection& one : dump_.collections()) {
-            const Metadata metadata = one.read_metadata();
+            const Metadata metadata = one.metadata.empty() ? Metadata() : read_metadata_file(one.metadata); // it need not be whole yet
             const bool lost_its_name = one.metadata.empty() && !one.name.starts_with("system."); // before its indexes were asked for
             const bool buckets_renamed = metadata.is_timeseries() && renamed_names_.contains(join_namespace(one.database, std::string(buckets_prefix) + one.name));
             if (lost_its_name || buckets_renamed || (!metadata.uuid.empty() && renamed_.contains(metadata.uuid))) remove(one);

@@ -205,8 +205,7 @@ class Applier {
         const std::string data = std::filesystem::path(dumped.data).filename().string();
         const bool is_buckets = metadata.is_timeseries() && data.starts_with(dump_file_name(buckets_prefix));
         AppliedCollection& collection = add_collection(database, is_buckets ? std::string(buckets_prefix) + std::string(name) : std::string(name));
-        for (std::size_t i = 0; i + 1 < metadata.uuid.size(); i += 2)
-            collection.uuid += static_cast<char>(std::stoi(metadata.uuid.substr(i, 2), nullptr, 16));
+        collection.uuid = metadata.uuid_bytes();
         if (!collection.uuid.empty()) by_uuid_[collection.uuid] = &collection;
         collection.metadata_changed = renamed;
         collection.metadata = std::move(metadata);

@@ -70,6 +70,9 @@ class Builder {
         return *this;
     }
 
+    /// Bytes so far.
+    std::size_t size() const noexcept { return bytes_.size(); }
+
     /// The finished document; the builder is empty again. Throws ArgumentError if a nested one is still
     /// open, and DataError for a document beyond BSON's 2 GiB.
     std::string finish() {

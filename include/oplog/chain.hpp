@@ -8,7 +8,6 @@
 #include "range.hpp"
 #include "stage.hpp"
 
-#include <charconv>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,23 +25,18 @@ inline bool is_nothing(const DumpCollection& dumped) {
 
 } // namespace detail
 
-/// The collections and indexes that a dump's metadata tells of, as its oplog calls them.
-inline Catalog catalog_of(const Dump& dump) {
+/// The collections and indexes that a dump's metadata tells of, as its oplog calls them; only those that `selects(ns)` is true of.
+template <class Selects>
+Catalog catalog_of(const Dump& dump, Selects selects) {
     Catalog catalog;
     for (const DumpCollection& dumped : dump.collections()) {
+        if (!selects(dumped.ns())) continue;
         const Metadata metadata = dumped.read_metadata();
         // A restored view, or time series, brings along the collection that defines it, which is in no dump.
         if (metadata.is_view() || metadata.is_timeseries()) catalog.get(join_namespace(dumped.database, views_collection));
         if (metadata.is_view() || detail::is_nothing(dumped)) continue;
         const std::string name = (metadata.is_timeseries() ? std::string(buckets_prefix) : "") + dumped.name;
-        std::string uuid;
-        for (std::size_t i = 0; i + 1 < metadata.uuid.size(); i += 2) {
-            std::uint8_t byte = 0;
-            if (std::from_chars(&metadata.uuid[i], &metadata.uuid[i] + 2, byte, 16).ptr != &metadata.uuid[i] + 2)
-                throw DataError(dumped.metadata + ": uuid '" + metadata.uuid + "' is no hexadecimal number");
-            uuid += static_cast<char>(byte);
-        }
-        Collection& collection = catalog.create(join_namespace(dumped.database, name), uuid);
+        Collection& collection = catalog.create(join_namespace(dumped.database, name), metadata.uuid_bytes());
         collection.dumped_as = dumped.ns();
         const bson::Document options(metadata.options);
         if (const auto series = options.find("timeseries")) {
@@ -58,16 +52,17 @@ inline Catalog catalog_of(const Dump& dump) {
         collection.granularity = granularity(options);
         for (const std::string& dumped_spec : metadata.indexes) {
             const bson::Document spec(dumped_spec);
-            const auto index_name = spec.find("name");
-            if (!index_name) continue;
             const auto on_buckets = metadata.is_timeseries() && is_unrestorable_geo_index(spec)
                                         ? index_on_buckets(spec, collection.time_field, collection.meta_field)
                                         : std::nullopt;
-            collection.indexes.push_back({std::string(index_name->string()), on_buckets.value_or(dumped_spec), on_buckets ? name : dumped.name});
+            collection.indexes.push_back({std::string(spec.find("name")->string()), on_buckets.value_or(dumped_spec), on_buckets ? name : dumped.name});
             collection.indexes_changed |= on_buckets.has_value();
         }
     }
     return catalog;
+}
+inline Catalog catalog_of(const Dump& dump) {
+    return catalog_of(dump, [](const std::string&) { return true; });
 }
 
 /// Writes a collection of a dump as entries: its creation under the name `ns`, and the insertion of each document. They have
@@ -160,13 +155,17 @@ class Chain {
         return Merge<In>(std::move(readers), continuity);
     }
 
-    /// What staging begins with.
-    Stager::Start start() const {
+    /// What staging begins with, of the dump's collections that `selects(ns)` is true of.
+    template <class Selects>
+    Stager::Start start(Selects selects) const {
         Stager::Start start;
-        if (full_) start.catalog = catalog_of(*full_);
+        if (full_) start.catalog = catalog_of(*full_, selects);
         start.dump_start = dump_start();
         start.consistent_point = consistent_point();
         return start;
+    }
+    Stager::Start start() const {
+        return start([](const std::string&) { return true; });
     }
 
   private:

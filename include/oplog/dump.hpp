@@ -16,6 +16,7 @@
 #include <linux/fs.h>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <sys/ioctl.h>
@@ -90,10 +91,13 @@ inline std::string dump_file_name(std::string_view collection) {
     return name;
 }
 
-/// The collection that files of this name (without extensions) are for. None for a long name, of which there is
-/// only a hash, and for one that is no proper escape.
+/// Whether a file's name (without extensions) may be that of a long name: of the collection's there is only a hash.
+inline bool is_hashed_name(std::string_view file_name) { return file_name.size() == 238 && file_name.find("%24") != file_name.npos; }
+
+/// The collection that files of this name (without extensions) are for. None for a long name, and for one that is
+/// no proper escape.
 inline std::optional<std::string> dump_collection_name(std::string_view file_name) {
-    if (file_name.size() == 238 && file_name.find("%24") != file_name.npos) return std::nullopt;
+    if (is_hashed_name(file_name)) return std::nullopt;
     std::string name;
     for (std::size_t i = 0; i < file_name.size(); ++i) {
         const char c = file_name[i];
@@ -113,15 +117,22 @@ inline std::optional<std::string> dump_collection_name(std::string_view file_nam
     return name;
 }
 
-/// All of a file, decompressed. For small ones.
+/// All of a file, decompressed. For small ones: throws DataError, with the file's name, for more than 64 MiB. What a collection's metadata
+/// tells is at most 16 MiB on a server, and some three times that as JSON.
 inline std::string read_whole(const std::string& path) {
+    constexpr std::size_t limit = 64 << 20, step = 1 << 16;
     InputSource source(path);
     std::string bytes;
-    for (std::size_t got = 1 << 16; got > 0;) {
-        const std::size_t size = bytes.size();
-        bytes.resize(size + (1 << 16));
-        got = source.read(&bytes[size], 1 << 16);
-        bytes.resize(size + got);
+    try {
+        for (std::size_t got = step; got > 0;) {
+            const std::size_t size = bytes.size();
+            if (size > limit) throw DataError("more than 64 MiB");
+            bytes.resize(size + step);
+            got = source.read(&bytes[size], step);
+            bytes.resize(size + got);
+        }
+    } catch (const DataError& error) {
+        throw DataError(path + ": " + error.what());
     }
     return bytes;
 }
@@ -136,23 +147,33 @@ struct Metadata {
 
     Metadata() : options(bson::Document().bytes()) {}
 
-    bool is_view() const noexcept { return type == "view"; }
+    /// Old versions wrote no type; one of a view that was dumped as a collection has no viewOn.
+    bool is_view() const { return bson::Document(options).find("viewOn").has_value(); }
     bool is_timeseries() const noexcept { return type == "timeseries"; }
+    /// The UUID's 16 bytes; empty if it is unknown.
+    std::string uuid_bytes() const { return detail::from_hex(uuid); }
 
     /// Throws DataError. An empty file, which old versions wrote, says nothing.
     static Metadata parse(std::string_view json) {
         Metadata metadata;
         if (json.empty()) return metadata;
-        const std::string bytes = parse_json(json);
+        const std::string bytes = parse_json(json, 32 << 20); // twice what a server's catalog holds of a collection
+        check_keys(bson::Document(bytes), "the metadata has");
         for (const bson::Element& element : bson::Document(bytes)) {
             const std::string_view key = element.key();
             if (key == "options") {
+                check_options(element.document());
                 metadata.options = element.document().bytes();
             } else if (key == "indexes") {
                 if (element.is(bson::Type::null)) continue;
-                for (const bson::Element& index : element.array()) metadata.indexes.emplace_back(index.document().bytes());
+                for (const bson::Element& index : element.array()) {
+                    check_keys(index.document(), "an index has");
+                    if (!is_index(index.document())) throw DataError("an index has no name or no key: " + to_json(index.document()));
+                    metadata.indexes.emplace_back(index.document().bytes());
+                }
             } else if (key == "uuid") {
                 metadata.uuid = element.string();
+                if (!metadata.uuid.empty() && metadata.uuid_bytes().size() != 16) throw DataError("uuid '" + metadata.uuid + "' is not 32 hexadecimal digits");
             } else if (key == "collectionName") {
                 metadata.collection = element.string();
             } else if (key == "type") {
@@ -174,12 +195,37 @@ struct Metadata {
         if (!type.empty()) out.string("type", type);
         return to_json(bson::Document(out.finish()));
     }
+
+  private:
+    /// Of two values for one key nobody can say which one holds.
+    static void check_keys(const bson::Document& document, const std::string& what) {
+        std::set<std::string_view> keys;
+        for (const bson::Element& element : document)
+            if (!keys.insert(element.key()).second) throw DataError(what + " the key '" + std::string(element.key()) + "' twice");
+    }
+    /// Those that are read here or where entries are played.
+    static void check_options(const bson::Document& options) {
+        check_keys(options, "the options have");
+        const auto check = [](const bson::Document& document, std::string_view key, bson::Type type) {
+            if (const auto found = document.find(key); found && !found->is(type)) throw DataError("the option " + std::string(key) + " has a wrong type");
+        };
+        for (const char* key : {"timeseries", "collation", "validator", "idIndex"}) check(options, key, bson::Type::document);
+        check(options, "viewOn", bson::Type::string);
+        check(options, "pipeline", bson::Type::array);
+        if (const auto series = options.find("timeseries"))
+            for (const char* key : {"timeField", "metaField", "granularity"}) check(series->document(), key, bson::Type::string);
+    }
+    static bool is_index(const bson::Document& spec) {
+        const auto name = spec.find("name"), key = spec.find("key");
+        return name && name->is(bson::Type::string) && key && key->is(bson::Type::document);
+    }
 };
 
 /// Throws DataError with the file's name.
 inline Metadata read_metadata_file(const std::string& path) {
+    const std::string json = read_whole(path);
     try {
-        return Metadata::parse(read_whole(path));
+        return Metadata::parse(json);
     } catch (const DataError& error) {
         throw DataError(path + ": " + error.what());
     }
@@ -190,40 +236,56 @@ inline Metadata read_metadata_file(const std::string& path) {
 struct DumpCollection {
     std::string database;
     std::string name;
-    std::string data;     ///< path of the .bson[.gz]; empty for a view
+    std::string data;     ///< path of the .bson[.gz]; empty for a view, or if there is none
     std::string metadata; ///< path of the .metadata.json[.gz]; empty if there is none
 
     std::string ns() const { return database + "." + name; }
+    /// Throws DataError for a collection that is not there whole: mongodump writes both files for each, and for a view the metadata.
     Metadata read_metadata() const {
-        Metadata result = metadata.empty() ? Metadata() : read_metadata_file(metadata);
+        if (metadata.empty()) fail_missing(missing_metadata(), "options and indexes");
+        Metadata result = read_metadata_file(metadata);
         result.collection = name;
+        if (result.is_view() && !data.empty()) throw DataError(data + ": documents of " + ns() + ", which is a view by " + metadata);
+        const bool of_buckets = std::filesystem::path(data).filename().string().starts_with(buckets_prefix) && !name.starts_with(buckets_prefix);
+        if ((data.empty() && !result.is_view()) || (of_buckets && !result.is_timeseries()))
+            fail_missing(beside(metadata, (result.is_timeseries() ? std::string(buckets_prefix) : "") + name, ".bson"), "documents");
         return result;
+    }
+    /// Where its metadata would be.
+    std::string missing_metadata() const { return beside(data, name.starts_with(buckets_prefix) ? name.substr(buckets_prefix.size()) : name, ".metadata.json"); }
+
+  private:
+    static std::string beside(const std::string& file, const std::string& collection, const char* extension) {
+        return detail::parent_directory(file) + "/" + dump_file_name(collection) + extension + (file.ends_with(".gz") ? ".gz" : "");
+    }
+    [[noreturn]] void fail_missing(const std::string& file, const char* what) const {
+        throw DataError(file + ": missing, and with it the " + what + " of " + ns() + ": the dump is not whole (--exclude-ns leaves the collection out)");
     }
 };
 
-/// A directory that mongodump wrote, plain or with --gzip. Nothing is read here but the names in it, and the
-/// metadata of collections with long names.
+/// A directory that mongodump wrote, plain or with --gzip. Nothing is read here but the names in it, the
+/// metadata of collections with long names, and whether there are documents where metadata is missing.
 class Dump {
   public:
-    /// Throws std::system_error, and DataError for files that cannot be told which collection they are for.
+    /// Throws std::system_error, and DataError for files that cannot be told which collection they are for, for two that are the same
+    /// thing, for links to directories, and for what is no regular file where one must be.
     explicit Dump(std::string path) : path_(std::move(path)) {
-        namespace fs = std::filesystem;
-        std::error_code error;
-        const fs::directory_iterator files(path_, error);
-        if (error) throw std::system_error(error, path_);
-        for (const auto& entry : files) {
+        for (const auto& entry : list(path_)) {
             const std::string name = entry.path().filename().string();
-            if (entry.is_directory())
+            if (is_directory(entry) && is_database_name(name))
                 read_database(name);
-            else if (name == "oplog.bson" || name == "oplog.bson.gz")
-                oplog_ = entry.path().string();
-            else if (name == "prelude.json" || name == "prelude.json.gz")
-                prelude_ = entry.path().string();
+            else if (!is_directory(entry) && (name == "oplog.bson" || name == "oplog.bson.gz"))
+                take_only(oplog_, entry.path().string());
+            else if (!is_directory(entry) && (name == "prelude.json" || name == "prelude.json.gz"))
+                take_only(prelude_, entry.path().string());
             else
-                others_.push_back(entry.path().string());
+                pass_over(entry);
         }
         std::ranges::sort(collections_, {}, &DumpCollection::ns);
         std::ranges::sort(others_);
+        std::ranges::sort(warnings_);
+        if (const DumpCollection* slice = find("local.oplog.rs"); slice && oplog_) fail_both(*oplog_, slice->data, "two oplogs");
+        if (!plain_.empty() && !gzip_.empty()) fail_both(gzip_, plain_, "mongorestore reads either compressed files, with --gzip, or plain ones, and passes over the others");
     }
 
     const std::string& path() const noexcept { return path_; }
@@ -236,50 +298,94 @@ class Dump {
     }
     const std::optional<std::string>& oplog() const noexcept { return oplog_; }
     const std::optional<std::string>& prelude() const noexcept { return prelude_; }
-    /// Files that no mongodump writes.
+    /// Files and directories that no mongodump writes.
     const std::vector<std::string>& others() const noexcept { return others_; }
+    /// Those of which there are neither metadata nor documents, which mongodump leaves of a collection that is dropped, or renamed, as the
+    /// dump begins: not among the others.
+    const std::vector<DumpCollection>& dropped() const noexcept { return dropped_; }
+    /// What is passed over, and why: a sentence each, beginning with the path.
+    const std::vector<std::string>& warnings() const noexcept { return warnings_; }
     /// Whether it was written with --gzip, which mongorestore must be told.
-    bool gzip() const noexcept { return gzip_; }
+    bool gzip() const noexcept { return !gzip_.empty(); }
     /// A file's path as seen from the dump's directory.
     std::string relative(const std::string& file) const { return std::filesystem::path(file).lexically_relative(path_).string(); }
 
   private:
     struct Files {
         std::string data, metadata;
+        const std::string& any() const { return data.empty() ? metadata : data; }
     };
 
+    /// What a directory holds, in the order of the names.
+    static std::vector<std::filesystem::directory_entry> list(const std::string& directory) {
+        std::error_code error;
+        std::vector<std::filesystem::directory_entry> entries;
+        for (std::filesystem::directory_iterator at(directory, error); !error && at != std::filesystem::directory_iterator(); at.increment(error)) entries.push_back(*at);
+        if (error) throw std::system_error(error, directory);
+        std::ranges::sort(entries);
+        return entries;
+    }
+    /// A link to one may lead anywhere, and back here.
+    static bool is_directory(const std::filesystem::directory_entry& entry) {
+        std::error_code unknown; // a link to nothing, or that may not be followed
+        const bool directory = entry.is_directory(unknown);
+        if (directory && entry.is_symlink()) throw DataError(entry.path().string() + ": a link to a directory, which no dump has");
+        return directory;
+    }
+    /// What mongorestore takes for one; at another it stops.
+    static bool is_database_name(std::string_view name) {
+        return name.size() < 64 && name.find_first_of("/\\. \"$") == name.npos;
+    }
+    [[noreturn]] static void fail_both(const std::string& one, const std::string& other, const std::string& reason) {
+        throw DataError(one + " and " + other + ": " + reason);
+    }
+    static void take_only(std::optional<std::string>& place, const std::string& file) {
+        require_regular_file(file);
+        if (place) fail_both(*place, file, "which of them is of this dump?");
+        place = file;
+    }
+    void pass_over(const std::filesystem::directory_entry& entry) {
+        const std::string path = entry.path().string();
+        others_.push_back(path);
+        warnings_.push_back(path + ": belongs to no dump, and is passed over");
+    }
+
     void read_database(const std::string& database) {
-        namespace fs = std::filesystem;
         std::map<std::string, Files> files; // by their names without extensions
-        for (const auto& entry : fs::directory_iterator(fs::path(path_) / database)) {
+        for (const auto& entry : list((std::filesystem::path(path_) / database).string())) {
+            const std::string path = entry.path().string();
             std::string name = entry.path().filename().string();
             const bool gzip = name.ends_with(".gz");
             if (gzip) name.resize(name.size() - 3);
             const auto cut = [&](std::string_view extension) {
-                const bool has = name.ends_with(extension) && !entry.is_directory();
+                const bool has = !is_directory(entry) && name.size() > extension.size() && name.ends_with(extension);
                 if (has) name.resize(name.size() - extension.size());
                 return has;
             };
-            if (name == "prelude.json")
-                continue; // of one database's dump: where it came from only
-            else if (cut(".metadata.json"))
-                files[name].metadata = entry.path().string();
-            else if (cut(".bson"))
-                files[name].data = entry.path().string();
-            else {
-                others_.push_back(entry.path().string());
+            if (name == "prelude.json") continue; // of one database's dump: where it came from only
+            const bool is_metadata = cut(".metadata.json");
+            if (!is_metadata && !cut(".bson")) {
+                pass_over(entry);
                 continue;
             }
-            gzip_ |= gzip;
+            require_regular_file(path);
+            std::string& place = is_metadata ? files[name].metadata : files[name].data;
+            if (!place.empty()) fail_both(place, path, "which of them is of this dump?");
+            place = path;
+            (gzip ? gzip_ : plain_) = path;
         }
         std::map<std::string, Files> named, unnamed;
         for (const auto& [file, paths] : files) {
             auto name = dump_collection_name(file);
+            if (!name && !is_hashed_name(file)) throw DataError(paths.any() + ": no collection's name, escaped as mongodump does it");
             if (!name && !paths.metadata.empty()) name = read_metadata_file(paths.metadata).collection;
-            if (name)
-                named[*name] = paths;
-            else
+            if (!name) {
                 unnamed[file] = paths;
+                continue;
+            }
+            if (name->empty()) throw DataError(paths.metadata + ": no collectionName says which collection this is");
+            const auto [at, is_first] = named.emplace(*name, paths);
+            if (!is_first) fail_both(at->second.any(), paths.any(), "both are of " + database + "." + *name);
         }
         // Buckets belong to the collection whose metadata is beside them under its own name.
         for (auto at = named.begin(); at != named.end(); ++at) {
@@ -294,15 +400,25 @@ class Dump {
             }
         }
         if (!unnamed.empty()) throw DataError(unnamed.begin()->second.data + ": no metadata says which collection this is");
-        for (const auto& [name, paths] : named) collections_.push_back({database, name, paths.data, paths.metadata});
+        for (const auto& [name, paths] : named) {
+            DumpCollection collection{database, name, paths.data, paths.metadata};
+            if (!paths.metadata.empty() || DocumentReader(paths.data).next()) {
+                collections_.push_back(std::move(collection));
+                continue;
+            }
+            warnings_.push_back(collection.missing_metadata() + ": missing, and " + paths.data + " has no documents: " + collection.ns() + " is taken for dropped");
+            dropped_.push_back(std::move(collection));
+        }
     }
 
     std::string path_;
     std::vector<DumpCollection> collections_;
+    std::vector<DumpCollection> dropped_;
     std::vector<std::string> others_;
+    std::vector<std::string> warnings_;
     std::optional<std::string> oplog_;
     std::optional<std::string> prelude_;
-    bool gzip_ = false;
+    std::string plain_, gzip_; ///< a file of a collection that is, or is not, compressed; empty if there is none
 };
 
 /// How a file of a dump comes into a new one. A hard link shares the file: whoever writes into one in place

@@ -385,20 +385,39 @@ class MemorySink {
     std::string* bytes_;
 };
 
+/// Throws DataError for what is there and is no regular file, nor a link to one: opening a FIFO waits for its writer, and a device
+/// has no end. For what was found in a directory; a FIFO that the user names is meant. Throws std::system_error for what is not there.
+inline void require_regular_file(const std::string& path) {
+    std::error_code error;
+    const std::filesystem::file_type type = std::filesystem::status(path, error).type();
+    if (type == std::filesystem::file_type::regular) return;
+    if (type == std::filesystem::file_type::not_found) detail::throw_errno(path, ENOENT);
+    if (error) throw std::system_error(error, path);
+    throw DataError(path + ": neither a regular file nor a link to one");
+}
+
 /// The file that `path` stands for: itself, or, for a directory, the oplog in it: oplog.bson of a full
-/// backup, else local/oplog.rs.bson of an increment, also with .gz or .zst.
-/// Throws Error for a directory without one, and std::system_error for one that may not be looked into.
+/// backup, or local/oplog.rs.bson of an increment, also with .gz or .zst.
+/// Throws Error for a directory without one, DataError for one with two or with an oplog that is no file, and std::system_error for one
+/// that may not be looked into.
 inline std::string resolve_input(const std::string& path) {
     std::error_code ignored;
     if (path == "-" || !std::filesystem::is_directory(path, ignored)) return path;
+    std::string found;
     for (const char* oplog : {"oplog.bson", "local/oplog.rs.bson"})
         for (const char* suffix : {"", ".gz", ".zst"}) {
             const std::string candidate = (std::filesystem::path(path) / (std::string(oplog) + suffix)).string();
-            std::error_code error; // also a link to what is missing: that is for whoever opens it to say
-            if (std::filesystem::exists(std::filesystem::symlink_status(candidate, error))) return candidate;
-            if (error && error != std::errc::no_such_file_or_directory && error != std::errc::not_a_directory) throw std::system_error(error, candidate);
+            std::error_code error; // a link to what is missing is not passed over
+            if (std::filesystem::exists(std::filesystem::symlink_status(candidate, error))) {
+                require_regular_file(candidate);
+                if (!found.empty()) throw DataError(found + " and " + candidate + ": two oplogs in one directory: name the file that is meant");
+                found = candidate;
+            } else if (error && error != std::errc::no_such_file_or_directory && error != std::errc::not_a_directory) {
+                throw std::system_error(error, candidate);
+            }
         }
-    throw Error(path + ": neither oplog.bson nor local/oplog.rs.bson in this directory");
+    if (found.empty()) throw Error(path + ": neither oplog.bson nor local/oplog.rs.bson in this directory");
+    return found;
 }
 
 } // namespace oplog

@@ -4,17 +4,18 @@
 #include "bson.hpp"
 #include "builder.hpp"
 #include "error.hpp"
+#include "timestamp.hpp"
 #include "validate.hpp"
 
 #include <algorithm>
 #include <array>
 #include <bson/bson.h>
 #include <charconv>
+#include <chrono>
 #include <cmath>
-#include <cstdio>
 #include <cstdint>
-#include <ctime>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -23,12 +24,24 @@ namespace oplog {
 
 namespace detail {
 
+/// The bytes that pairs of hexadecimal digits stand for; empty if it is anything else.
+inline std::string from_hex(std::string_view digits) {
+    std::string bytes;
+    for (std::size_t i = 0; i < digits.size(); i += 2) {
+        std::uint8_t byte = 0;
+        const std::string_view pair = digits.substr(i, 2);
+        if (pair.size() != 2 || std::from_chars(pair.data(), pair.data() + 2, byte, 16).ptr != pair.data() + 2) return {};
+        bytes += static_cast<char>(byte);
+    }
+    return bytes;
+}
+
 /// Extended JSON (version 2) in, as MongoDB's Go driver reads it, and so mongorestore. libbson's parser
 /// takes more for types: {"$regex": "a", "$options": "i"}, a document in a view's pipeline, would become
 /// a regular expression.
 class JsonParser {
   public:
-    explicit JsonParser(std::string_view text) noexcept : text_(text) {}
+    JsonParser(std::string_view text, std::size_t most) noexcept : text_(text), most_(most) {}
 
     std::string parse() {
         skip_space();
@@ -157,6 +170,7 @@ class JsonParser {
         case 'n': word("null"), out.null(name); break;
         default: number(out, name);
         }
+        if (out.size() > most_) fail("more than " + std::to_string(most_) + " bytes as BSON");
     }
     void word(std::string_view expected) {
         if (text_.substr(at_, expected.size()) != expected) fail("no JSON value");
@@ -166,6 +180,7 @@ class JsonParser {
         const std::string_view rest = text_.substr(at_);
         const std::string_view digits = rest.substr(0, std::min(rest.size(), rest.find_first_not_of("+-.0123456789eE")));
         if (digits.empty()) fail("no JSON value");
+        if (!is_number(digits)) fail("no number");
         at_ += digits.size();
         std::int64_t whole = 0;
         if (digits.find_first_of(".eE") == digits.npos && parse_into(digits, whole)) {
@@ -178,6 +193,23 @@ class JsonParser {
             if (!parse_into(digits, real)) fail("no number");
             out.real(name, real);
         }
+    }
+    /// By JSON's grammar: 1, -0.5, 1E+20; not 01, +1, .5, 1., inf.
+    static bool is_number(std::string_view text) noexcept {
+        const auto digits = [&] {
+            const std::size_t count = std::min(text.size(), text.find_first_not_of("0123456789"));
+            text.remove_prefix(count);
+            return count;
+        };
+        take_char(text, "-");
+        const bool zero = text.starts_with('0');
+        if (const std::size_t count = digits(); count == 0 || (zero && count > 1)) return false;
+        if (take_char(text, ".") && digits() == 0) return false;
+        if (take_char(text, "eE")) {
+            take_char(text, "+-");
+            if (digits() == 0) return false;
+        }
+        return text.empty();
     }
     template <class T>
     static bool parse_into(std::string_view digits, T& number) {
@@ -204,7 +236,7 @@ class JsonParser {
     T number_text() {
         const std::string digits = string();
         T value{};
-        if (!parse_into(std::string_view(digits), value)) fail("'" + digits + "' is not a number of its type");
+        if (!is_number(digits) || !parse_into(std::string_view(digits), value)) fail("'" + digits + "' is not a number of its type");
         return value;
     }
     /// The value of a field of that name, which must come next.
@@ -216,19 +248,23 @@ class JsonParser {
         const std::string_view rest = text_.substr(at_);
         const std::string_view digits = rest.substr(0, std::min(rest.size(), rest.find_first_not_of("-0123456789")));
         T value{};
-        if (!parse_into(digits, value) || value > most) fail("no number of its type");
+        if (!is_number(digits) || !parse_into(digits, value) || value > most) fail("no number of its type");
         at_ += digits.size();
         return value;
     }
     std::string object_id() {
-        const std::string hex = string();
-        std::string bytes;
-        for (std::size_t i = 0; i + 2 <= hex.size(); i += 2) {
-            std::uint8_t byte = 0;
-            if (!parse_hex(std::string_view(hex).substr(i, 2), byte)) break;
-            bytes += static_cast<char>(byte);
+        const std::string bytes = from_hex(string());
+        if (bytes.size() != 12) fail("an ObjectId is not 24 hexadecimal digits");
+        return bytes;
+    }
+    /// "01234567-89ab-cdef-0123-456789abcdef".
+    std::string uuid() {
+        std::string text = string(), bytes;
+        if (text.size() == 36 && text[8] == '-' && text[13] == '-' && text[18] == '-' && text[23] == '-') {
+            std::erase(text, '-');
+            bytes = from_hex(text);
         }
-        if (hex.size() != 24 || bytes.size() != 12) fail("an ObjectId is not 24 hexadecimal digits");
+        if (bytes.size() != 16) fail("a UUID is not 32 hexadecimal digits and four hyphens");
         return bytes;
     }
     static bool parse_hex(std::string_view digits, std::uint8_t& byte) {
@@ -267,16 +303,18 @@ class JsonParser {
                            : text == "Infinity"   ? std::numeric_limits<double>::infinity()
                            : text == "-Infinity"  ? -std::numeric_limits<double>::infinity()
                                                   : 0;
-            if (std::isfinite(value) && !parse_into(std::string_view(text), value)) fail("'" + text + "' is not a number of its type");
+            if (std::isfinite(value) && (!is_number(text) || !parse_into(std::string_view(text), value))) fail("'" + text + "' is not a number of its type");
             out.real(name, value);
         } else if (type == "$numberDecimal") {
             const std::string text = string();
             ::bson_decimal128_t decimal;
-            if (!::bson_decimal128_from_string(text.c_str(), &decimal)) fail("'" + text + "' is not a number of its type");
+            if (text.find('\0') != text.npos || !::bson_decimal128_from_string(text.c_str(), &decimal)) fail("'" + text + "' is not a number of its type");
             std::array<std::uint64_t, 2> words{decimal.low, decimal.high};
             raw(out, bson::Type::decimal128, name, {reinterpret_cast<const char*>(words.data()), sizeof words});
         } else if (type == "$oid") {
             raw(out, bson::Type::object_id, name, object_id());
+        } else if (type == "$uuid") {
+            out.binary(name, 4, uuid());
         } else if (type == "$symbol") {
             text_value(out, bson::Type::symbol, name, string());
         } else if (type == "$date") {
@@ -392,30 +430,39 @@ class JsonParser {
         expect('}');
     }
 
-    /// "2021-01-12T03:29:55.248Z", with or without the fraction, or an offset for the Z.
+    /// "2021-01-12T03:29:55.248Z", with or without the fraction, or an offset for the Z. What is finer than a millisecond is cut off.
     std::int64_t iso_date(const std::string& text) {
-        int year = 0, month = 0, day = 0, hour = 0, minute = 0, used = 0;
-        double second = 0;
-        if (std::sscanf(text.c_str(), "%4d-%2d-%2dT%2d:%2d:%lf%n", &year, &month, &day, &hour, &minute, &second, &used) != 6) fail("'" + text + "' is no date");
-        std::string_view zone = std::string_view(text).substr(static_cast<std::size_t>(used));
-        int offset = 0;
-        if (zone.size() >= 5 && (zone[0] == '+' || zone[0] == '-')) {
-            int hours = 0, minutes = 0;
-            if (std::sscanf(zone.data() + 1, zone.size() == 6 ? "%2d:%2d" : "%2d%2d", &hours, &minutes) != 2) fail("'" + text + "' is no date");
-            offset = (hours * 60 + minutes) * (zone[0] == '-' ? -60 : 60);
-        } else if (zone != "Z") {
-            fail("'" + text + "' is no date");
+        std::string_view rest = text;
+        const auto next = [&](std::size_t width, std::string_view before = {}) {
+            const auto number = before.empty() || take_char(rest, before) ? take_number(rest, width) : std::nullopt;
+            if (!number) fail("'" + text + "' is no date");
+            return static_cast<int>(*number);
+        };
+        const int year = next(4), month = next(2, "-"), day = next(2, "-"), hour = next(2, "T"), minute = next(2, ":"), second = next(2, ":");
+        std::string fraction;
+        if (take_char(rest, ".")) {
+            fraction = rest.substr(0, std::min(rest.size(), rest.find_first_not_of("0123456789")));
+            rest.remove_prefix(fraction.size());
+            if (fraction.empty()) fail("'" + text + "' is no date");
+            fraction.resize(3, '0');
         }
-        std::tm tm{};
-        tm.tm_year = year - 1900;
-        tm.tm_mon = month - 1;
-        tm.tm_mday = day;
-        tm.tm_hour = hour;
-        tm.tm_min = minute;
-        return (static_cast<std::int64_t>(::timegm(&tm)) - offset) * 1000 + std::llround(second * 1000);
+        int offset = 0; // minutes
+        if (!take_char(rest, "Z")) {
+            const bool west = rest.starts_with('-');
+            const int hours = next(2, "+-");
+            take_char(rest, ":");
+            const int minutes = next(2);
+            if (hours > 23 || minutes > 59) fail("'" + text + "' is no date");
+            offset = (hours * 60 + minutes) * (west ? -1 : 1);
+        }
+        const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(static_cast<unsigned>(month)), std::chrono::day(static_cast<unsigned>(day))};
+        if (!date.ok() || hour > 23 || minute > 59 || second > 59 || !rest.empty()) fail("'" + text + "' is no date");
+        const std::int64_t minutes = std::int64_t{std::chrono::sys_days(date).time_since_epoch().count()} * 24 * 60 + hour * 60 + minute - offset;
+        return (minutes * 60 + second) * 1000 + (fraction.empty() ? 0 : std::stoi(fraction));
     }
 
     std::string_view text_;
+    std::size_t most_; ///< bytes of BSON
     std::size_t at_ = 0;
 };
 
@@ -423,7 +470,9 @@ class JsonParser {
 
 /// The BSON of one document of Extended JSON (version 2), canonical or relaxed, as mongorestore reads it: what
 /// to_json() wrote comes back byte for byte. Plain numbers become the smallest of int32, int64, double that holds
-/// them. Throws DataError.
-inline std::string parse_json(std::string_view text) { return detail::JsonParser(text).parse(); }
+/// them. Throws DataError, also for what takes more than `most` bytes as BSON.
+inline std::string parse_json(std::string_view text, std::size_t most = std::numeric_limits<std::int32_t>::max()) {
+    return detail::JsonParser(text, most).parse();
+}
 
 } // namespace oplog

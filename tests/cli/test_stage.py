@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """oplog-stage: what is staged, what of it is rewritten, what is refused, and where it ends up."""
+import fcntl
 import gzip
 import json
 import os
@@ -541,6 +542,7 @@ class Output(StageTest):
 
     def test_what_exists_is_replaced_only_by_force(self):
         self.write("out/shop/old.bson", b"")
+        self.write("out/shop/old.metadata.json", metadata("old"))
         exists = "{}: out: File exists\nhint: --force replaces it\n"
         self.fails(2, exists, "stage", "--full", "full", "-o", "out")
         self.fails(2, exists, "stage", "inc.bson", "-o", "out")
@@ -574,9 +576,14 @@ class Output(StageTest):
         self.assertEqual(self.files(), before)
 
     def test_a_signal_leaves_nothing(self):
-        """A collection that is a pipe keeps the tool waiting, with the directory half made."""
-        os.remove(self.dir / "full/shop/a.bson")
-        os.mkfifo(self.dir / "full/shop/a.bson")
+        """Who opens a leased file waits until it is given back: that keeps the tool, with the directory half made."""
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
+        leased = os.open(self.dir / "full/shop/a.bson", os.O_RDWR)
+        self.addCleanup(os.close, leased)
+        try:
+            fcntl.fcntl(leased, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        except OSError as error:
+            self.skipTest(f"no leases on files here: {error}")
         before = self.files()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             process = self.start("stage", "--full", "full", "inc.bson", "-o", "out")
