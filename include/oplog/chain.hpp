@@ -90,19 +90,19 @@ Timestamp write_as_entries(const DumpCollection& dumped, std::string_view ns, Ti
 /// and a dump be begun again into the same directory. Fed the entries that count, one reading after the other.
 class Readings {
   public:
-    void add(const EntryView& entry) noexcept {
+    void add(const EntryView& entry) {
         const std::string_view bytes = entry.bytes();
         now_.digest = (now_.digest ^ entry.ts().packed()) * 0x9E3779B97F4A7C15 + bytes.size() + bson::load<std::uint64_t>(bytes.data() + bytes.size() - 9);
         now_.last = entry.ts();
         ++now_.entries;
-        where_ = entry.where();
+        if (std::exchange(where_, entry.where()) != where_ && where_) file_ = where_->file; // the reader may be gone at the end
     }
-    /// After the last entry of a reading, while its readers are there. Throws DataError if it was not the same as the first.
+    /// After the last entry of a reading. Throws DataError if it was not the same as the first.
     void end() {
         const Reading now = std::exchange(now_, {});
         if (!first_) first_ = now;
         if (now == *first_) return;
-        throw DataError((where_ ? where_->file + ": " : "") + "what is read has changed meanwhile: it ended with entry " + to_string(first_->last) + ", the last of " +
+        throw DataError((file_.empty() ? "" : file_ + ": ") + "what is read has changed meanwhile: it ended with entry " + to_string(first_->last) + ", the last of " +
                         std::to_string(first_->entries) + ", and now with " + to_string(now.last) + ", the last of " + std::to_string(now.entries) +
                         "; start again when nothing writes there");
     }
@@ -115,7 +115,8 @@ class Readings {
     };
     Reading now_;
     std::optional<Reading> first_;
-    const Position* where_ = nullptr;
+    const Position* where_ = nullptr; ///< the last one, to be compared alone
+    std::string file_;
 };
 
 /// A full dump, if there is one, and its increments, in any order: what stage, verify and apply work on.

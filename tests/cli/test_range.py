@@ -61,7 +61,8 @@ class Range(ToolTest):
         self.write("both/local/oplog.rs.bson", entries(5))
         self.good("slice", "full", "-o", "packed.zst")
         self.write("packed/oplog.bson.zst", self.read("packed.zst"))
-        self.assertEqual(self.good("range", "--last", "full", "inc/", "zipped", "both", "packed"), b"100:1\n100:2\n100:3\n100:4\n100:1\n")
+        self.assertEqual(self.good("range", "--last", "full", "inc/", "zipped", "packed"), b"100:1\n100:2\n100:3\n100:1\n")
+        self.fails(1, "{}: both/oplog.bson and both/local/oplog.rs.bson: two oplogs in one directory: name the file that is meant\n", "range", "both", out=None)
 
     def test_query_is_from_the_last_entry_of_all_inputs_on(self):
         self.write("a.bson", entries(1, 9))
