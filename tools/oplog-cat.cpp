@@ -31,7 +31,7 @@ struct Wanted {
         try {
             for_each_operation(document, [&](const Operation& operation) { wanted = wanted || fits(operation); });
         } catch (const DataError&) {
-            bson::validate(document); // it is no oplog entry, or it is damaged
+            bson::validate<bson::Text::any>(document); // it is no oplog entry, or it is damaged
         }
         return wanted;
     }
@@ -55,6 +55,8 @@ struct Batch {
     DocumentInput::Block block;
     JsonBuffer text;
     std::exception_ptr error; ///< what is wrong after the text
+    std::uint64_t strange = 0; ///< documents with text that is not UTF-8
+    Position first_strange;
 
     /// Up to 16 MB, and as text many times that.
     bool is_huge() const { return block.documents().size() > 2 << 20; }
@@ -65,8 +67,10 @@ struct Batch {
             for (std::string_view rest = block.documents(); !rest.empty();) {
                 const bson::Document document = bson::Document::trusted(rest.data());
                 if (wanted(document)) {
+                    const std::uint64_t replaced = text.replaced();
                     text.append(document);
                     text.append("\n");
+                    if (text.replaced() != replaced && ++strange == 1) first_strange = where;
                 }
                 rest.remove_prefix(document.size());
                 where.offset += document.size();
@@ -88,7 +92,7 @@ class Printer {
         : inputs_(std::move(inputs)), wanted_(wanted), mode_(mode), layout_(layout), out_(out) {}
 
     /// Throws the first error; what comes before it has been written.
-    void run() {
+    void run(const Tool& tool) {
         std::vector<std::jthread> threads;
         work_or_fail([&] { // a small file is not worth a thread
             try {
@@ -97,6 +101,9 @@ class Printer {
             }
         });
         threads.clear();
+        if (strange_ > 0)
+            tool.warn(fmt::format("text that is not UTF-8 in {} document{}, its bytes shown as U+FFFD; the first: {}: offset {}: document {}", strange_,
+                                  strange_ == 1 ? "" : "s", first_strange_.file, first_strange_.offset, first_strange_.document));
         if (failure_) std::rethrow_exception(failure_);
     }
 
@@ -132,11 +139,12 @@ class Printer {
             if (batch.is_huge()) batch = empty();
         }
     }
-    Batch empty() const { return {{}, JsonBuffer(mode_, layout_), {}}; }
+    Batch empty() const { return {{}, JsonBuffer(mode_, layout_), {}, 0, {}}; }
     bool ended() const { return input_ == inputs_.size() || failed_; }
     /// False if there is nothing more.
     bool read(Batch& batch) {
         batch.text.clear();
+        batch.strange = 0;
         try {
             for (; !ended(); ++input_) {
                 if (!in_) in_.emplace(inputs_[input_]);
@@ -155,6 +163,8 @@ class Printer {
         is_written_.wait(lock, [&] { return written_ == turn || failure_; });
         if (failure_) return;
         try {
+            if (strange_ == 0) first_strange_ = batch.first_strange;
+            strange_ += batch.strange;
             out_.sink().write(batch.text.text().data(), batch.text.size()); // there is no need of a writer's buffers
             if (batch.error) std::rethrow_exception(batch.error);
         } catch (...) {
@@ -180,6 +190,8 @@ class Printer {
     std::condition_variable is_written_;
     std::uint64_t written_ = 0; ///< batches
     std::exception_ptr failure_;
+    std::uint64_t strange_ = 0; ///< documents with text that is not UTF-8
+    Position first_strange_;
 };
 
 } // namespace
@@ -195,7 +207,7 @@ int main(int argc, char** argv) {
     tool.add_bounds();
     tool.add_output();
     return tool.run(argc, argv, [&] {
-        Wanted wanted{tool.bounds(), {}, tool.list("op")};
+        Wanted wanted{tool.bounds(), {}, tool.operations()};
         if (tool.has("ns"))
             for (const std::string& glob : tool.value<std::vector<std::string>>("ns")) wanted.namespaces.emplace_back(glob);
         std::vector<std::string> inputs = tool.inputs_in_turn();
@@ -203,7 +215,7 @@ int main(int argc, char** argv) {
         Output out = tool.open_output(Content::text);
         Printer(std::move(inputs), wanted, tool.has("relaxed") ? JsonMode::relaxed : JsonMode::canonical,
                 tool.has("pretty") ? JsonLayout::pretty : JsonLayout::line, out)
-            .run();
+            .run(tool);
         tool.finish(out);
     });
 }

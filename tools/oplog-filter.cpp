@@ -13,11 +13,12 @@ int main(int argc, char** argv) {
     add_selection(tool);
     tool.add_options()("op", "only these operations, as in i,u,d,c", cxxopts::value<std::string>(), "LIST")("no-noops", "no periodic and other no-ops");
     tool.add_output();
+    tool.streams_bson();
     return tool.run(argc, argv, [&] {
         Output out = tool.open_output(); // first: a pipe is told of whatever goes wrong
         Selection wanted = selection(tool);
         if (tool.has("no-noops")) wanted.without_noops();
-        for (const std::string& op : tool.list("op")) wanted.only(op);
+        for (const std::string& op : tool.operations()) wanted.only(op);
 
         TwoPasses inputs(tool.inputs());
         if (wanted.looks_ahead()) inputs.first([&](const EntryView& entry) { wanted.learn(entry); });

@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
               "  oplog-merge --chain full/ inc1/ inc2/ -o oplog.bson\n");
     tool.add_options()("chain", "the slices must continue each other: each shares an entry with those before it, and they agree");
     tool.add_output();
+    tool.streams_bson();
     return tool.run(argc, argv, [&] {
         Output out = tool.open_output(); // first: a pipe is told of whatever goes wrong
         std::vector<Input> inputs;

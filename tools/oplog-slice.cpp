@@ -37,6 +37,7 @@ int main(int argc, char** argv) {
     tool.add_bounds();
     tool.add_options()("txn", "keep, extend, trim or fail", cxxopts::value<std::string>()->default_value("keep"), "WHAT");
     tool.add_output();
+    tool.streams_bson();
     return tool.run(argc, argv, [&] {
         Output out = tool.open_output(); // first: a pipe is told of whatever goes wrong
         Bounds bounds = tool.bounds();

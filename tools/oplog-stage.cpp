@@ -211,6 +211,7 @@ int main(int argc, char** argv) {
         "copy", "copy the full dump's files instead of linking them");
     add_selection(tool);
     tool.add_output();
+    tool.streams_bson();
     return tool.run(argc, argv, [&] {
         const std::optional<std::string> output = tool.optional("output");
         if (tool.has("full") && (!output || *output == "-")) throw ArgumentError("with --full, name the directory to make: -o OUT");

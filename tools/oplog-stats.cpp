@@ -184,7 +184,7 @@ std::string as_json(const Stats& stats) {
 std::string as_csv(const Stats& stats) {
     std::string text = "namespace,operations,inserts,updates,deletes,commands,noops,others,bytes\n";
     for (const auto& [ns, counts] : by_size(stats)) {
-        std::string name = ns;
+        std::string name = escaped(ns);
         if (name.find_first_of(",\"\r\n") != name.npos) {
             for (std::size_t quote = 0; (quote = name.find('"', quote)) != name.npos; quote += 2) name.insert(quote, 1, '"');
             name = '"' + name + '"';
@@ -211,7 +211,7 @@ int main(int argc, char** argv) {
         const auto top = tool.value<std::size_t>("top");
         Stats stats(top);
         for (const std::string& file : tool.inputs_in_turn())
-            for (const EntryView entry : Input(file, Check::full))
+            for (const EntryView entry : Input(file, Check::structure))
                 if (bounds.contains(entry.ts())) stats.add(entry);
         print(tool.has("json") ? as_json(stats) : tool.has("csv") ? as_csv(stats) : as_text(stats, top));
     });

@@ -2,6 +2,7 @@
 #include "chain_tool.hpp"
 
 #include <map>
+#include <set>
 
 using namespace oplog;
 using namespace oplog::tools;
@@ -11,7 +12,7 @@ namespace {
 /// What is wrong with a chain, and which times it can be restored to.
 class Verification {
   public:
-    explicit Verification(const Chain& chain) : chain_(chain) {
+    Verification(const Chain& chain, Continuity continuity) : chain_(chain), continuity_(continuity) {
         if (chain.full())
             for (const std::string& warning : chain.full()->warnings()) find({Finding::Severity::warning, std::nullopt, std::nullopt, warning});
         for (const Chain::Slice& slice : chain.slices()) verify_slice(slice);
@@ -24,6 +25,8 @@ class Verification {
     bool good() const {
         return std::ranges::none_of(findings_, [](const Finding& f) { return f.severity == Finding::Severity::error; });
     }
+    /// What to do about some of them.
+    const std::set<std::string>& hints() const noexcept { return hints_; }
     /// The first and the last time; none if there is no time that it can be restored to.
     const std::optional<std::pair<Timestamp, Timestamp>>& window() const noexcept { return window_; }
 
@@ -53,7 +56,13 @@ class Verification {
 
     /// What cannot be read has no timestamp; the one of the entry before it shows how far one can go.
     void find_broken(const FormatError& error, const std::optional<Timestamp>& last) {
+        if (!error.hint().empty()) hints_.insert(error.hint());
         find({Finding::Severity::error, error.where(), last, (last ? "after this entry: " : "") + error.reason()});
+    }
+
+    void find_discontinuity(const ContinuityError& error) {
+        if (!error.hint().empty()) hints_.insert(error.hint());
+        find({Finding::Severity::error, error.where(), error.ts(), error.reason()});
     }
 
     /// Every byte of one file, by itself: what is wrong further on would else hide behind what is wrong before.
@@ -86,14 +95,19 @@ class Verification {
             find(std::move(finding));
         });
         try {
-            Merge<Reader> entries = chain_.merged();
+            Merge<Reader> entries = chain_.merged(continuity_);
+            std::size_t gaps = 0;
             for (EntryView entry : entries) {
                 entry.set_ordinary(is_ordinary_);
+                for (; gaps < entries.gaps().size(); ++gaps) {
+                    find_discontinuity(entries.gaps()[gaps]);
+                    if (!broken_at) broken_at = entry.ts();
+                }
                 examiner.add(entry);
                 if (!broken_at) last = entry.ts();
             }
         } catch (const ContinuityError& error) {
-            find({Finding::Severity::error, error.where(), error.ts(), error.reason()});
+            find_discontinuity(error);
         } catch (const FormatError& error) {
             if (good()) find_broken(error, last); // else it is its slice's
         }
@@ -107,7 +121,9 @@ class Verification {
     }
 
     const Chain& chain_;
+    Continuity continuity_;
     std::vector<Finding> findings_;
+    std::set<std::string> hints_;
     std::map<std::string, std::uint64_t> notes_;
     bool is_ordinary_ = true; ///< every entry, see bson::validate()
     std::string strange_text_in_; ///< the last slice that had some
@@ -159,12 +175,14 @@ int main(int argc, char** argv) {
               "continuity, transactions, and all that a restore would have to get right. Ends with the times that it can be\n"
               "restored to. Notes are what mongorestore alone would do wrong, and oplog-stage sees to.",
               "  oplog-verify --full full inc1 inc2 inc3\n");
-    tool.add_options()("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")("json", "all of it as a JSON object");
+    tool.add_options()("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")(
+        "allow-gap", "report each gap and look at the rest of the chain too; it is an error all the same")("json", "all of it as a JSON object");
     return tool.run(argc, argv, [&] {
         const ChainInputs inputs(tool);
         tool.show_progress();
-        const Verification verification(inputs.chain());
+        const Verification verification(inputs.chain(), tool.has("allow-gap") ? Continuity::gaps : Continuity::chain);
         print(tool.has("json") ? as_json(verification) : as_text(verification));
+        for (const std::string& hint : verification.hints()) tool.hint(hint);
         if (!verification.good()) tool.fail(bad_data);
     });
 }

@@ -4,6 +4,7 @@
 /// What the tools have in common: options, inputs, outputs, diagnostics, exit codes.
 
 #include <oplog/compress.hpp>
+#include <oplog/operation.hpp>
 #include <oplog/version.hpp>
 
 #include <exception>
@@ -23,6 +24,7 @@ inline const std::terminate_handler terminates_by_itself = std::set_terminate(on
 #include <climits>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <poll.h>
 #include <set>
@@ -63,8 +65,10 @@ inline std::string json_quoted(std::string_view text) {
     for (const char c : bson::is_utf8(text) ? std::string(text) : escaped(text)) {
         if (c == '"' || c == '\\')
             out += {'\\', c};
-        else if (static_cast<unsigned char>(c) < 0x20)
+        else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F)
             out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+        else if (out.back() == '\xC2' && static_cast<unsigned char>(c) < 0xA0) // of two bytes: U+0080 to 9F, which move cursors
+            out.replace(out.size() - 1, 1, fmt::format("\\u{:04x}", static_cast<unsigned>(static_cast<unsigned char>(c))));
         else
             out += c;
     }
@@ -192,6 +196,26 @@ inline void on_terminate() noexcept {
 /// Text to stdout. Throws std::system_error.
 inline void print(std::string_view text) { oplog::detail::write_all(STDOUT_FILENO, text.data(), text.size(), "stdout"); }
 
+/// Of a bound in local time: throws ArgumentError for a time zone that the C library does not know: it would take UTC without a word.
+inline void check_time_zone(std::string_view time) {
+    const bool is_local = time.size() >= 10 && time[4] == '-' && time.find_first_of("TtZz+") == time.npos;
+    if (!is_local) return;
+    const char* const value = std::getenv("TZ");
+    std::string_view zone = value ? value : "";
+    if (zone.starts_with(':')) zone.remove_prefix(1);
+    if (zone.empty() || zone == "UTC" || zone == "GMT") return;
+    // POSIX's form, as in CET-1CEST or <+03>-3: a name, and how far it is from UTC.
+    constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    const std::size_t name = zone.front() == '<' ? zone.find('>') + 1 : std::min(zone.find_first_not_of(letters), zone.size());
+    std::string_view offset = zone.substr(name);
+    if (offset.starts_with('+') || offset.starts_with('-')) offset.remove_prefix(1);
+    if (name >= 3 && !offset.empty() && offset.front() >= '0' && offset.front() <= '9') return;
+    const char* const directory = std::getenv("TZDIR");
+    const std::string file = (zone.front() == '/' ? "" : std::string(directory ? directory : "/usr/share/zoneinfo") + '/') + std::string(zone);
+    std::error_code unknown;
+    if (!std::filesystem::is_regular_file(file, unknown)) throw ArgumentError("the time zone of $TZ is unknown: '" + std::string(zone) + "'");
+}
+
 /// A command line, parsed, and what tools ask of it.
 class Tool {
   public:
@@ -213,6 +237,9 @@ class Tool {
         options_.add_options("Output")("o,output", "write to FILE instead of " + what, cxxopts::value<std::string>(), "FILE")(
             "f,force", "replace FILE if it exists")("compress", "zstd[:LEVEL], gzip[:LEVEL] or none, whatever FILE is called", cxxopts::value<std::string>(), "METHOD");
     }
+
+    /// Without -o the tool writes BSON to stdout: whatever it fails of, the reader of a pipe must not take nothing for an empty stream.
+    void streams_bson() { streams_bson_ = true; }
 
     /// Parses the command line, does the work, and turns what goes wrong into a message and an exit code.
     template <class Work>
@@ -238,6 +265,7 @@ class Tool {
         } catch (const std::exception& error) {
             progress.stop();
             report(error);
+            if (streams_bson_ && !opened_ && !names_output(argc, argv)) mark_pipe();
         }
         return exit_code_;
     }
@@ -271,6 +299,14 @@ class Tool {
             if (items.back().empty()) throw ArgumentError("--" + option + " has an empty item: '" + text + "'");
         }
         return items;
+    }
+
+    /// The kinds of operations that --op lists; empty if it is not given. Throws ArgumentError.
+    std::vector<std::string> operations() const {
+        std::vector<std::string> kinds = list("op");
+        for (const std::string& kind : kinds)
+            if (!is_operation_kind(kind)) throw ArgumentError("--op has an unknown kind of operation: '" + kind + "'; known are i, u, d, c, n and those that servers use among themselves");
+        return kinds;
     }
 
     /// The positional arguments; stdin if there are none. Throws ArgumentError.
@@ -310,13 +346,15 @@ class Tool {
 
     Bounds bounds() const {
         Bounds bounds;
+        for (const char* const bound : {"from", "after", "to", "before"})
+            if (has(bound)) check_time_zone(value(bound));
         if (has("from")) bounds.from = parse_time(value("from")).first;
         if (has("after")) bounds.after = parse_time(value("after")).last;
         if (has("to")) bounds.to = parse_time(value("to")).last;
         if (has("before")) bounds.before = parse_time(value("before")).first;
         const bool empty = (bounds.before == Timestamp::min()) || (bounds.after == Timestamp::max()) ||
                            (bounds.from && bounds.too_late(*bounds.from)) || (bounds.to && bounds.too_early(*bounds.to)) ||
-                           (bounds.after && bounds.before && *bounds.after >= *bounds.before);
+                           (bounds.after && bounds.before && bounds.after->packed() + 1 >= bounds.before->packed());
         if (empty) throw ArgumentError("the bounds exclude everything");
         return bounds;
     }
@@ -335,6 +373,7 @@ class Tool {
         refuse_overlap(path);
         const oplog::detail::SignalsHeld until_named;
         Output output(path, if_exists(), compression(), content);
+        opened_ = true;
         const FileSink& file = output.sink().inner();
         if (content == Content::bson) open_stream = file.stream();
         if (const std::string& name = file.temporary(); !name.empty() && name.size() < sizeof temporary_output) {
@@ -380,6 +419,8 @@ class Tool {
     void note(std::string_view text) const {
         if (has("verbose")) diagnose(text);
     }
+    /// What to do about what was just said.
+    void hint(std::string_view text) const { tools::say(fmt::format("hint: {}\n", escaped(text))); }
     /// Reports bad data without stopping: the exit code will say so.
     void complain(const std::exception& error) { report(error); }
     /// The work is done; the exit code says what it found.
@@ -387,6 +428,21 @@ class Tool {
     bool failed() const { return exit_code_ != fine; }
 
   private:
+    /// By the arguments as they are: they may not parse.
+    static bool names_output(int argc, char** argv) {
+        return std::any_of(argv + 1, argv + std::max(argc, 1), [](std::string_view argument) {
+            return (argument.starts_with("-o") && argument != "-o-") || (argument.starts_with("--output") && argument != "--output=-");
+        });
+    }
+    /// A file that stdout was redirected to may be an input, and is left alone.
+    static void mark_pipe() {
+        struct stat info {};
+        if (::fstat(STDOUT_FILENO, &info) != 0 || !(S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode))) return;
+        try {
+            print(failure_mark);
+        } catch (const std::system_error&) { // nobody is left to be warned
+        }
+    }
     /// What is read for an input, which may be missing: that is for whoever opens it to say.
     static std::string oplog_in(const std::string& file) {
         try {
@@ -439,6 +495,7 @@ class Tool {
         diagnose(dynamic_cast<const std::bad_alloc*>(&error) ? "out of memory" : error.what());
         const bool usage = dynamic_cast<const ArgumentError*>(&error) || dynamic_cast<const cxxopts::exceptions::exception*>(&error);
         if (usage) tools::say(fmt::format("hint: {} --help\n", name_));
+        if (const auto* data = dynamic_cast<const DataError*>(&error); data && !data->hint().empty()) hint(data->hint());
         if (os && os->code() == std::errc::file_exists) tools::say("hint: --force replaces it\n");
         exit_code_ = std::max(exit_code_, dynamic_cast<const DataError*>(&error) ? Exit::bad_data : Exit::failed);
     }
@@ -449,6 +506,8 @@ class Tool {
     cxxopts::Options options_;
     cxxopts::ParseResult parsed_;
     Exit exit_code_ = fine;
+    bool streams_bson_ = false;
+    bool opened_ = false; ///< an output, which tells of a failure itself
 };
 
 } // namespace oplog::tools

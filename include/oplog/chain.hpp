@@ -8,9 +8,11 @@
 #include "range.hpp"
 #include "stage.hpp"
 
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -132,6 +134,8 @@ class Chain {
     /// for a full dump without an oplog, or with an empty one: nothing says what time it is of, or continues it.
     Chain(std::optional<std::string> full, std::vector<Slice> slices) : slices_(std::move(slices)) {
         if (!full) return;
+        std::error_code unknown;
+        if (std::filesystem::is_regular_file(*full, unknown)) DocumentReader(*full).next(); // an archive, say, is called by its name
         full_.emplace(*full);
         if (!full_->oplog()) throw DataError(*full + ": no oplog.bson in it: it was not made with mongodump --oplog");
         slices_.insert(slices_.begin(), {*full_->oplog(), *full_->oplog()});

@@ -147,6 +147,12 @@ class DecompressingSource {
         }
     }
 
+    /// Tapes and block devices pad what they hold with zero bytes, which begin neither a frame nor a member.
+    void refuse_padding() const {
+        if (!in_frame_ && input_[at_] == 0)
+            throw DataError("zero bytes follow the end of the compressed stream: the file is padded", "unpack it with gzip -dc or zstd -dc, and see that its end is there");
+    }
+
     bool refill() {
         if (at_ < filled_) return true;
         at_ = 0;
@@ -160,6 +166,7 @@ class DecompressingSource {
             // A frame may have more to give although its input is used up.
             const bool more = refill();
             if (!more && !in_frame_) return 0;
+            if (more) refuse_padding();
             ZSTD_inBuffer in{&input_[0], filled_, at_};
             const std::size_t result = ::ZSTD_decompressStream(zstd_.get(), &out, &in);
             if (::ZSTD_isError(result)) fail_zstd(result);
@@ -179,6 +186,7 @@ class DecompressingSource {
                 if (in_frame_) throw DataError("the gzip stream ends inside a member");
                 return 0;
             }
+            refuse_padding();
             in_frame_ = true;
             stream.next_in = reinterpret_cast<Bytef*>(&input_[at_]);
             stream.avail_in = static_cast<uInt>(filled_ - at_);

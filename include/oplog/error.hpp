@@ -24,7 +24,13 @@ class ArgumentError : public Error {
 /// The data is bad: corrupt, truncated, out of order, diverged.
 class DataError : public Error {
   public:
-    using Error::Error;
+    explicit DataError(const std::string& what, std::string_view hint = {}) : Error(what), hint_(hint) {}
+
+    /// What to do about it, where that is known; else empty.
+    const std::string& hint() const noexcept { return hint_; }
+
+  private:
+    std::string hint_;
 };
 
 /// Where a document stands in its input.
@@ -37,9 +43,9 @@ struct Position {
 /// Bad data with a place: "FILE: offset N: document K: REASON".
 class FormatError : public DataError {
   public:
-    FormatError(const Position& where, std::string_view reason)
+    FormatError(const Position& where, std::string_view reason, std::string_view hint = {})
         : DataError(where.file + ": offset " + std::to_string(where.offset) + ": document " +
-                    std::to_string(where.document) + ": " + std::string(reason)),
+                    std::to_string(where.document) + ": " + std::string(reason), hint),
           where_(where), reason_(reason) {}
 
     const Position& where() const noexcept { return where_; }

@@ -26,10 +26,10 @@
 #include <emmintrin.h>
 #endif
 
-/// Extended JSON (version 2) out. Canonical output is byte for byte what bsondump prints, and relaxed output
+/// Extended JSON (version 2) out. Each byte that is not UTF-8 is \ufffd. Canonical output is byte for byte what bsondump prints, and relaxed output
 /// what MongoDB's Go driver does, with these differences, all of them deliberate:
 /// - Bytes that are not valid BSON are an error. bsondump skips or misreads some of them (a boolean of 2, an old
-///   binary whose two lengths differ, a string without its zero byte) and turns invalid UTF-8 into U+FFFD.
+///   binary whose two lengths differ, a string without its zero byte).
 /// - bsondump also skips valid documents that it could not read back: nested more than 200 levels deep, decimals
 ///   out of range, fields that look like Extended JSON and are not ({"$date": "today"}). They are printed.
 /// - A DBPointer's namespace is escaped; bsondump prints it raw, which need not be JSON.
@@ -431,10 +431,11 @@ class JsonBuffer {
         : mode_(mode), layout_(layout) {}
     JsonBuffer(JsonBuffer&& other) noexcept
         : data_(std::move(other.data_)), size_(std::exchange(other.size_, 0)),
-          soft_end_(std::exchange(other.soft_end_, nullptr)), mode_(other.mode_), layout_(other.layout_) {}
+          replaced_(other.replaced_), soft_end_(std::exchange(other.soft_end_, nullptr)), mode_(other.mode_), layout_(other.layout_) {}
     JsonBuffer& operator=(JsonBuffer&& other) noexcept {
         std::swap(data_, other.data_);
         std::swap(size_, other.size_);
+        std::swap(replaced_, other.replaced_);
         std::swap(soft_end_, other.soft_end_);
         mode_ = other.mode_;
         layout_ = other.layout_;
@@ -449,7 +450,7 @@ class JsonBuffer {
         out = mode_ == JsonMode::canonical ? print<JsonMode::canonical>(document, out)
                                            : print<JsonMode::relaxed>(document, out);
         if (out == nullptr) {
-            bson::validate(document);
+            bson::validate<bson::Text::any>(document);
             throw DataError("the document is not valid BSON");
         }
         if (layout_ == JsonLayout::pretty) out = indent(out);
@@ -464,6 +465,8 @@ class JsonBuffer {
     /// What was appended since the last clear(); valid until the buffer is next touched.
     std::string_view text() const noexcept { return {data_.get(), size_}; }
     std::size_t size() const noexcept { return size_; }
+    /// How many bytes were not UTF-8 and have been printed as \ufffd, in all.
+    std::uint64_t replaced() const noexcept { return replaced_; }
     void clear() noexcept { size_ = 0; }
 
   private:
@@ -526,7 +529,6 @@ class JsonBuffer {
             const char escape = detail::escapes[static_cast<unsigned char>(*at)];
             if (escape == 0) {
                 const Text more = put_characters(out, at);
-                if (more.at == nullptr) return more;
                 at = more.at;
                 out = more.out;
             } else if (escape != 'u') {
@@ -544,7 +546,12 @@ class JsonBuffer {
     [[gnu::noinline]] Text put_characters(char* out, const char* at) {
         do {
             const std::size_t length = detail::utf8_length(at);
-            if (length == 0) return {nullptr, nullptr};
+            if (length == 0) {
+                ++replaced_;
+                out = room(detail::put(out, "\\ufffd"));
+                ++at;
+                continue;
+            }
             // The line and paragraph separators, which old JavaScript does not take in a string.
             if (length == 3 && (std::memcmp(at, "\xE2\x80\xA8", 3) == 0 || std::memcmp(at, "\xE2\x80\xA9", 3) == 0)) {
                 out = detail::put(out, at[2] == '\xA8' ? "\\u2028" : "\\u2029");
@@ -596,7 +603,6 @@ class JsonBuffer {
             out += plain;
         }
         const Text text = put_text<false>(out, value, stop, limit);
-        if (text.at == nullptr) return text;
         *text.out = '"';
         return {stop + 1, text.out + 1};
     }
@@ -635,10 +641,10 @@ class JsonBuffer {
         case bson::Type::regex: {
             out = detail::put(out, R"({"$regularExpression":{"pattern":")");
             const Text pattern = put_text<true>(out, value, nullptr, limit);
-            if (pattern.at == nullptr || pattern.at >= end) return bad;
+            if (pattern.at >= end) return bad;
             const std::string_view options(pattern.at + 1); // the document's terminator ends it at the latest
             const char* const after = options.data() + options.size();
-            if (after >= end || !bson::is_utf8(options)) return bad;
+            if (after >= end) return bad;
             out = detail::put(pattern.out, R"(","options":")");
             const std::string in_order = sorted(options);
             const char* const stop = in_order.data() + in_order.size();
@@ -649,13 +655,14 @@ class JsonBuffer {
         }
     }
 
-    /// The characters of valid UTF-8, in their order.
-    static std::string sorted(std::string_view text) {
+    /// The characters in their order; U+FFFD itself for what is none, where the order has it, as bsondump prints it.
+    std::string sorted(const std::string_view text) {
         std::vector<std::string_view> characters;
         for (std::size_t at = 0; at < text.size();) {
             const std::size_t length = static_cast<unsigned char>(text[at]) < 0x80 ? 1 : detail::utf8_length(&text[at]);
-            characters.push_back(text.substr(at, length));
-            at += length;
+            replaced_ += length == 0;
+            characters.push_back(length == 0 ? std::string_view("\xEF\xBF\xBD") : text.substr(at, length));
+            at += std::max<std::size_t>(length, 1);
         }
         std::sort(characters.begin(), characters.end());
         std::string result;
@@ -695,9 +702,7 @@ class JsonBuffer {
             if (level.kind == Kind::array) {
                 while (static_cast<signed char>(*at) > 0) ++at;
                 if (*at != 0) {
-                    const std::string_view rest(at);
-                    if (!bson::is_utf8(rest)) return nullptr;
-                    at += rest.size();
+                    at += std::strlen(at);
                 }
             } else {
                 *out++ = '"';
@@ -708,7 +713,6 @@ class JsonBuffer {
                     out += plain;
                 } else {
                     const Text key = put_text<true>(out, at, nullptr, limit);
-                    if (key.at == nullptr) return nullptr;
                     at = key.at;
                     out = key.out;
                 }
@@ -899,6 +903,7 @@ class JsonBuffer {
 
     std::unique_ptr<char, Free> data_;
     std::size_t size_ = 0;
+    std::uint64_t replaced_ = 0;
     char* soft_end_ = nullptr; ///< json_slack bytes before the end of the memory
     std::uint32_t seconds_ = 1'000'000'000; ///< of ten digits
     char seconds_text_[11] = "1000000000";
@@ -906,8 +911,7 @@ class JsonBuffer {
     JsonLayout layout_;
 };
 
-/// Appends a document as JSON, with no newline after it. Throws DataError for bytes that are not valid BSON, invalid
-/// UTF-8 among them; nothing is appended then. For many documents a JsonBuffer is faster.
+/// Appends a document as JSON, with no newline after it. Throws DataError for bytes that are not valid BSON; nothing is appended then. For many documents a JsonBuffer is faster.
 inline void append_json(std::string& out, const bson::Document& document, JsonMode mode = JsonMode::canonical,
                         JsonLayout layout = JsonLayout::line) {
     JsonBuffer buffer(mode, layout);

@@ -23,9 +23,13 @@ class ContinuityError : public DataError {
         gap,       ///< entries between them are missing
         divergence ///< they tell two histories
     };
+    static constexpr std::string_view gap_hint =
+        "increments queried with $gt share no entry and look like this: query with $gte of the last entry, as oplog-range --query does";
+
     /// `entry` is where the second slice does not continue the first.
     ContinuityError(Kind kind, const EntryView& entry, const std::string& reason)
-        : DataError(entry.where() ? FormatError(*entry.where(), reason).what() : "entry " + to_string(entry.ts()) + ": " + reason), kind_(kind),
+        : DataError(entry.where() ? FormatError(*entry.where(), reason).what() : "entry " + to_string(entry.ts()) + ": " + reason,
+                    kind == Kind::gap ? gap_hint : std::string_view()), kind_(kind),
           where_(entry.where() ? std::optional(*entry.where()) : std::nullopt), ts_(entry.ts()), reason_(reason) {}
 
     Kind kind() const noexcept { return kind_; }

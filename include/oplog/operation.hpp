@@ -135,6 +135,12 @@ inline CommandName command_name(std::string_view name) {
 /// and what old servers wrote when they made a database.
 inline constexpr std::string_view operations_without_effect[] = {"n", "ci", "cu", "cd", "km", "db"};
 
+/// Whether servers write entries of this kind: documents, commands, documents of global indexes, and those without effect.
+inline bool is_operation_kind(std::string_view op) noexcept {
+    constexpr std::string_view kinds[] = {"i", "u", "d", "c", "xi", "xd"};
+    return std::ranges::find(kinds, op) != std::end(kinds) || std::ranges::find(operations_without_effect, op) != std::end(operations_without_effect);
+}
+
 /// One operation: an entry, or an element of an applyOps. A view, as long-lived as the bytes.
 struct Operation {
     bson::Document document;          ///< all of it

@@ -4,6 +4,7 @@
 #include "bson.hpp"
 #include "entry.hpp"
 #include "error.hpp"
+#include "file_kind.hpp"
 #include "io.hpp"
 #include "validate.hpp"
 
@@ -49,6 +50,8 @@ class BasicReader {
             if (filled_ - at_ >= 4) check_length(bson::load<std::int32_t>(&buffer_[at_]));
             fail("the stream ends inside a document: " + std::to_string(filled_ - at_) + " stray bytes");
         }
+        if (where_->document == 1) [[unlikely]]
+            refuse_other_kinds();
         const auto length = bson::load<std::int32_t>(&buffer_[at_]);
         check_length(length);
         const auto size = static_cast<std::uint32_t>(length);
@@ -171,7 +174,14 @@ class BasicReader {
         pass();
         ++where_->document;
     }
-    [[noreturn]] void fail(std::string_view reason) const { throw FormatError(*where_, reason); }
+    [[noreturn]] void fail(std::string_view reason, std::string_view hint = {}) const { throw FormatError(*where_, reason, hint); }
+
+    /// A file that is something else altogether is called by its name.
+    void refuse_other_kinds() {
+        if (detail::may_be_bson({&buffer_[at_], filled_ - at_})) return;
+        fill(512);
+        if (const FileKind* kind = recognise_file({&buffer_[at_], filled_ - at_})) fail("this is no BSON but " + std::string(kind->name), kind->hint);
+    }
 
     void check_length(std::int32_t length) const {
         constexpr auto least = static_cast<std::int32_t>(bson::min_document_size),
@@ -226,7 +236,7 @@ class BasicReader {
                 // Never more at once: a large document must not make later reads leave the cache.
                 got = source_.read(&buffer_[filled_], std::min(capacity_ - filled_, read_size_));
             } catch (const DataError& error) {
-                fail(error.what());
+                fail(error.what(), error.hint());
             }
             if (got == 0) return false;
             filled_ += got;
