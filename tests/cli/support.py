@@ -10,6 +10,7 @@ import unittest
 BIN = pathlib.Path(os.environ["OPLOG_BIN"]).resolve()
 DATA = pathlib.Path(os.environ["OPLOG_SOURCE"]).resolve() / "tests" / "data"
 MARK = b"\xff\xff\xff\xff"  # what a stream ends with when its writer gave up
+GAP_HINT = "hint: increments queried with $gt share no entry and look like this: query with $gte of the last entry, as oplog-range --query does\n"
 LIMIT = (16 << 20) + (16 << 10)  # bytes of the largest document
 TOOLS = ("range", "slice", "split", "merge", "cat")
 BSON_TOOLS = ("slice", "merge")  # those that write BSON to stdout

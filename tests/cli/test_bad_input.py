@@ -169,7 +169,8 @@ class BadInput(ToolTest):
 
     def test_cat_prints_what_comes_before_a_bad_value_once_however_much_follows(self):
         good, bad = entries(*range(30000)), document(timestamp("ts", 100, 30000), field(2, "s", struct.pack("<i", 2) + b"\xff\0"))
-        self.fails(1, f"{{}}: -: offset {len(good)}: document 30001: string 's' is not valid UTF-8\n", "cat", stdin=good + bad + good * 8, out=self.good("cat", stdin=good))
+        bad = bad.replace(b"\xff\0", b"\xff\1")  # and no end
+        self.fails(1, f"{{}}: -: offset {len(good)}: document 30001: string 's' does not end with a zero byte\n", "cat", stdin=good + bad + good * 8, out=self.good("cat", stdin=good))
 
     def test_arbitrary_bytes_never_crash_a_tool(self):
         import random
@@ -181,7 +182,8 @@ class BadInput(ToolTest):
                 args = ["--entries", "1", "-o", str(abs(hash(data)))] if tool == "split" else []
                 code, _, err = self.run_tool(tool, *args, stdin=data)
                 self.assertIn(code, (0, 1), (tool, err))
-                self.assertEqual(err.count("\n"), code, err)
+                said = [line for line in err.splitlines() if not line.startswith(("hint: ", "oplog-cat: warning: "))]
+                self.assertEqual(len(said), code, err)
 
         cases = []
         for _ in range(100):
@@ -327,7 +329,7 @@ class BadCompression(ToolTest):
 
     def test_garbage_after_the_last_frame_is_an_error_for_every_tool_and_leaves_nothing(self):
         for suffix, reason in (("zst", "corrupt zstd stream: Unknown frame descriptor"), ("gz", "corrupt gzip stream: incorrect header check")):
-            for garbage in (b"garbage", MARK, bytes(8), entries(3)):
+            for garbage in (b"garbage", MARK, entries(3)):
                 self.bad(self.compressed(suffix, entries(1, 2)) + garbage, f"offset {2 * SIZE}: document 3", reason, entries(1, 2))
 
     def test_a_changed_byte_gives_the_same_output_or_an_error(self):
@@ -341,7 +343,7 @@ class BadCompression(ToolTest):
                 self.assertEqual((out, err), (self.data, ""), case)
             else:
                 self.assertEqual((code, out[-4:]), (1, MARK), case)
-                self.assertEqual(err.count("\n"), 1, err)
+                self.assertEqual(err.count("\n") - err.count("\nhint: "), 1, err)
 
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             list(pool.map(check, [(s, at) for s in self.packed for at in range(len(self.packed[s]))]))

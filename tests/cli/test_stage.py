@@ -10,7 +10,7 @@ import struct
 import time
 import unittest
 
-from support import CHAINS, DATA, MARK, ToolTest, chain, document, entry, field, int32, split_documents, string, timestamp
+from support import CHAINS, DATA, GAP_HINT, MARK, ToolTest, chain, document, entry, field, int32, split_documents, string, timestamp
 from test_slice_txn import PARTIAL, transaction
 
 RESTORE = "mongorestore --oplogReplay --bypassDocumentValidation "
@@ -112,7 +112,7 @@ class StageTest(ToolTest):
                 continue
             before = self.files()
             code, out, err = self.run_tool("stage", *args, *output, stdin=stdin)
-            self.assertEqual((code, err), (1, f"oplog-stage: {message}\n"))
+            self.assertEqual((code, err), (1, f"oplog-stage: {message}\n" + (GAP_HINT if ": gap: " in message else "")))
             self.assertEqual(out, b"" if output else MARK)
             self.assertEqual(self.files(), before)
 

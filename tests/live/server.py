@@ -2,6 +2,7 @@
 
 import atexit
 import ctypes
+import functools
 import os
 import shutil
 import signal
@@ -108,7 +109,7 @@ class Server:
     def _connect(self):
         login = {"username": self.user, "password": self.password} if self.auth else {}
         self.client = MongoClient(self.uri, socketTimeoutMS=ANSWER_TIMEOUT_MS, **login)
-        self.version = self.client.server_info()["version"]
+        self.__dict__.pop("version", None)
 
     def upgrade(self, mongod, fcv):
         """Ends it and starts a newer one with what it leaves, which is still at that feature compatibility version."""
@@ -126,6 +127,10 @@ class Server:
     def raise_fcv(self, fcv):
         self.client.admin.command("setFeatureCompatibilityVersion", fcv)
         self.fcv = None
+
+    @functools.cached_property
+    def version(self):
+        return self.client.server_info()["version"]
 
     def knows(self, version):
         """Whether it has what came with that feature compatibility version."""
