@@ -26,8 +26,9 @@ class Merge(ToolTest):
 
     def refuses(self, message, *args, **files):
         names = self.slices(**files)
-        self.fails(1, "{}: " + message + "\n", "merge", *args, *names, out=None)
-        self.fails(1, "{}: " + message + "\n", "merge", *args, *names, "-o", "out.bson")
+        message = "{}: " + message + "\n" + (GAP_HINT if ": gap: " in message else "")
+        self.fails(1, message, "merge", *args, *names, out=None)
+        self.fails(1, message, "merge", *args, *names, "-o", "out.bson")
         self.assertNotIn("out.bson", self.files())
 
     def test_slices_in_any_order_and_overlap_are_one_stream(self):
