@@ -31,7 +31,6 @@ class Recipe {
 
 struct Text {
     std::string raw, json;
-    bool bad = false; ///< not UTF-8
 };
 
 Text text(Recipe& recipe, bool c_string) {
@@ -46,8 +45,11 @@ Text text(Recipe& recipe, bool c_string) {
     for (std::size_t left = recipe.next() % 4; left > 0; --left) {
         const std::size_t choice = recipe.next();
         if (choice >= 0xFC) {
-            result.raw += broken[recipe.next() % std::size(broken)];
-            result.bad = true;
+            const std::string_view bytes = broken[recipe.next() % std::size(broken)];
+            result.raw += bytes;
+            result.raw += 'a'; // lest what follows makes a character of it
+            for (std::size_t i = 0; i < bytes.size(); ++i) result.json += "\\ufffd";
+            result.json += 'a';
             continue;
         }
         const auto& [raw, json] = pieces[choice % (std::size(pieces) - (c_string ? 1 : 0))];
@@ -65,11 +67,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     Recipe recipe({reinterpret_cast<const char*>(data), size});
     oplog::bson::Builder builder;
     std::string expected = "{";
-    bool bad = false;
-    const auto use = [&](const Text& text) {
-        bad = bad || text.bad;
-        return "\"" + text.json + "\"";
-    };
+    const auto use = [](const Text& text) { return "\"" + text.json + "\""; };
     while (recipe.more()) {
         const std::size_t kind = recipe.next() % 6;
         const Text key = text(recipe, true), value = text(recipe, kind == 4), inner = text(recipe, true);
@@ -115,14 +113,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
         oplog::JsonBuffer buffer;
         buffer.append("");
         buffer.append(before);
-        bool refused = false;
-        try {
-            buffer.append(oplog::bson::Document(std::string_view(exact.data(), exact.size())));
-        } catch (const oplog::DataError&) {
-            refused = true;
-        }
-        REQUIRE(refused == bad);
-        REQUIRE(buffer.text() == before + (refused ? "" : expected));
+        buffer.append(oplog::bson::Document(std::string_view(exact.data(), exact.size())));
+        REQUIRE(buffer.text() == before + expected);
     };
     try_after("");
     constexpr std::size_t first_room = 7 * oplog::detail::json_slack; // then the buffer grows: somewhere in the document

@@ -30,7 +30,7 @@ class TricklingSource {
 void inspect(const oplog::bson::Document& document) {
     bool valid = true;
     try {
-        oplog::bson::validate(document);
+        oplog::bson::validate<oplog::bson::Text::any>(document);
     } catch (const oplog::DataError&) {
         valid = false;
     }
@@ -39,8 +39,8 @@ void inspect(const oplog::bson::Document& document) {
         REQUIRE(oplog::bson::is_utf8(json));
         REQUIRE(json.find('\n') == std::string::npos);
         REQUIRE(valid);
-    } catch (const oplog::DataError&) {
-        REQUIRE(!valid);
+    } catch (const oplog::DataError& error) {
+        REQUIRE(!valid || std::string_view(error.what()).ends_with("two lengths that differ"));
     }
     try {
         const oplog::EntryView entry(document);

@@ -172,12 +172,14 @@ TEST_CASE("a directory stands for the oplog in it") {
           (directory / "full") + ": neither oplog.bson nor local/oplog.rs.bson in this directory");
     write_file(directory / "inc/local/oplog.rs.bson.gz", "");
     CHECK(resolve_input(directory / "inc") == directory / "inc/local/oplog.rs.bson.gz");
-    write_file(directory / "inc/local/oplog.rs.bson", "");
-    CHECK(resolve_input(directory / "inc") == directory / "inc/local/oplog.rs.bson");
-    write_file(directory / "inc/oplog.bson.zst", "");
-    CHECK(resolve_input(directory / "inc") == directory / "inc/oplog.bson.zst");
-    write_file(directory / "inc/oplog.bson", "");
-    CHECK(resolve_input((directory / "inc") + "/") == directory / "inc/oplog.bson");
+    for (const char* const other : {"inc/local/oplog.rs.bson", "inc/oplog.bson.zst", "inc/oplog.bson"}) {
+        write_file(directory / other, "");
+        CHECK(message_of<DataError>([&] { resolve_input((directory / "inc") + "/"); }).ends_with(": two oplogs in one directory: name the file that is meant"));
+        std::filesystem::remove(directory / "inc/local/oplog.rs.bson.gz");
+        CHECK(resolve_input(directory / "inc") == directory / other);
+        std::filesystem::remove(directory / other);
+        write_file(directory / "inc/local/oplog.rs.bson.gz", "");
+    }
     CHECK(resolve_input(directory / "none") == directory / "none");
     CHECK(resolve_input("-") == "-");
 }
@@ -187,7 +189,7 @@ TEST_CASE("a dangling link is not passed over for another oplog") {
     std::filesystem::create_directories(directory / "d/local");
     write_file(directory / "d/local/oplog.rs.bson", "");
     std::filesystem::create_symlink("nowhere", directory / "d/oplog.bson");
-    CHECK(resolve_input(directory / "d") == directory / "d/oplog.bson");
+    CHECK_THROWS_AS(resolve_input(directory / "d"), std::system_error);
 }
 
 TEST_CASE("pipes that do not block are waited for") {

@@ -48,7 +48,7 @@ class Threads(ToolTest):
     def test_range_in_parts(self):
         self.write("a", b"".join(entry(100, n, size=20_000) for n in range(1, 2500)))
         for threads in self.each():
-            self.assertEqual(self.good("range", "a", **threads), b"100:1 100:2499\n")
+            self.assertEqual(self.good("range", "a", **threads), b"100:1 100:2499 2499 49980000 a\n")
 
     def test_slice_writes_on_a_thread(self):
         data = b"".join(entry(100, n, size=1000) for n in range(1, 5001))
