@@ -97,7 +97,9 @@ class Readings {
         now_.digest = (now_.digest ^ entry.ts().packed()) * 0x9E3779B97F4A7C15 + bytes.size() + bson::load<std::uint64_t>(bytes.data() + bytes.size() - 9);
         now_.last = entry.ts();
         ++now_.entries;
-        if (std::exchange(where_, entry.where()) != where_ && where_) file_ = where_->file; // the reader may be gone at the end
+        if (entry.where() == where_) return;
+        where_ = entry.where();
+        if (where_) file_ = where_->file; // the reader may be gone at the end
     }
     /// After the last entry of a reading. Throws DataError if it was not the same as the first.
     void end() {
