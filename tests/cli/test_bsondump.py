@@ -332,12 +332,21 @@ class KnownDifferences(CompareWithBsondump):
         if BSONDUMP:
             self.assertEqual([0], Printed(BSONDUMP, path).skipped)
 
+    def test_text_that_is_not_utf_8_is_printed_with_replacement_characters(self):
+        for bad, printed in (
+            (document(("x", string(b"a\xff"))), b'{"x":"a\\ufffd"}\n'),
+            (document((b"\xc3", int32(1))), b'{"\\ufffd":{"$numberInt":"1"}}\n'),
+            (document(("x", (4, document((b"\xff", int32(1)))))), b'{"x":[{"$numberInt":"1"}]}\n'),
+        ):
+            with self.subTest(printed):
+                path = self.file(bad)
+                self.assertEqual((0, printed), (Printed(OPLOG_CAT, path).exit_code, Printed(OPLOG_CAT, path).out))
+                if BSONDUMP:
+                    self.assertEqual(printed, Printed(BSONDUMP, path).out)
+
     def test_what_is_not_bson_is_an_error(self):
         good = document(("x", int32(1)))
         for name, bad in {
-            "UTF-8 in a value": document(("x", string(b"\xff"))),
-            "UTF-8 in a name": document((b"\xc3", int32(1))),
-            "UTF-8 in an array's index": document(("x", (4, document((b"\xff", int32(1)))))),
             "boolean": document(("x", boolean(2))),
             "no zero byte after a string": document(("x", (2, struct.pack("<i", 2) + b"xx"))),
             "lengths of an old binary": document(("x", (5, struct.pack("<iBi", 6, 2, 1) + b"xx"))),
