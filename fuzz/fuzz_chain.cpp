@@ -3,9 +3,9 @@
 // up to a check of every byte, what is applied can be read, what is renamed has no old name, and after a failure nothing is left.
 #include "fuzz.hpp"
 
-#include <oplog/apply.hpp>
-#include <oplog/chain.hpp>
-#include <oplog/verify.hpp>
+#include <oplog/restore/apply.hpp>
+#include <oplog/restore/chain.hpp>
+#include <oplog/restore/verify.hpp>
 
 #include <filesystem>
 #include <fstream>

@@ -2,7 +2,7 @@
 // Any bytes as a compressed stream; and any bytes compressed, in one frame or two, come out again.
 #include "fuzz.hpp"
 
-#include <oplog/compress.hpp>
+#include <oplog/io/files.hpp>
 
 #include <string>
 #include <string_view>

@@ -2,8 +2,8 @@
 // Bytes as recipes for documents of awkward text, printed all over a buffer; held against the plain way to escape it.
 #include "fuzz.hpp"
 
-#include <oplog/builder.hpp>
-#include <oplog/json.hpp>
+#include <oplog/bson/builder.hpp>
+#include <oplog/bson/json.hpp>
 
 #include <string>
 #include <string_view>

@@ -2,7 +2,7 @@
 // Bytes as a collection's .metadata.json: refused as bad data, or read, and what is written of it reads the same.
 #include "fuzz.hpp"
 
-#include <oplog/dump.hpp>
+#include <oplog/restore/dump.hpp>
 
 #include <string_view>
 

@@ -5,9 +5,9 @@
 
 #include "support.hpp"
 
-#include <oplog/builder.hpp>
-#include <oplog/json.hpp>
-#include <oplog/operation.hpp>
+#include <oplog/bson/builder.hpp>
+#include <oplog/bson/json.hpp>
+#include <oplog/entry/operation.hpp>
 
 #include <string>
 #include <string_view>

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <doctest/doctest.h>
-#include <oplog/apply.hpp>
-#include <oplog/chain.hpp>
+#include <oplog/restore/apply.hpp>
+#include <oplog/restore/chain.hpp>
 
 using namespace oplog;
 using namespace oplog::test;

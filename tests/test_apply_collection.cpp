@@ -3,9 +3,9 @@
 
 #include <doctest/doctest.h>
 #include <map>
-#include <oplog/apply_collection.hpp>
-#include <oplog/json.hpp>
-#include <oplog/json_parser.hpp>
+#include <oplog/bson/json.hpp>
+#include <oplog/bson/json_parser.hpp>
+#include <oplog/restore/apply_collection.hpp>
 #include <random>
 #include <set>
 #include <sstream>

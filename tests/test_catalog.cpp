@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "operations.hpp"
 
-#include <oplog/catalog.hpp>
-#include <oplog/json_parser.hpp>
+#include <oplog/bson/json_parser.hpp>
+#include <oplog/restore/catalog.hpp>
 
 #include <doctest/doctest.h>
 

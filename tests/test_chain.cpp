@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "operations.hpp"
 
-#include <oplog/chain.hpp>
+#include <oplog/restore/chain.hpp>
 
 #include <doctest/doctest.h>
 

@@ -2,8 +2,8 @@
 #include "support.hpp"
 
 #include <doctest/doctest.h>
-#include <oplog/compare.hpp>
-#include <oplog/json_parser.hpp>
+#include <oplog/bson/id_key.hpp>
+#include <oplog/bson/json_parser.hpp>
 
 using namespace oplog;
 

@@ -2,9 +2,9 @@
 #include "support.hpp"
 
 #include <doctest/doctest.h>
-#include <oplog/diff.hpp>
-#include <oplog/json.hpp>
-#include <oplog/json_parser.hpp>
+#include <oplog/bson/json.hpp>
+#include <oplog/bson/json_parser.hpp>
+#include <oplog/bson/update.hpp>
 
 using namespace oplog;
 using namespace oplog::test;

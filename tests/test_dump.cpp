@@ -2,7 +2,7 @@
 #include "support.hpp"
 
 #include <doctest/doctest.h>
-#include <oplog/dump.hpp>
+#include <oplog/restore/dump.hpp>
 
 using namespace oplog;
 using namespace oplog::test;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "operations.hpp"
 
-#include <oplog/filter.hpp>
+#include <oplog/entry/filter.hpp>
 
 #include <doctest/doctest.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support.hpp"
 
-#include <oplog/json.hpp>
+#include <oplog/bson/json.hpp>
 
 #include <doctest/doctest.h>
 

@@ -4,7 +4,7 @@
 #include <clocale>
 
 #include <doctest/doctest.h>
-#include <oplog/json_parser.hpp>
+#include <oplog/bson/json_parser.hpp>
 
 using namespace oplog;
 using namespace oplog::test;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <oplog/json_parser.hpp>
-#include <oplog/meaning.hpp>
-#include <oplog/transaction.hpp>
+#include <oplog/bson/json_parser.hpp>
+#include <oplog/entry/meaning.hpp>
+#include <oplog/entry/transaction.hpp>
 
 #include <doctest/doctest.h>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "operations.hpp"
 
-#include <oplog/reencoding.hpp>
-#include <oplog/stage.hpp>
+#include <oplog/entry/reencoding.hpp>
+#include <oplog/restore/stage.hpp>
 
 #include <doctest/doctest.h>
 

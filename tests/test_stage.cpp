@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "operations.hpp"
 
-#include <oplog/stage.hpp>
+#include <oplog/restore/stage.hpp>
 
 #include <doctest/doctest.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "operations.hpp"
 
-#include <oplog/transaction.hpp>
+#include <oplog/entry/transaction.hpp>
 
 #include <doctest/doctest.h>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "operations.hpp"
 
-#include <oplog/chain.hpp>
-#include <oplog/verify.hpp>
+#include <oplog/restore/chain.hpp>
+#include <oplog/restore/verify.hpp>
 
 #include <doctest/doctest.h>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "chain_tool.hpp"
-#include "undo.hpp"
+#include "lib/chain_tool.hpp"
+#include "lib/undo.hpp"
 
-#include <oplog/apply.hpp>
+#include <oplog/restore/apply.hpp>
 
 #include <thread>
 

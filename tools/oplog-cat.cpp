@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tool.hpp"
+#include "lib/tool.hpp"
 
-#include <oplog/filter.hpp>
-#include <oplog/json.hpp>
+#include <oplog/bson/json.hpp>
+#include <oplog/entry/filter.hpp>
 
 #include <atomic>
 #include <condition_variable>

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "backup_config.hpp"
-#include "backup_records.hpp"
-#include "renamed_collections.hpp"
+#include "chain/backup_config.hpp"
+#include "chain/backup_records.hpp"
+#include "chain/renamed_collections.hpp"
 
-#include <oplog/glob.hpp>
-#include <oplog/merge.hpp>
-#include <oplog/range.hpp>
-#include <oplog/slice.hpp>
+#include <oplog/entry/glob.hpp>
+#include <oplog/stream/merge.hpp>
+#include <oplog/stream/range.hpp>
+#include <oplog/stream/slice.hpp>
 
 #include <cmath>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "selection.hpp"
-#include "spool.hpp"
+#include "lib/selection.hpp"
+#include "lib/spool.hpp"
 
 using namespace oplog;
 using namespace oplog::tools;

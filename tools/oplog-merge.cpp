@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tool.hpp"
+#include "lib/tool.hpp"
 
-#include <oplog/merge.hpp>
+#include <oplog/stream/merge.hpp>
 
 using namespace oplog;
 using namespace oplog::tools;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tool.hpp"
+#include "lib/tool.hpp"
 
-#include <oplog/range_in_parts.hpp>
+#include <oplog/stream/range_in_parts.hpp>
 
 #include <map>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "spool.hpp"
+#include "lib/spool.hpp"
 
-#include <oplog/slice.hpp>
-#include <oplog/transaction.hpp>
+#include <oplog/entry/transaction.hpp>
+#include <oplog/stream/slice.hpp>
 
 using namespace oplog;
 using namespace oplog::tools;

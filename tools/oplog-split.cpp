@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "undo.hpp"
+#include "lib/undo.hpp"
 
-#include <oplog/split.hpp>
+#include <oplog/stream/split.hpp>
 
 #include <map>
 

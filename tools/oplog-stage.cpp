@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "chain_tool.hpp"
-#include "undo.hpp"
+#include "lib/chain_tool.hpp"
+#include "lib/undo.hpp"
 
 using namespace oplog;
 using namespace oplog::tools;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tool.hpp"
+#include "lib/tool.hpp"
 
-#include <oplog/stats.hpp>
+#include <oplog/stream/stats.hpp>
 
 #include <cmath>
 

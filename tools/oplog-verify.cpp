@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "chain_tool.hpp"
+#include "lib/chain_tool.hpp"
 
 #include <map>
 #include <set>

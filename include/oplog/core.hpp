@@ -3,37 +3,29 @@
 
 /// What needs only the standard library: plain files, and all that works on entries.
 
-#include "bson.hpp"
-#include "builder.hpp"
-#include "catalog.hpp"
-#include "entry.hpp"
-#include "error.hpp"
-#include "filter.hpp"
-#include "glob.hpp"
-#include "io.hpp"
-#include "json.hpp"
-#include "merge.hpp"
-#include "operation.hpp"
-#include "range.hpp"
-#include "range_in_parts.hpp"
-#include "reader.hpp"
-#include "reencoding.hpp"
-#include "slice.hpp"
-#include "split.hpp"
-#include "stage.hpp"
-#include "stats.hpp"
-#include "time_series.hpp"
-#include "timestamp.hpp"
-#include "transaction.hpp"
-#include "validate.hpp"
-#include "verify.hpp"
-#include "version.hpp"
-#include "writer.hpp"
-
-namespace oplog {
-
-/// Entries of a plain, uncompressed oplog.
-using PlainReader = BasicReader<FileSource>;
-using PlainWriter = BasicWriter<FileSink>;
-
-} // namespace oplog
+#include <oplog/bson/builder.hpp>
+#include <oplog/bson/document.hpp>
+#include <oplog/bson/json.hpp>
+#include <oplog/bson/validate.hpp>
+#include <oplog/entry/entry.hpp>
+#include <oplog/entry/filter.hpp>
+#include <oplog/entry/glob.hpp>
+#include <oplog/entry/operation.hpp>
+#include <oplog/entry/reencoding.hpp>
+#include <oplog/entry/transaction.hpp>
+#include <oplog/error.hpp>
+#include <oplog/io/file.hpp>
+#include <oplog/io/reader.hpp>
+#include <oplog/io/writer.hpp>
+#include <oplog/restore/catalog.hpp>
+#include <oplog/restore/stage.hpp>
+#include <oplog/restore/time_series.hpp>
+#include <oplog/restore/verify.hpp>
+#include <oplog/stream/merge.hpp>
+#include <oplog/stream/range.hpp>
+#include <oplog/stream/range_in_parts.hpp>
+#include <oplog/stream/slice.hpp>
+#include <oplog/stream/split.hpp>
+#include <oplog/stream/stats.hpp>
+#include <oplog/timestamp.hpp>
+#include <oplog/version.hpp>

@@ -3,13 +3,13 @@
 
 /// The whole library.
 
-#include "apply.hpp"
-#include "apply_collection.hpp"
-#include "chain.hpp"
-#include "change_log.hpp"
-#include "compare.hpp"
-#include "compress.hpp"
-#include "core.hpp"
-#include "diff.hpp"
-#include "dump.hpp"
-#include "json_parser.hpp"
+#include <oplog/bson/id_key.hpp>
+#include <oplog/bson/json_parser.hpp>
+#include <oplog/bson/update.hpp>
+#include <oplog/core.hpp>
+#include <oplog/io/files.hpp>
+#include <oplog/restore/apply.hpp>
+#include <oplog/restore/apply_collection.hpp>
+#include <oplog/restore/chain.hpp>
+#include <oplog/restore/change_log.hpp>
+#include <oplog/restore/dump.hpp>

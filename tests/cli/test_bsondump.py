@@ -320,7 +320,7 @@ class Documents(CompareWithBsondump):
 
 
 class KnownDifferences(CompareWithBsondump):
-    """Where oplog-cat does better on purpose: see include/oplog/json.hpp."""
+    """Where oplog-cat does better on purpose: see include/oplog/bson/json.hpp."""
 
     def test_namespace_of_a_db_pointer_is_escaped(self):
         path = self.file(document(("x", db_pointer('a"b', bytes(12)))))

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <oplog/bson/document.hpp>
+#include <oplog/error.hpp>
+#include <oplog/timestamp.hpp>
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace oplog::bson {
+
+/// Writes one document, element after element, into a string.
+///
+/// Not libbson's bson_t: that has no way to take over an element's bytes as they are, which is nearly
+/// all that is done here, and this way what rewrites entries needs the standard library alone.
+class Builder {
+  public:
+    Builder() { open(); }
+
+    /// An element as it stands in another document.
+    Builder& append(const Element& element) { return raw(element.bytes()); }
+    /// An element's value under another name.
+    Builder& append(std::string_view key, const Element& element) {
+        head(element.type(), key);
+        bytes_ += element.value();
+        return *this;
+    }
+    /// Whole elements, as they stand in another document.
+    Builder& raw(std::string_view elements) {
+        bytes_ += elements;
+        return *this;
+    }
+
+    Builder& string(std::string_view key, std::string_view text) {
+        head(Type::string, key);
+        number(static_cast<std::int32_t>(text.size() + 1));
+        bytes_ += text;
+        bytes_ += '\0';
+        return *this;
+    }
+    Builder& document(std::string_view key, const Document& document) { return value(Type::document, key, document.bytes()); }
+    Builder& array(std::string_view key, const Document& array) { return value(Type::array, key, array.bytes()); }
+    Builder& binary(std::string_view key, std::uint8_t subtype, std::string_view data) {
+        head(Type::binary, key);
+        number(static_cast<std::int32_t>(data.size()));
+        bytes_ += static_cast<char>(subtype);
+        bytes_ += data;
+        return *this;
+    }
+    Builder& timestamp(std::string_view key, Timestamp ts) { return fixed(Type::timestamp, key, ts.packed()); }
+    Builder& date(std::string_view key, std::int64_t milliseconds) { return fixed(Type::date, key, milliseconds); }
+    Builder& int32(std::string_view key, std::int32_t number) { return fixed(Type::int32, key, number); }
+    Builder& int64(std::string_view key, std::int64_t number) { return fixed(Type::int64, key, number); }
+    Builder& real(std::string_view key, double number) { return fixed(Type::double_, key, number); }
+    Builder& boolean(std::string_view key, bool truth) { return fixed(Type::boolean, key, static_cast<char>(truth)); }
+    Builder& null(std::string_view key) { return value(Type::null, key, {}); }
+
+    /// What follows goes into a document (an array) of that name, until end(). An array's keys are the caller's.
+    Builder& begin_document(std::string_view key) { return begin(Type::document, key); }
+    Builder& begin_array(std::string_view key) { return begin(Type::array, key); }
+    Builder& end() {
+        if (open_.size() < 2) throw ArgumentError("Builder::end() without a begin");
+        close();
+        return *this;
+    }
+
+    /// Bytes so far.
+    std::size_t size() const noexcept { return bytes_.size(); }
+
+    /// The finished document; the builder is empty again. Throws ArgumentError if a nested one is still
+    /// open, and DataError for a document beyond BSON's 2 GiB.
+    std::string finish() {
+        if (open_.size() != 1) throw ArgumentError("Builder::finish() inside a nested document");
+        close();
+        std::string done = std::move(bytes_);
+        bytes_.clear();
+        open();
+        return done;
+    }
+
+  private:
+    void open() {
+        open_.push_back(bytes_.size());
+        bytes_.append(4, '\0');
+    }
+    void close() {
+        bytes_ += '\0';
+        const std::size_t start = open_.back(), size = bytes_.size() - start;
+        open_.pop_back();
+        if (size > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) throw DataError("a document grew beyond 2 GiB");
+        const auto length = static_cast<std::int32_t>(size);
+        std::memcpy(&bytes_[start], &length, sizeof length);
+    }
+    Builder& begin(Type type, std::string_view key) {
+        head(type, key);
+        open();
+        return *this;
+    }
+    void head(Type type, std::string_view key) {
+        if (key.find('\0') != key.npos) throw ArgumentError("a field name cannot hold a zero byte");
+        bytes_ += static_cast<char>(type);
+        bytes_ += key;
+        bytes_ += '\0';
+    }
+    template <class T>
+    void number(T value) {
+        static_assert(std::is_trivially_copyable_v<T>);
+        bytes_.append(reinterpret_cast<const char*>(&value), sizeof value);
+    }
+    template <class T>
+    Builder& fixed(Type type, std::string_view key, T value) {
+        head(type, key);
+        number(value);
+        return *this;
+    }
+    Builder& value(Type type, std::string_view key, std::string_view bytes) {
+        head(type, key);
+        bytes_ += bytes;
+        return *this;
+    }
+
+    std::string bytes_;
+    std::vector<std::size_t> open_; ///< where the open documents begin, the outermost first
+};
+
+} // namespace oplog::bson

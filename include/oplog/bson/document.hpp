@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <oplog/error.hpp>
+#include <oplog/timestamp.hpp>
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <iterator>
+#include <optional>
+#include <string>
+#include <string_view>
+
+static_assert(std::endian::native == std::endian::little,
+              "BSON is read in place, so this library needs a little-endian machine");
+
+/// Views over raw BSON. Nothing is copied and nothing is trusted: every step is checked against the
+/// bytes at hand, and what does not fit is a DataError.
+namespace oplog::bson {
+
+/// The largest document a server writes: 16 MiB, and 16 KiB around it in an oplog entry.
+constexpr std::uint32_t max_document_size = (16u << 20) + (16u << 10);
+/// The smallest: a length and a terminator.
+constexpr std::uint32_t min_document_size = 5;
+/// Levels of nesting beyond which a document is refused. The server allows 200 to users, and few more around them.
+constexpr std::size_t max_depth = 1000;
+
+enum class Type : std::uint8_t {
+    double_ = 0x01,
+    string = 0x02,
+    document = 0x03,
+    array = 0x04,
+    binary = 0x05,
+    undefined = 0x06,
+    object_id = 0x07,
+    boolean = 0x08,
+    date = 0x09,
+    null = 0x0A,
+    regex = 0x0B,
+    db_pointer = 0x0C,
+    code = 0x0D,
+    symbol = 0x0E,
+    code_with_scope = 0x0F,
+    int32 = 0x10,
+    timestamp = 0x11,
+    int64 = 0x12,
+    decimal128 = 0x13,
+    min_key = 0xFF,
+    max_key = 0x7F,
+};
+
+constexpr std::string_view name(Type type) {
+    switch (type) {
+    case Type::double_: return "double";
+    case Type::string: return "string";
+    case Type::document: return "document";
+    case Type::array: return "array";
+    case Type::binary: return "binary";
+    case Type::undefined: return "undefined";
+    case Type::object_id: return "ObjectId";
+    case Type::boolean: return "boolean";
+    case Type::date: return "date";
+    case Type::null: return "null";
+    case Type::regex: return "regular expression";
+    case Type::db_pointer: return "DBPointer";
+    case Type::code: return "code";
+    case Type::symbol: return "symbol";
+    case Type::code_with_scope: return "code with scope";
+    case Type::int32: return "int32";
+    case Type::timestamp: return "timestamp";
+    case Type::int64: return "int64";
+    case Type::decimal128: return "decimal128";
+    case Type::min_key: return "minKey";
+    case Type::max_key: return "maxKey";
+    }
+    return "unknown type";
+}
+
+/// Reads a little-endian T that need not be aligned.
+template <class T>
+T load(const char* bytes) noexcept {
+    T value;
+    std::memcpy(&value, bytes, sizeof value);
+    return value;
+}
+
+class Element;
+class Iterator;
+
+/// One BSON document or array in somebody else's memory, as string_view is to string: valid as long
+/// as those bytes are. Its frame (length prefix, terminator) has been checked, its content has not.
+class Document {
+  public:
+    /// The empty document.
+    Document() noexcept : data_("\5\0\0\0") {}
+
+    /// A document of exactly these bytes. Throws DataError when length or terminator are wrong.
+    explicit Document(std::string_view bytes) : data_(bytes.data()) {
+        if (bytes.size() < min_document_size || load<std::uint32_t>(data_) != bytes.size())
+            throw DataError("a document's length does not match its " + std::to_string(bytes.size()) + " bytes");
+        if (bytes.back() != 0) throw DataError("a document does not end with a zero byte");
+    }
+
+    /// For a reader that has checked the frame already.
+    static Document trusted(const char* data) noexcept {
+        Document document;
+        document.data_ = data;
+        return document;
+    }
+
+    const char* data() const noexcept { return data_; }
+    std::uint32_t size() const noexcept { return load<std::uint32_t>(data_); }
+    std::string_view bytes() const noexcept { return {data_, size()}; }
+    bool empty() const noexcept { return size() == min_document_size; }
+
+    inline Iterator begin() const;
+    std::default_sentinel_t end() const noexcept { return {}; }
+
+    /// The first element of that name, or none.
+    inline std::optional<Element> find(std::string_view key) const;
+
+    friend bool operator==(const Document& a, const Document& b) noexcept { return a.bytes() == b.bytes(); }
+
+  private:
+    const char* data_;
+};
+
+/// A name and a typed value inside a document.
+class Element {
+  public:
+    Element(Type type, std::string_view key, std::string_view value) noexcept : key_(key), value_(value), type_(type) {}
+
+    Type type() const noexcept { return type_; }
+    std::string_view key() const noexcept { return key_; }
+    /// The value's bytes, as they are in the document.
+    std::string_view value() const noexcept { return value_; }
+    /// The element's bytes: type, name, value. They can be copied into another document.
+    std::string_view bytes() const noexcept {
+        return {key_.data() - 1, static_cast<std::size_t>(value_.data() + value_.size() - key_.data() + 1)};
+    }
+
+    bool is(Type type) const noexcept { return type_ == type; }
+    bool is_number() const noexcept { return is(Type::int32) || is(Type::int64) || is(Type::double_); }
+
+    /// The value as the type it must have. Throw DataError, which names the field, when it has another.
+    Document document() const { return checked_document(Type::document); }
+    Document array() const { return checked_document(Type::array); }
+    std::string_view string() const {
+        expect(Type::string);
+        if (value_.back() != 0) throw DataError(field() + ": the string does not end with a zero byte");
+        return value_.substr(4, value_.size() - 5);
+    }
+    Timestamp timestamp() const {
+        expect(Type::timestamp);
+        return Timestamp::from_packed(load<std::uint64_t>(value_.data()));
+    }
+    bool boolean() const {
+        expect(Type::boolean);
+        return value_[0] != 0;
+    }
+    std::int64_t date() const { ///< milliseconds since 1970
+        expect(Type::date);
+        return load<std::int64_t>(value_.data());
+    }
+    /// A whole number of any of the three plain number types.
+    std::int64_t integer() const {
+        switch (type_) {
+        case Type::int32: return load<std::int32_t>(value_.data());
+        case Type::int64: return load<std::int64_t>(value_.data());
+        case Type::double_: {
+            const auto number = load<double>(value_.data());
+            if (!(number >= -9.2e18 && number <= 9.2e18)) throw DataError(field() + " is no whole number");
+            return static_cast<std::int64_t>(number);
+        }
+        default: throw DataError(field() + " is " + article(type_) + ", not a number");
+        }
+    }
+    /// As the server takes a flag in a command: true, or a number that is not zero.
+    bool truthy() const { return is(Type::boolean) ? boolean() : is_number() && integer() != 0; }
+
+  private:
+    std::string field() const { return "field '" + std::string(key_) + "'"; }
+    static std::string article(Type type) {
+        const std::string_view text = name(type);
+        const bool vowel =
+            text.starts_with('a') || text.starts_with('i') || text.starts_with('u') || text.starts_with('O');
+        return (vowel ? "an " : "a ") + std::string(text);
+    }
+    void expect(Type type) const {
+        if (type_ != type) throw DataError(field() + " is " + article(type_) + ", not " + article(type));
+    }
+    Document checked_document(Type type) const {
+        expect(type);
+        if (value_.back() != 0) throw DataError(field() + ": its document does not end with a zero byte");
+        return Document::trusted(value_.data());
+    }
+
+    std::string_view key_;
+    std::string_view value_;
+    Type type_;
+};
+
+namespace detail {
+
+[[noreturn, gnu::cold]] inline void fail_past_end(Type type) {
+    throw DataError(std::string(name(type)) + " runs past the end of its document");
+}
+[[noreturn, gnu::cold]] inline void fail_length(Type type, std::uint32_t length) {
+    throw DataError(std::string(name(type)) + " has the impossible length " +
+                    std::to_string(static_cast<std::int32_t>(length)));
+}
+[[noreturn, gnu::cold]] inline void fail_type(Type type) {
+    char hex[3];
+    std::snprintf(hex, sizeof hex, "%02x", static_cast<unsigned>(type));
+    throw DataError("unknown BSON type 0x" + std::string(hex));
+}
+
+/// The first zero byte from `at` on; there is one at `end` at the latest. Names of fields are short: a call of memchr
+/// takes longer than this whole search.
+inline const char* find_zero(const char* at, const char* end) noexcept {
+    for (; end - at >= 8; at += 8) {
+        const auto word = load<std::uint64_t>(at);
+        const std::uint64_t zeros = (word - 0x0101010101010101u) & ~word & 0x8080808080808080u;
+        if (zeros != 0) return at + std::countr_zero(zeros) / 8;
+    }
+    while (*at != 0) ++at;
+    return at;
+}
+
+/// The sizes of the types that have but one; `varying` for all others. A table, since no branch predictor knows the next type.
+constexpr std::uint8_t varying = 0xFF;
+constexpr auto fixed_sizes = [] {
+    std::array<std::uint8_t, 256> sizes{};
+    sizes.fill(varying);
+    const auto set = [&](Type type, std::uint8_t size) { sizes[static_cast<std::uint8_t>(type)] = size; };
+    for (const Type type : {Type::undefined, Type::null, Type::min_key, Type::max_key}) set(type, 0);
+    for (const Type type : {Type::double_, Type::date, Type::timestamp, Type::int64}) set(type, 8);
+    set(Type::boolean, 1);
+    set(Type::int32, 4);
+    set(Type::object_id, 12);
+    set(Type::decimal128, 16);
+    return sizes;
+}();
+
+} // namespace detail
+
+/// The size of a value of `type` that begins at `value`, of which no more than `left` bytes are its document's.
+/// Strings and documents are measured by their length prefix; what is inside is not looked at.
+inline std::size_t value_size(Type type, const char* value, std::size_t left) {
+    const auto prefixed = [&](std::size_t more, std::size_t least) -> std::size_t {
+        if (left < 4) detail::fail_past_end(type);
+        const auto length = load<std::uint32_t>(value);
+        if (length < least) detail::fail_length(type, length);
+        return length + more;
+    };
+    const auto c_string = [&](std::size_t from) -> std::size_t {
+        const void* end = from < left ? std::memchr(value + from, 0, left - from) : nullptr;
+        if (!end) detail::fail_past_end(type);
+        return static_cast<std::size_t>(static_cast<const char*>(end) - value) + 1;
+    };
+    std::size_t size = detail::fixed_sizes[static_cast<std::uint8_t>(type)];
+    if (size == detail::varying) switch (type) {
+        case Type::string:
+        case Type::code:
+        case Type::symbol: size = prefixed(4, 1); break;
+        case Type::document:
+        case Type::array: size = prefixed(0, min_document_size); break;
+        case Type::code_with_scope: size = prefixed(0, 4 + 5 + min_document_size); break;
+        case Type::binary: size = prefixed(5, 0); break;
+        case Type::db_pointer: size = prefixed(4 + 12, 1); break;
+        case Type::regex: size = c_string(c_string(0)); break;
+        default: detail::fail_type(type);
+        }
+    if (size > left) detail::fail_past_end(type);
+    return size;
+}
+
+/// Steps through a document's elements in their order. Throws DataError where the bytes make no sense.
+class Iterator {
+  public:
+    using value_type = Element;
+    using difference_type = std::ptrdiff_t;
+    using iterator_concept = std::input_iterator_tag;
+
+    /// At the field that begins `offset` bytes into the document; the first begins after the length.
+    explicit Iterator(const Document& document, std::uint32_t offset = 4)
+        : at_(document.data() + offset), end_(document.data() + document.size() - 1) {
+        read();
+    }
+
+    const Element& operator*() const noexcept { return element_; }
+    const Element* operator->() const noexcept { return &element_; }
+    Iterator& operator++() {
+        at_ = element_.value().data() + element_.value().size();
+        read();
+        return *this;
+    }
+    void operator++(int) { ++*this; }
+    friend bool operator==(const Iterator& it, std::default_sentinel_t) noexcept { return it.at_ == it.end_; }
+
+  private:
+    void read() {
+        if (at_ == end_) return;
+        const auto type = static_cast<Type>(*at_);
+        const char* key = at_ + 1;
+        const char* value = detail::find_zero(key, end_) + 1;
+        if (value > end_) throw DataError("a field name runs past the end of its document");
+        const std::size_t size = value_size(type, value, static_cast<std::size_t>(end_ - value));
+        element_ = {type, {key, static_cast<std::size_t>(value - 1 - key)}, {value, size}};
+    }
+
+    const char* at_;
+    const char* end_; ///< the document's terminator
+    Element element_{Type::null, {}, {}};
+};
+
+inline Iterator Document::begin() const { return Iterator(*this); }
+
+inline std::optional<Element> Document::find(std::string_view key) const {
+    for (const Element& element : *this)
+        if (element.key() == key) return element;
+    return std::nullopt;
+}
+
+} // namespace oplog::bson

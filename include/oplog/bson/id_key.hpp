@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <oplog/bson/document.hpp>
+
+#include <bit>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace oplog {
+
+namespace detail {
+
+__extension__ using uint128 = unsigned __int128;
+
+/// Values that the server takes for equal become the same bytes.
+class KeyWriter {
+  public:
+    explicit KeyWriter(std::string& out) noexcept : out_(&out) {}
+
+    void value(const bson::Element& element, std::size_t depth = 1) {
+        using bson::Type;
+        const std::string_view bytes = element.value();
+        switch (element.type()) {
+        case Type::int32: return integer(bson::load<std::int32_t>(bytes.data()));
+        case Type::int64: return integer(bson::load<std::int64_t>(bytes.data()));
+        case Type::double_: return real(bson::load<double>(bytes.data()));
+        case Type::decimal128: return decimal(bson::load<std::uint64_t>(bytes.data()), bson::load<std::uint64_t>(bytes.data() + 8));
+        case Type::symbol: return plain(Type::string, bytes);
+        case Type::document:
+        case Type::array: {
+            if (depth > bson::max_depth) throw DataError("an _id is nested too deeply");
+            *out_ += static_cast<char>(element.type());
+            const bson::Document inner = element.is(Type::array) ? element.array() : element.document();
+            for (const bson::Element& field : inner) {
+                *out_ += '\1';
+                if (element.is(Type::document)) {
+                    *out_ += field.key();
+                    *out_ += '\0';
+                }
+                value(field, depth + 1);
+            }
+            *out_ += '\0';
+            return;
+        }
+        default: return plain(element.type(), bytes);
+        }
+    }
+
+  private:
+    /// Numbers of all types have one form: sign, and m · 2^a · 5^b with an m that 2 and 5 do not divide.
+    enum Number : char { finite = 'n', nan = 'N', positive_infinity = 'P', negative_infinity = 'M' };
+
+    void plain(bson::Type type, std::string_view bytes) {
+        *out_ += static_cast<char>(type);
+        *out_ += bytes;
+    }
+    template <class T>
+    void raw(T value) {
+        out_->append(reinterpret_cast<const char*>(&value), sizeof value);
+    }
+    void integer(std::int64_t value) {
+        const auto bits = static_cast<std::uint64_t>(value);
+        number(value < 0, value < 0 ? ~bits + 1 : bits, 0, 0);
+    }
+    void real(double value) {
+        const auto bits = std::bit_cast<std::uint64_t>(value);
+        const int exponent = static_cast<int>(bits >> 52 & 0x7FF);
+        const std::uint64_t fraction = bits & ((std::uint64_t{1} << 52) - 1);
+        const bool negative = bits >> 63 != 0;
+        if (exponent == 0x7FF) return special(fraction != 0, negative);
+        number(negative, exponent == 0 ? fraction : fraction | std::uint64_t{1} << 52, (exponent == 0 ? 1 : exponent) - 1075, 0);
+    }
+    void decimal(std::uint64_t low, std::uint64_t high) {
+        const bool negative = high >> 63 != 0;
+        const std::uint64_t top = high >> 58 & 0x1F;
+        if (top >= 0x1E) return special(top == 0x1F, negative);
+        const bool large = (high >> 61 & 3) == 3; // a significand beyond 34 digits, which counts as zero
+        const int exponent = static_cast<int>((large ? high >> 47 : high >> 49) & 0x3FFF) - 6176;
+        uint128 significand = large ? 0 : (uint128{high & ((std::uint64_t{1} << 49) - 1)} << 64 | low);
+        uint128 limit = 1;
+        for (int i = 0; i < 34; ++i) limit *= 10;
+        if (significand >= limit) significand = 0;
+        number(negative, significand, exponent, exponent);
+    }
+    void special(bool is_nan, bool negative) { *out_ += is_nan ? nan : negative ? negative_infinity : positive_infinity; }
+    void number(bool negative, uint128 m, int twos, int fives) {
+        *out_ += finite;
+        if (m == 0) {
+            out_->append(1 + sizeof m + 2 * sizeof(int), '\0');
+            return;
+        }
+        for (; m % 2 == 0; m /= 2) ++twos;
+        for (; m % 5 == 0; m /= 5) ++fives;
+        *out_ += negative ? '\1' : '\0';
+        raw(m);
+        raw(twos);
+        raw(fives);
+    }
+
+    std::string* out_;
+};
+
+} // namespace detail
+
+/// Appends bytes that are the same for two values if and only if the server takes them for the same `_id`: numbers of
+/// all types by their values, embedded documents field by field in their order. Strings by their bytes, whatever the
+/// collection's collation: an oplog names documents by their stored `_id`. Throws DataError.
+inline void append_key(std::string& out, const bson::Element& value) { detail::KeyWriter(out).value(value); }
+
+/// Appends a document's `_id` as such bytes; one without has that of null.
+inline void append_id_key(std::string& out, const bson::Document& document) {
+    const auto id = document.find("_id");
+    append_key(out, id ? *id : bson::Element(bson::Type::null, "_id", {}));
+}
+inline std::string id_key(const bson::Document& document) {
+    std::string key;
+    append_id_key(key, document);
+    return key;
+}
+
+/// Whether the server takes two values for the same `_id`.
+inline bool same_id(const bson::Element& a, const bson::Element& b) {
+    if (a.type() == b.type() && a.value() == b.value()) return true;
+    std::string x, y;
+    append_key(x, a);
+    append_key(y, b);
+    return x == y;
+}
+
+} // namespace oplog

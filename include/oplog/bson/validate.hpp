@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <oplog/bson/document.hpp>
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace oplog::bson {
+
+namespace detail {
+
+/// Whether no byte has its high bit set. Without a branch on each byte: most strings are short and of many lengths.
+inline bool is_ascii(std::string_view text) noexcept {
+    constexpr std::uint64_t high_bits = 0x8080808080808080u;
+    const char* const end = text.data() + text.size();
+    std::uint64_t seen = 0;
+    if (text.size() >= 8) {
+        for (const char* at = text.data(); at < end - 8; at += 8) seen |= load<std::uint64_t>(at);
+        seen |= load<std::uint64_t>(end - 8); // overlaps the word before
+    } else if (text.size() >= 4) {
+        seen = load<std::uint32_t>(text.data()) | load<std::uint32_t>(end - 4);
+    } else {
+        for (const char byte : text) seen |= static_cast<unsigned char>(byte);
+    }
+    return (seen & high_bits) == 0;
+}
+
+} // namespace detail
+
+/// Whether the bytes are well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, up to U+10FFFF).
+inline bool is_utf8(std::string_view text) noexcept {
+    if (detail::is_ascii(text)) return true;
+    const auto* at = reinterpret_cast<const unsigned char*>(text.data());
+    const auto* const end = at + text.size();
+    while (at != end) {
+        if (end - at >= 8 && (load<std::uint64_t>(reinterpret_cast<const char*>(at)) & 0x8080808080808080u) == 0) {
+            at += 8;
+            continue;
+        }
+        const unsigned char lead = *at++;
+        if (lead < 0x80) continue;
+        int more = 0;
+        unsigned char low = 0x80, high = 0xBF; // what the second byte may be
+        if (lead >= 0xC2 && lead <= 0xDF) {
+            more = 1;
+        } else if ((lead & 0xF0) == 0xE0) {
+            more = 2;
+            if (lead == 0xE0) low = 0xA0;
+            if (lead == 0xED) high = 0x9F;
+        } else if (lead >= 0xF0 && lead <= 0xF4) {
+            more = 3;
+            if (lead == 0xF0) low = 0x90;
+            if (lead == 0xF4) high = 0x8F;
+        } else {
+            return false;
+        }
+        if (end - at < more || *at < low || *at > high) return false;
+        for (int i = 1; i < more; ++i)
+            if ((at[i] & 0xC0) != 0x80) return false;
+        at += more;
+    }
+    return true;
+}
+
+/// What is asked of strings and names. Servers take what drivers send, and dumps and restores pass it on.
+enum class Text { utf8, any };
+
+namespace detail {
+
+/// What a value contains beyond its length: strings end with a zero byte and are UTF-8, lengths inside
+/// agree with those outside. Nested documents are the caller's.
+template <Text text>
+void validate_value(const Element& element) {
+    const std::string_view value = element.value();
+    const auto fail = [&](const char* why) {
+        throw DataError(std::string(name(element.type())) + " '" + std::string(element.key()) + "' " + why);
+    };
+    const auto check_text = [&](std::string_view bytes) {
+        if (text == Text::utf8 && !is_utf8(bytes)) fail("is not valid UTF-8");
+    };
+    const auto check_string = [&](std::string_view bytes) { // with its terminator
+        if (bytes.back() != 0) fail("does not end with a zero byte");
+        check_text(bytes);
+    };
+    switch (element.type()) {
+    case Type::string:
+    case Type::code:
+    case Type::symbol: check_string(value.substr(4)); break;
+    case Type::db_pointer: check_string(value.substr(4, value.size() - 16)); break;
+    case Type::regex: check_text(value); break;
+    case Type::boolean:
+        if (value[0] != 0 && value[0] != 1) fail("is neither true nor false");
+        break;
+    case Type::binary:
+        // The old generic subtype repeats the length inside, which servers do not look at.
+        if (text == Text::utf8 && value[4] == 2 && (value.size() < 9 || load<std::uint32_t>(value.data() + 5) != value.size() - 9))
+            fail("has two lengths that differ");
+        break;
+    case Type::code_with_scope: {
+        const std::size_t code = load<std::uint32_t>(value.data() + 4);
+        if (code < 1 || code > value.size() - 8 - min_document_size) fail("runs past its own end");
+        check_string(value.substr(8, code));
+        if (load<std::uint32_t>(value.data() + 8 + code) != value.size() - 8 - code)
+            fail("has a scope of another length than its own");
+        break;
+    }
+    default: break;
+    }
+}
+
+/// The types of whose values nothing can be wrong, or not ordinary.
+constexpr auto takes_any_bytes = [] {
+    std::array<bool, 256> types{};
+    for (std::size_t type = 0; type < types.size(); ++type) types[type] = fixed_sizes[type] != varying;
+    types[static_cast<std::size_t>(Type::boolean)] = types[static_cast<std::size_t>(Type::timestamp)] = false;
+    return types;
+}();
+
+/// Whether an element is the first of {ts: Timestamp(0, 0), t: -1}: a transaction's first entry has that for the one before it.
+[[gnu::noinline]] inline bool is_no_optime(const Document& document, const Element& element) {
+    constexpr std::string_view none("\x1c\0\0\0\x11ts\0\0\0\0\0\0\0\0\0\x12t\0\xff\xff\xff\xff\xff\xff\xff\xff\0", 28);
+    const auto at = static_cast<std::size_t>(element.bytes().data() - document.data());
+    return at > 4 && document.bytes().substr(at - 4).starts_with(none);
+}
+
+} // namespace detail
+
+/// The least that a document of so many levels takes: of each but the innermost a length, a type, an empty name and a terminator.
+constexpr std::size_t least_size_of_levels(std::size_t levels) noexcept { return min_document_size + 7 * (levels - 1); }
+
+/// Whether a document is nested more than max_depth levels deep. Looks only into what is large enough for that, and nowhere
+/// else: nearly all documents are too small for a look at all. Where the bytes make no sense the look ends: see validate().
+inline bool is_nested_too_deeply(const Document& document) noexcept {
+    if (document.size() < least_size_of_levels(max_depth + 1)) [[likely]]
+        return false;
+    std::array<std::pair<const char*, const char*>, max_depth> levels; // where to go on, and the terminator
+    std::size_t depth = 0;
+    levels[depth++] = {document.data() + 4, document.data() + document.size() - 1};
+    try {
+        while (depth > 0) {
+            auto& [at, end] = levels[depth - 1];
+            if (at == end) {
+                --depth;
+                continue;
+            }
+            const auto type = static_cast<Type>(*at);
+            const char* value = detail::find_zero(at + 1, end) + 1;
+            if (value > end) return false;
+            std::size_t size = value_size(type, value, static_cast<std::size_t>(end - value));
+            at = value + size;
+            if (type == Type::code_with_scope) {
+                const std::size_t scope = std::size_t{8} + load<std::uint32_t>(value + 4);
+                if (scope + min_document_size > size) return false;
+                value += scope;
+                size -= scope;
+            } else if (type != Type::document && type != Type::array) {
+                continue;
+            }
+            if (size < least_size_of_levels(max_depth + 1 - depth)) continue;
+            if (depth == max_depth) return true;
+            levels[depth++] = {value + 4, value + size - 1};
+        }
+    } catch (const DataError&) {
+    }
+    return false;
+}
+
+inline std::string nested_too_deeply() { return "nested more than " + std::to_string(max_depth) + " levels deep"; }
+
+/// Whether an array's element number `index` is called so.
+[[gnu::noinline]] inline bool is_index(std::string_view key, std::uint32_t index) noexcept {
+    for (std::size_t at = key.size(); at > 1; index /= 10)
+        if (key[--at] != static_cast<char>('0' + index % 10)) return false;
+    return !key.empty() && index < 10 && key[0] == static_cast<char>('0' + index) && (index > 0 || key.size() == 1);
+}
+
+/// Walks every byte of a document. Throws DataError for the first thing that is wrong.
+/// Returns whether it is ordinary: without anything for which for_each_reencoded() would have to look closer.
+template <Text text = Text::utf8>
+bool validate(const Document& document) {
+    struct Level {
+        const char* at;
+        const char* end; // the document's terminator
+        std::int64_t index; // of an array's next element; negative in a document
+    };
+    std::array<Level, max_depth> levels;
+    std::size_t depth = 0;
+    bool ordinary = true;
+    const auto descend = [&](const char* data, std::size_t size, bool is_array = false) {
+        if (depth == max_depth) throw DataError(nested_too_deeply());
+        if (data[size - 1] != 0) throw DataError("a nested document does not end with a zero byte");
+        levels[depth++] = {data + 4, data + size - 1, is_array ? 0 : -1};
+    };
+    descend(document.data(), document.size());
+    while (depth > 0) {
+        Level& level = levels[depth - 1];
+        if (level.at == level.end) {
+            --depth;
+            continue;
+        }
+        const char* const key = level.at + 1;
+        const char* const key_end = detail::find_zero(key, level.end);
+        if (key_end == level.end) throw DataError("a field name runs past the end of its document");
+        const char* const value = key_end + 1;
+        const auto type = static_cast<Type>(*level.at);
+        const std::string_view name(key, static_cast<std::size_t>(key_end - key));
+        if (text == Text::utf8 && !is_utf8(name)) throw DataError("a field name is not valid UTF-8");
+        const std::size_t size = value_size(type, value, static_cast<std::size_t>(level.end - value));
+        level.at = value + size;
+        if (level.index >= 0) ordinary &= is_index(name, static_cast<std::uint32_t>(level.index++));
+        if (detail::takes_any_bytes[static_cast<std::uint8_t>(type)]) continue;
+        const Element element(type, name, {value, size});
+        if (type == Type::timestamp) {
+            ordinary &= load<std::uint64_t>(value) != 0 || detail::is_no_optime(document, element);
+            continue;
+        }
+        detail::validate_value<text>(element);
+        if (type == Type::document || type == Type::array) {
+            descend(value, size, type == Type::array);
+        } else if (type == Type::code_with_scope) {
+            const std::size_t scope = 8 + load<std::uint32_t>(value + 4);
+            descend(value + scope, size - scope);
+        } else if (type == Type::binary || type == Type::regex) {
+            ordinary &= type == Type::binary ? value[4] != 2 : value[size - 2] == 0; // a regular expression without options
+        }
+    }
+    return ordinary;
+}
+
+} // namespace oplog::bson

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <oplog/bson/document.hpp>
+#include <oplog/error.hpp>
+#include <oplog/timestamp.hpp>
+
+#include <concepts>
+#include <cstring>
+#include <functional>
+#include <optional>
+#include <ranges>
+#include <string>
+#include <string_view>
+
+namespace oplog {
+
+/// One oplog entry in somebody else's memory: valid until the reader that yielded it moves on. Fields
+/// may come in any order, with any others between them; accessors have the fields' own names, look
+/// them up at each call, and fail() for a field of another type.
+class EntryView {
+  public:
+    /// Throws DataError for a document without a timestamp `ts`. `where`, if given, must outlive the view.
+    explicit EntryView(const bson::Document& document, const Position* where = nullptr) : document_(document), where_(where), ts_(find_ts()) {}
+
+    const bson::Document& document() const noexcept { return document_; }
+    std::string_view bytes() const noexcept { return document_.bytes(); }
+    std::uint32_t size() const noexcept { return document_.size(); }
+
+    Timestamp ts() const noexcept { return ts_; }
+    /// ts and, where there is one, the term `t`.
+    OpTime optime() const {
+        return {ts_, get("t", std::int64_t{-1}, &bson::Element::integer)};
+    }
+    /// i(nsert) u(pdate) d(elete) c(ommand) n(o-op), or what else a server has come up with ("xi", "km"); empty if missing.
+    std::string_view op() const { return get("op", std::string_view{}, &bson::Element::string); }
+    /// Whether `op` is "c"; cheaper than asking op().
+    bool is_command() const { return op_ != 0 ? op_ == 'c' : op() == "c"; }
+    /// "<database>.<collection>", for a command "<database>.$cmd"; empty if missing.
+    std::string_view ns() const { return get("ns", std::string_view{}, &bson::Element::string); }
+    /// What was done: the document, the update, the command. It must be there.
+    bson::Document o() const {
+        const auto found = get("o", std::optional<bson::Document>{}, &bson::Element::document);
+        if (!found) fail("the entry has no 'o'");
+        return *found;
+    }
+    /// Which document an update is for; for some commands more about them.
+    std::optional<bson::Document> o2() const { return get("o2", std::optional<bson::Document>{}, &bson::Element::document); }
+    /// The collection's UUID, 16 bytes; empty if missing.
+    std::string_view ui() const {
+        return get("ui", std::string_view{}, [](const bson::Element& found) {
+            return found.is(bson::Type::binary) ? found.value().substr(5) : std::string_view{};
+        });
+    }
+    /// Wall-clock milliseconds since 1970.
+    std::optional<std::int64_t> wall() const { return get("wall", std::optional<std::int64_t>{}, &bson::Element::date); }
+
+    /// Where it was read, or null.
+    const Position* where() const noexcept { return where_; }
+    /// Whether it is known to be ordinary, see bson::validate().
+    bool is_ordinary() const noexcept { return is_ordinary_; }
+    void set_ordinary(bool ordinary) noexcept { is_ordinary_ = ordinary; }
+    /// Throws a FormatError with the entry's place, as far as it is known.
+    [[noreturn]] void fail(std::string_view reason) const {
+        if (where_) throw FormatError(*where_, reason);
+        throw DataError("entry " + to_string(ts_) + ": " + std::string(reason));
+    }
+
+  private:
+    /// What `read` makes of a field, or `missing`.
+    template <class T, class Read>
+    T get(std::string_view key, T missing, Read read) const {
+        try {
+            const auto found = document_.find(key);
+            return found ? T(std::invoke(read, *found)) : missing;
+        } catch (const DataError& error) {
+            fail(error.what());
+        }
+    }
+    Timestamp find_ts() {
+        const std::uint32_t at = skip_usual_fields();
+        const char* const field = document_.data() + at;
+        if (document_.size() - at >= usual_field_room && std::memcmp(field, "\x11ts", 4) == 0)
+            return Timestamp::from_packed(bson::load<std::uint64_t>(field + 4));
+        for (bson::Iterator it(document_, at); it != std::default_sentinel; ++it)
+            if (it->key() == "ts") return it->timestamp();
+        throw DataError("no field 'ts': not an oplog entry");
+    }
+
+    /// The offset of `ts`, or of what comes before it that is not as servers usually write it: other fields, another
+    /// order. Why not just iterate: names that are known compare as one integer, and that makes the walk 10 times as fast.
+    std::uint32_t skip_usual_fields() {
+        const char* const data = document_.data();
+        const std::uint64_t size = document_.size();
+        std::uint64_t at = 4;
+        // Skips the field if it is there. Its value has `fixed` bytes and, unless `least` is 0, as many more as the
+        // prefix says, which are `least` or it is the iterator's to complain.
+        const auto skip = [&]<std::size_t N>(const char (&type_and_name)[N], std::uint64_t fixed, std::uint32_t least) {
+            static_assert(N + 4 <= usual_field_room);
+            if (std::memcmp(data + at, type_and_name, N) != 0) return;
+            const std::uint32_t length = least > 0 ? bson::load<std::uint32_t>(data + at + N) : 0;
+            const std::uint64_t next = at + N + fixed + length;
+            if (length >= least && next + usual_field_room <= size) at = next;
+        };
+        if (size < at + usual_field_room) return 4;
+        skip("\3lsid", 0, bson::min_document_size);
+        skip("\x12txnNumber", 8, 0);
+        if (std::memcmp(data + at, "\2op\0\2\0\0", 8) == 0) op_ = data[at + 8]; // one letter
+        skip("\2op", 4, 1);
+        skip("\2ns", 4, 1);
+        skip("\5ui", 5, 1);
+        skip("\3o", 0, bson::min_document_size);
+        skip("\3o2", 0, bson::min_document_size);
+        skip("\x10stmtId", 4, 0);
+        return static_cast<std::uint32_t>(at);
+    }
+    static constexpr std::uint32_t usual_field_room = 16; ///< bytes that are looked at at once
+
+    bson::Document document_;
+    const Position* where_;
+    bool is_ordinary_ = false;
+    char op_ = 0; ///< of an entry as servers usually write it, if it is one letter
+    Timestamp ts_;
+};
+
+/// An entry that owns its bytes.
+class Entry {
+  public:
+    explicit Entry(const EntryView& view) : bytes_(view.bytes()) {}
+    /// Throws DataError for bytes that are not an entry.
+    explicit Entry(std::string bytes) : bytes_(std::move(bytes)) {
+        static_cast<void>(EntryView(bson::Document(bytes_)));
+    }
+
+    EntryView view() const { return EntryView(bson::Document::trusted(bytes_.data())); }
+    operator EntryView() const { return view(); }
+    std::string_view bytes() const noexcept { return bytes_; }
+
+  private:
+    std::string bytes_;
+};
+
+/// Anything that yields entries one after the other: a Reader, a std::vector<Entry>, a view of either.
+template <class R>
+concept EntryRange = std::ranges::input_range<R> && std::convertible_to<std::ranges::range_reference_t<R>, EntryView>;
+
+} // namespace oplog

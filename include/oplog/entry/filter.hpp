@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <oplog/entry/entry.hpp>
+#include <oplog/entry/glob.hpp>
+#include <oplog/entry/meaning.hpp>
+#include <oplog/entry/operation.hpp>
+#include <oplog/entry/transaction.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace oplog {
+
+/// Whether the server gave the collection a name of its own making, for the time until it is renamed:
+/// $out, mapReduce, convertToCapped, renames across databases and resharding do.
+inline bool is_temporary(std::string_view ns) {
+    const std::string_view name = split_namespace(ns).collection;
+    if (name.starts_with("tmp.agg_out.") || name.starts_with("tmp.mr.") || name.starts_with("system.resharding.")) return true;
+    constexpr std::string_view of_buckets = "resharding.";
+    if (name.starts_with(of_buckets) && name.size() == of_buckets.size() + 36) return true; // and a UUID
+    const std::string_view rest = name.starts_with("tmp") && name.size() > 9 ? name.substr(8) : std::string_view{};
+    return rest == ".renameCollection" || rest == ".rename" || rest.starts_with(".convertToCapped.");
+}
+
+/// Which operations are wanted, and under which names.
+///
+/// A collection is followed through its renames: it is selected whole, under all the names it has, when
+/// one of them is included and none excluded (names of the server's own making, see is_temporary, do not
+/// count where there are others). That takes two passes over the entries: learn() all of them, then
+/// apply() to each in the same order. A time series is selected by its own name, with its buckets and its
+/// view. What names no collection (no-ops of the server, commits and aborts of transactions) is kept.
+/// Names are matched as they are before any renaming. Order and duplicates do not matter but for what is renamed.
+///
+/// Memory: a few hundred bytes for each collection that is dropped or renamed.
+class Selection {
+  public:
+    /// Only collections that match one of these.
+    void include(std::string glob) { includes_.emplace_back(std::move(glob)); }
+    /// Not those that match one of these.
+    void exclude(std::string glob) { excludes_.emplace_back(std::move(glob)); }
+    /// See Renaming::add.
+    void rename(std::string_view from, std::string_view to) { renaming_.add(from, to); }
+    /// Only operations with this `op` ("i", "u", "c"), inside applyOps too.
+    void only(std::string op) { ops_.insert(std::move(op)); }
+    void without_noops() { no_noops_ = true; }
+
+    /// Whether nothing is filtered or renamed.
+    bool everything() const noexcept { return !by_name() && renaming_.empty() && ops_.empty() && !no_noops_; }
+    /// Whether entries must be learned first.
+    bool looks_ahead() const noexcept { return by_name() || !renaming_.empty(); }
+
+    /// The first pass. Throws DataError for what is malformed.
+    void learn(const EntryView& entry) {
+        if (dumped_at_ && entry.ts() > *dumped_at_) {
+            dumped_ = learned_;
+            dumped_at_.reset();
+        }
+        guarded(entry, [&] {
+            bool plain = false; // most entries are, and are told by two of their first fields
+            for (const bson::Element& element : entry.document()) {
+                if (element.key() == "op") {
+                    if (element.string() == "c") break;
+                    plain = true;
+                } else if (plain && element.key() == "ns") {
+                    if (!element.string().ends_with(views_collection)) return;
+                    break;
+                }
+            }
+            for_each_operation(entry.document(), [&](const Operation& operation) {
+                if (const auto view = view_of(operation); view && chosen(*view)) views_.insert(std::string(split_namespace(operation.ns).database));
+                if (!operation.is_command()) return;
+                const Command command = parse_command(operation);
+                if (command.kind == CommandKind::rename_collection) link(logical_namespace(command.ns), logical_namespace(command.target));
+                learned_.follow(command);
+            });
+        });
+    }
+
+    /// The second pass: what becomes of the entry. An applyOps without operations left is dropped unless it
+    /// belongs to a transaction of several entries. Throws DataError for what is malformed, Error for what cannot be followed.
+    Edit apply(const EntryView& entry) {
+        Edit edit;
+        guarded(entry, [&] {
+            kept_ = dropped_ = 0;
+            edit = edit_operations(entry.document(), [&](const Operation& operation) { return decide(operation); });
+            if (edit.kind == Edit::Kind::replace || !dropped_of_.empty()) finish_apply_ops(entry, edit);
+        });
+        return edit;
+    }
+
+    /// Whether a collection is selected that has this name at the first entry or, if that was told, in the full dump. After learning.
+    bool selects(std::string_view ns) const { return selected(logical_namespace(ns), dumped_at_ ? learned_ : dumped_); }
+    /// To be called before learning: the full dump has the collections under the names that they had after this entry.
+    void dumped_at(Timestamp ts) { dumped_at_ = ts; }
+    const Renaming& renaming() const noexcept { return renaming_; }
+
+  private:
+    /// How often each name has been given up so far: the same name at two times may be two collections.
+    struct Names {
+        std::map<std::string, std::uint64_t, std::less<>> given_up;
+        std::map<std::string, std::uint64_t, std::less<>> databases; ///< dropped whole
+
+        /// A collection: the name, and which of its bearers, the one of now or that many later.
+        std::string key(std::string_view ns, std::uint64_t later = 0) const {
+            const auto count = [](const auto& of, std::string_view name) {
+                const auto found = of.find(name);
+                return found == of.end() ? 0 : found->second;
+            };
+            return std::string(ns) + '\0' + std::to_string(count(given_up, ns) + count(databases, split_namespace(ns).database) + later);
+        }
+        /// Whether the command gave up any name.
+        bool follow(const Command& command) {
+            switch (command.kind) {
+            case CommandKind::rename_collection: ++given_up[logical_namespace(command.target)]; [[fallthrough]];
+            case CommandKind::drop: ++given_up[logical_namespace(command.ns)]; return true;
+            case CommandKind::drop_database: ++databases[std::string(command.database)]; return true;
+            default: return false;
+            }
+        }
+    };
+    /// A collection that is renamed: what its names say together.
+    struct Renamed {
+        bool included = false;
+        bool excluded = false;
+        bool named = false; ///< by someone, not only by the server
+    };
+    struct Verdict {
+        bool keep = false;
+        bool rename = false;
+        bool collides = false;
+    };
+
+    bool by_name() const noexcept { return !includes_.empty() || !excludes_.empty(); }
+
+    /// Whether a name by itself is wanted.
+    bool chosen(std::string_view ns) const {
+        const auto matches = [&](const Glob& glob) { return glob.matches(ns); };
+        return (includes_.empty() || std::ranges::any_of(includes_, matches)) && std::ranges::none_of(excludes_, matches);
+    }
+    /// Whether anything in a database may be wanted.
+    bool chosen_database(std::string_view database) const {
+        return (includes_.empty() || std::ranges::any_of(includes_, [&](const Glob& glob) { return glob.may_match_in(database); })) &&
+               std::ranges::none_of(excludes_, [&](const Glob& glob) { return glob.matches_all_of(database); });
+    }
+    /// Whether the collection that bears a (logical) name at some time is wanted.
+    bool selected(std::string_view ns, const Names& names) const {
+        if (!renamed_.empty())
+            if (const auto found = renamed_.find(names.key(ns)); found != renamed_.end()) {
+                const Renamed& all = collections_[found->second];
+                if (all.named) return !all.excluded && (includes_.empty() || all.included);
+            }
+        if (split_namespace(ns).collection == views_collection && views_.contains(split_namespace(ns).database)) return true;
+        return chosen(ns);
+    }
+
+    /// A renamed collection goes on under its new name.
+    void link(const std::string& from, const std::string& to) {
+        const auto [source, is_new] = renamed_.emplace(learned_.key(from), collections_.size());
+        if (is_new) collections_.emplace_back();
+        Renamed& collection = collections_[source->second];
+        for (const std::string& name : {from, to}) {
+            if (is_temporary(name)) continue;
+            const auto matches = [&](const Glob& glob) { return glob.matches(name); };
+            collection.named = true;
+            collection.included |= std::ranges::any_of(includes_, matches);
+            collection.excluded |= std::ranges::any_of(excludes_, matches);
+        }
+        renamed_.insert_or_assign(learned_.key(to, 1), source->second);
+        follow_across(from, to);
+    }
+    /// A collection that is built under a temporary name follows its target to another database.
+    void follow_across(const std::string& from, const std::string& to) {
+        if (!is_temporary(from) || renaming_.collection(from)) return;
+        const auto target = renaming_.collection(to);
+        if (!target || split_namespace(from).database != split_namespace(to).database) return;
+        const std::string_view database = split_namespace(*target).database;
+        if (database != split_namespace(from).database) renaming_.add(from, join_namespace(database, split_namespace(from).collection));
+    }
+
+    Edit drop() {
+        ++dropped_;
+        return Edit::drop();
+    }
+
+    Edit decide(const Operation& operation) {
+        static_cast<void>(meaning_of(operation)); // what is damaged cannot be told to be wanted or not
+        if (operation.is_command()) return decide_command(operation, parse_command(operation));
+        if ((no_noops_ && operation.op == "n") || (!ops_.empty() && !ops_.contains(operation.op))) return drop();
+        const std::string_view collection = split_namespace(operation.ns).collection;
+        const bool of_server = operation.op == "n" && (collection.empty() || collection == "$cmd"); // or of a database
+        if (looks_ahead() && !of_server) {
+            if (operation.ns != last_ns_ || special_) look_up(operation);
+            if (!verdict_.keep) return drop();
+            if (verdict_.collides) fail_collision(operation.ns);
+            if (verdict_.rename) return rename_or_keep(operation);
+        }
+        ++kept_;
+        return Edit::keep();
+    }
+
+    /// The verdict on what is no command; it holds for the next one on the same namespace too, unless that is a special one.
+    void look_up(const Operation& operation) {
+        last_ns_ = operation.ns;
+        const std::string_view collection = split_namespace(operation.ns).collection;
+        special_ = collection == views_collection || collection == "system.indexes";
+        verdict_ = {};
+        for (const std::string& ns : namespaces(operation)) {
+            verdict_.keep |= selected(ns, now_);
+            verdict_.collides |= renaming_.collides(ns);
+        }
+        verdict_.rename = special_ || renaming_.collection(operation.ns).has_value();
+    }
+
+    Edit decide_command(const Operation& operation, const Command& command) {
+        if (command.scope == CommandScope::none) { // a transaction's end
+            ++kept_;
+            return Edit::keep();
+        }
+        const bool wanted_op = ops_.empty() || ops_.contains(operation.op);
+        if (!looks_ahead()) {
+            if (!wanted_op) return drop();
+            ++kept_;
+            return Edit::keep();
+        }
+        const std::string ns = logical_namespace(command.ns);
+        bool keep = true;
+        bool replaces_other = false;
+        switch (command.scope) {
+        case CommandScope::rename:
+            if (!renamed_.contains(now_.key(ns))) throw Error("a renameCollection that was not there when the entries were learned");
+            keep = selected(ns, now_);
+            replaces_other = !keep && drops_target(operation) && selected(logical_namespace(command.target), now_);
+            break;
+        case CommandScope::database: keep = chosen_database(command.database); break;
+        case CommandScope::unknown:
+            keep = chosen_database(command.database);
+            if (keep && wanted_op)
+                throw Error("the command " + std::string(command.name) + " on " + std::string(operation.ns) +
+                            " is not known, so whether it belongs to what is selected cannot be told");
+            break;
+        default: keep = selected(ns, now_); break;
+        }
+        if (now_.follow(command)) special_ = true; // a name may stand for another collection now
+        if (!wanted_op || !(keep || replaces_other)) return drop();
+        if (command.kind == CommandKind::drop_database && renaming_.gains(command.database) && !renaming_.database(command.database))
+            throw Error("dropDatabase of " + std::string(command.database) + " would also drop what is renamed into it");
+        if (replaces_other) { // the collection that it puts itself in place of is gone
+            const std::string dropped = drop_target(operation, command);
+            const auto other = renamed(Operation(bson::Document(dropped)), renaming_);
+            ++kept_;
+            return Edit::replace(other.value_or(dropped));
+        }
+        if (command.scope == CommandScope::database && renaming_.collides(join_namespace(command.database, "*"))) fail_collision(command.database);
+        for (const std::string& name : {command.ns, command.target})
+            if (!name.empty() && renaming_.collides(name)) fail_collision(name);
+        return rename_or_keep(operation);
+    }
+
+    /// dropTarget is the target's UUID; older servers just said true.
+    static bool drops_target(const Operation& operation) {
+        const auto target = operation.o.find("dropTarget");
+        return target && (target->is(bson::Type::binary) || target->truthy());
+    }
+    static std::string drop_target(const Operation& operation, const Command& command) {
+        const Namespace target = split_namespace(command.target);
+        const auto uuid = operation.o.find("dropTarget");
+        return changed(operation.document, [&](const bson::Element& element, bson::Builder& builder) {
+            const std::string_view key = element.key();
+            if (key == "ns")
+                builder.string("ns", join_namespace(target.database, "$cmd"));
+            else if (key == "o")
+                builder.begin_document("o").string("drop", target.collection).end();
+            else if (key == "ui" && uuid->is(bson::Type::binary))
+                builder.append("ui", *uuid);
+            else
+                return key == "o2";
+            return true;
+        });
+    }
+
+    Edit rename_or_keep(const Operation& operation) {
+        ++kept_;
+        if (renaming_.empty()) return Edit::keep();
+        auto bytes = renamed(operation, renaming_);
+        return bytes ? Edit::replace(std::move(*bytes)) : Edit::keep();
+    }
+
+    [[noreturn]] static void fail_collision(std::string_view ns) {
+        throw Error(std::string(ns) + " is there already: what is renamed to it would be mixed with it (exclude or rename it too)");
+    }
+
+    /// An applyOps that changed, or that belongs to a transaction which lost operations before.
+    void finish_apply_ops(const EntryView& entry, Edit& edit) {
+        if (!Operation(entry).is_apply_ops()) {
+            if (const TransactionInfo info = transaction_info(entry); info.ends()) dropped_of_.erase(info.id());
+            return;
+        }
+        const TransactionInfo info = transaction_info(entry);
+        const bool chained = info && info.role != TransactionRole::whole;
+        if (!chained) {
+            if (kept_ == 0 && dropped_ > 0) edit = Edit::drop();
+            return;
+        }
+        std::int64_t& dropped = dropped_of_[info.id()];
+        dropped += dropped_;
+        // The last of a chain says how many operations there are in all.
+        if (const std::int64_t gone = std::exchange(dropped, info.role == TransactionRole::part ? dropped : 0); info.role != TransactionRole::part) {
+            dropped_of_.erase(info.id());
+            if (gone > 0) correct_count(entry, edit, gone);
+        }
+    }
+
+    static void correct_count(const EntryView& entry, Edit& edit, std::int64_t gone) {
+        const bson::Document document = edit.kind == Edit::Kind::replace ? bson::Document(edit.with.front()) : entry.document();
+        const bson::Document o = Operation(document).o;
+        const auto count = o.find("count");
+        if (!count || !count->is_number()) return;
+        const std::int64_t left = count->integer() - gone;
+        const std::string command = changed(o, [&](const bson::Element& element, bson::Builder& builder) {
+            if (element.key() != "count") return false;
+            if (element.is(bson::Type::int32))
+                builder.int32("count", static_cast<std::int32_t>(left));
+            else
+                builder.int64("count", left);
+            return true;
+        });
+        edit = Edit::replace(changed(document, [&](const bson::Element& element, bson::Builder& builder) {
+            if (element.key() != "o") return false;
+            builder.document("o", bson::Document(command));
+            return true;
+        }));
+    }
+
+    /// Errors with the entry's place.
+    template <class Work>
+    static void guarded(const EntryView& entry, Work work) {
+        try {
+            work();
+        } catch (const DataError& error) {
+            entry.fail(error.what());
+        } catch (const Error& error) {
+            throw Error((entry.where() ? entry.where()->file + ": " : "") + "entry " + to_string(entry.ts()) + ": " + error.what());
+        }
+    }
+
+    std::vector<Glob> includes_;
+    std::vector<Glob> excludes_;
+    Renaming renaming_;
+    std::set<std::string, std::less<>> ops_;
+    bool no_noops_ = false;
+
+    // What was learned.
+    Names learned_;
+    Names dumped_; ///< as they are in the full dump
+    std::optional<Timestamp> dumped_at_; ///< until that is learned
+    std::map<std::string, std::size_t, std::less<>> renamed_; ///< by key: which of collections_
+    std::vector<Renamed> collections_;
+    std::set<std::string, std::less<>> views_; ///< databases in which a view is wanted
+
+    // Where apply() has come to.
+    Names now_;
+    std::string last_ns_; ///< what verdict_ is about
+    Verdict verdict_;
+    bool special_ = true; ///< the verdict does not hold for the next operation
+    std::int64_t kept_ = 0;
+    std::int64_t dropped_ = 0;
+    std::map<TransactionId, std::int64_t> dropped_of_; ///< operations, of transactions that are under way
+};
+
+} // namespace oplog

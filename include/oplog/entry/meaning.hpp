@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <oplog/bson/update.hpp>
+#include <oplog/entry/operation.hpp>
+
+#include <algorithm>
+#include <initializer_list>
+#include <iterator>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+/// What the operations of servers 3.6 to 9.0 mean to a dump. This is the one place that knows: verifying, staging, applying
+/// and filtering ask it, so that they cannot disagree. The tables follow the servers' oplog_entry.idl, collection_options.cpp,
+/// coll_mod.idl and index_key_validate.h.
+namespace oplog {
+
+/// What an operation does to what a dump holds.
+enum class Meaning {
+    nothing,  ///< nothing: it is passed over
+    followed, ///< something that is understood
+    refused,  ///< something that is not, or that nobody can do
+};
+
+struct Verdict {
+    Meaning meaning = Meaning::nothing;
+    std::string reason = {}; ///< why it is refused; for `nothing`, what a user may want to know of it, mostly empty
+};
+
+/// Whether a dump holds the collection of that namespace, and a replay writes to it. mongodump leaves the others out, and
+/// mongorestore does not replay what is done to them: see ConfigCollectionsToKeep in mongo-tools.
+inline bool is_in_dumps(std::string_view ns) {
+    const auto [database, collection] = split_namespace(ns);
+    if (database == "local" || database.starts_with("__mdb_internal")) return false;
+    if (database == "admin") return collection != "system.keys";
+    if (database != "config") return true;
+    constexpr std::string_view kept[] = {"chunks", "collections", "databases", "settings", "shards", "tags", "version"};
+    return std::ranges::find(kept, collection) != std::end(kept);
+}
+
+/// Whether mongodump leaves a collection out for its name alone, wherever it is. A rename may give it another name.
+inline bool is_hidden_in_dumps(std::string_view ns) {
+    const auto [database, collection] = split_namespace(ns);
+    return database != "admin" && collection.starts_with("system.") && collection != "system.js" && !collection.starts_with(buckets_prefix);
+}
+
+namespace detail {
+
+using Names = std::initializer_list<std::string_view>;
+
+inline bool is_one_of(std::string_view name, Names names) { return std::ranges::find(names, name) != names.end(); }
+
+/// What any command may carry besides, as old servers logged it just as the user had sent it.
+inline bool is_generic_argument(std::string_view name) {
+    return is_one_of(name, {"$db", "$clusterTime", "$readPreference", "$configServerState", "$configTime", "$topologyTime", "$client", "$audit",
+                            "writeConcern", "readConcern", "maxTimeMS", "comment", "lsid", "txnNumber", "apiVersion", "apiStrict",
+                            "apiDeprecationErrors", "bypassDocumentValidation", "databaseVersion", "shardVersion"});
+}
+
+struct Option {
+    std::string_view name;
+    Meaning meaning;
+    bson::Type type = bson::Type::null; ///< that it must have; null: any
+};
+
+/// Options of `create`, as they stand in a dump's metadata too.
+inline constexpr Option create_options[] = {
+    {"create", Meaning::followed, bson::Type::string},
+    {"capped", Meaning::followed},
+    {"size", Meaning::followed},
+    {"max", Meaning::followed},
+    {"autoIndexId", Meaning::followed},
+    {"temp", Meaning::followed},
+    {"recordPreImages", Meaning::followed}, // 4.4 to 6.0
+    {"changeStreamPreAndPostImages", Meaning::followed, bson::Type::document},
+    {"storageEngine", Meaning::followed, bson::Type::document},
+    {"indexOptionDefaults", Meaning::followed, bson::Type::document},
+    {"validator", Meaning::followed, bson::Type::document},
+    {"validationLevel", Meaning::followed, bson::Type::string},
+    {"validationAction", Meaning::followed, bson::Type::string},
+    {"collation", Meaning::followed, bson::Type::document},
+    {"viewOn", Meaning::followed, bson::Type::string},
+    {"pipeline", Meaning::followed, bson::Type::array},
+    {"clusteredIndex", Meaning::followed},
+    {"expireAfterSeconds", Meaning::followed},
+    {"timeseries", Meaning::followed, bson::Type::document},
+    {"encryptedFields", Meaning::followed, bson::Type::document},
+    {"idIndex", Meaning::followed, bson::Type::document},
+    {"flags", Meaning::nothing}, // of MMAPv1
+    {"recordIdsReplicated", Meaning::nothing},
+    {"timeseriesBucketsMayHaveMixedSchemaData", Meaning::nothing},
+    {"timeseriesBucketingParametersHaveChanged", Meaning::nothing},
+    {"fixedBucketing", Meaning::nothing},
+};
+
+/// Options of collMod. A view's definition changes in system.views, not so.
+inline constexpr Option coll_mod_options[] = {
+    {"collMod", Meaning::followed, bson::Type::string},
+    {"index", Meaning::followed, bson::Type::document},
+    {"validator", Meaning::followed, bson::Type::document},
+    {"validationLevel", Meaning::followed, bson::Type::string},
+    {"validationAction", Meaning::followed, bson::Type::string},
+    {"recordPreImages", Meaning::followed}, // 4.4 to 6.0
+    {"changeStreamPreAndPostImages", Meaning::followed, bson::Type::document},
+    {"cappedSize", Meaning::followed},
+    {"cappedMax", Meaning::followed},
+    {"expireAfterSeconds", Meaning::followed},
+    {"timeseries", Meaning::followed, bson::Type::document},
+    {"noPadding", Meaning::nothing}, // of MMAPv1
+    {"usePowerOf2Sizes", Meaning::nothing},
+    {"fixedBucketing", Meaning::nothing},
+    {"timeseriesBucketsMayHaveMixedSchemaData", Meaning::nothing},
+    {"timeseriesBucketingParametersHaveChanged", Meaning::nothing},
+    {"_timeseriesBucketingParametersHaveChanged", Meaning::nothing},
+    {"_removeLegacyTimeseriesBucketingParametersHaveChanged", Meaning::nothing},
+    {"isTimeseriesNamespace", Meaning::nothing},
+    {"dryRun", Meaning::nothing},
+    {"isTemp", Meaning::nothing},
+    {"recordIdsReplicated", Meaning::nothing},
+};
+
+template <std::size_t N>
+const Option* find_option(const Option (&options)[N], std::string_view name) {
+    const auto found = std::ranges::find(options, name, &Option::name);
+    return found == std::end(options) ? nullptr : found;
+}
+
+/// Only these fields, and those that must be there. Throws DataError.
+inline void check_fields(std::string_view what, const bson::Document& document, Names known, Names needed) {
+    for (const bson::Element& field : document)
+        if (!is_one_of(field.key(), known)) throw DataError(std::string(what) + " with the unknown field '" + std::string(field.key()) + "'");
+    for (const std::string_view name : needed)
+        if (!document.find(name)) throw DataError(std::string(what) + " without '" + std::string(name) + "'");
+}
+
+inline void check_collation(const bson::Document& collation) {
+    check_fields("a collation", collation,
+                 {"locale", "caseLevel", "caseFirst", "strength", "numericOrdering", "alternate", "maxVariable", "normalization", "backwards", "version"}, {"locale"});
+}
+
+/// The options that have fields of their own.
+inline void check_option(const bson::Element& option) {
+    const std::string_view name = option.key();
+    if (name == "collation")
+        check_collation(option.document());
+    else if (name == "changeStreamPreAndPostImages")
+        check_fields("changeStreamPreAndPostImages", option.document(), {"enabled"}, {"enabled"});
+    else if (name == "clusteredIndex" && option.is(bson::Type::document))
+        check_fields("a clusteredIndex", option.document(), {"v", "key", "name", "unique"}, {"key", "unique"});
+}
+
+} // namespace detail
+
+/// Checks the specification of an index as a createIndexes or a dump's metadata tells it. `about` are fields of the command
+/// that it may be mixed with. Throws DataError for one without key or name, and for options that no server knows.
+inline void check_index(const bson::Document& spec, detail::Names about = {}) {
+    using bson::Type;
+    std::optional<bson::Element> key, name;
+    for (const bson::Element& field : spec) {
+        const std::string_view option = field.key();
+        if (option == "key") {
+            key = field;
+        } else if (option == "name") {
+            name = field;
+        } else if (option == "collation") {
+            detail::check_collation(field.document());
+        } else if (!detail::is_one_of(option, about) && !detail::is_generic_argument(option) &&
+                   !detail::is_one_of(option, {"v", "ns", "_id", "background", "unique", "hidden", "partialFilterExpression", "sparse", "expireAfterSeconds",
+                                               "storageEngine", "weights", "default_language", "language_override", "textIndexVersion", "2dsphereIndexVersion",
+                                               "bits", "min", "max", "bucketSize", "wildcardProjection", "columnstoreProjection", "coarsestIndexedLevel",
+                                               "finestIndexedLevel", "dropDups", "originalSpec", "clustered", "prepareUnique", "disallowNewDuplicateKeys"})) {
+            throw DataError("an index with the unknown option '" + std::string(option) + "'");
+        }
+    }
+    if (!name) throw DataError("an index without a name");
+    if (name->string().empty()) throw DataError("an index with an empty name");
+    if (!key) throw DataError("index " + std::string(name->string()) + " has no key");
+    if (key->document().empty()) throw DataError("index " + std::string(name->string()) + " has an empty key");
+}
+
+/// Calls use(const bson::Document&) for each specification in a command about indexes: those of its list, or the command itself
+/// but for its first field. Throws DataError for one that check_index() refuses, and for an empty list.
+template <class Use>
+void for_each_index(const Operation& operation, Use use) {
+    if (const auto list = operation.o.find("indexes")) {
+        const bson::Document specs = list->array();
+        if (specs.empty()) throw DataError(std::string(operation.command()) + " of no index");
+        for (const bson::Element& spec : specs) {
+            check_index(spec.document());
+            use(spec.document());
+        }
+        return;
+    }
+    if (operation.command() != "createIndexes") throw DataError(std::string(operation.command()) + " without 'indexes'");
+    check_index(operation.o, {"createIndexes"});
+    bool first = true;
+    const std::string spec = changed(operation.o, [&](const bson::Element& field, bson::Builder&) {
+        return std::exchange(first, false) || field.key() == "ns" || detail::is_generic_argument(field.key());
+    });
+    use(bson::Document(spec));
+}
+
+/// Whether an entry is about an index build, apart from what else is in it.
+inline bool is_of_index_build(const EntryView& entry) {
+    if (!entry.is_command()) return false;
+    const CommandKind kind = detail::command_name(Operation(entry).command()).kind;
+    return kind == CommandKind::start_index_build || kind == CommandKind::commit_index_build || kind == CommandKind::abort_index_build;
+}
+
+/// Whether an option of `create` is one that a dump's metadata has.
+inline bool is_kept_option(std::string_view name) {
+    const detail::Option* const option = detail::find_option(detail::create_options, name);
+    return option && option->meaning == Meaning::followed && name != "create" && name != "idIndex";
+}
+
+/// Whether an option of collMod changes something.
+inline bool is_followed_change(std::string_view name) {
+    const detail::Option* const option = detail::find_option(detail::coll_mod_options, name);
+    return option && option->meaning == Meaning::followed;
+}
+
+namespace detail {
+
+inline std::string quoted(std::string_view text) { return "'" + std::string(text) + "'"; }
+
+template <std::size_t N>
+Verdict judge_options(const Command& command, const bson::Document& o, const Option (&options)[N]) {
+    for (const bson::Element& field : o) {
+        const Option* const known = find_option(options, field.key());
+        if (!known && is_generic_argument(field.key())) continue;
+        if (!known) return {Meaning::refused, std::string(command.name) + " of " + command.ns + " has the unknown option " + quoted(field.key())};
+        if (known->type != bson::Type::null && !field.is(known->type))
+            throw DataError(std::string(command.name) + ": option " + quoted(field.key()) + " is of a wrong type");
+        check_option(field);
+    }
+    return {Meaning::followed};
+}
+
+inline Verdict judge_create(const Operation& operation, const Command& command) {
+    if (const auto id_index = operation.o.find("idIndex")) check_index(id_index->document());
+    if (const auto series = operation.o.find("timeseries")) {
+        const std::string_view name = split_namespace(command.ns).collection;
+        check_fields("a time series", series->document(), {"timeField", "metaField", "granularity", "bucketMaxSpanSeconds", "bucketRoundingSeconds"}, {"timeField"});
+        if (!name.starts_with(buckets_prefix))
+            return {Meaning::refused, "time series " + command.ns + " has no buckets of its own, as of MongoDB 8.3: no tool here can follow it yet"};
+    }
+    if (operation.o.find("pipeline") && !operation.o.find("viewOn")) throw DataError("create of a view without 'viewOn'");
+    return judge_options(command, operation.o, create_options);
+}
+
+inline Verdict judge_coll_mod(const Operation& operation, const Command& command) {
+    if (const auto index = operation.o.find("index")) {
+        const bson::Document change = index->document();
+        check_fields("collMod of an index", change, {"name", "keyPattern", "key", "expireAfterSeconds", "hidden", "unique", "prepareUnique", "forceNonUnique"}, {});
+        if (!change.find("name") && !change.find("keyPattern")) throw DataError("collMod of an index without its name");
+    }
+    if (const auto series = operation.o.find("timeseries"))
+        check_fields("collMod of a time series", series->document(), {"granularity", "bucketMaxSpanSeconds", "bucketRoundingSeconds"}, {});
+    return judge_options(command, operation.o, coll_mod_options);
+}
+
+inline Verdict judge_command(const Operation& operation) {
+    if (operation.o.empty()) throw DataError("a command without a name");
+    const CommandName known = command_name(operation.command());
+    const auto refuse = [&](std::string why) { return Verdict{Meaning::refused, "the command " + std::string(known.name) + " " + std::move(why)}; };
+    if (known.kind == CommandKind::no_effect) return {};
+    const Command command = parse_command(operation);
+    if (!is_in_dumps(command.ns.empty() ? operation.ns : command.ns)) {
+        const bool moves_in = command.kind == CommandKind::rename_collection && is_in_dumps(command.target);
+        const bool is_transaction = command.scope == CommandScope::none;
+        if (!moves_in && !is_transaction) return {};
+    }
+    switch (command.kind) {
+    case CommandKind::create: return judge_create(operation, command);
+    case CommandKind::coll_mod: return judge_coll_mod(operation, command);
+    case CommandKind::rename_collection: {
+        for (const bson::Element& field : operation.o)
+            if (!is_one_of(field.key(), {"renameCollection", "to", "stayTemp", "dropTarget"}) && !is_generic_argument(field.key()))
+                throw DataError("renameCollection with the unknown field " + quoted(field.key()));
+        const auto target = operation.o.find("dropTarget");
+        if (target && !target->is(bson::Type::boolean) && !target->is_number() && !(target->is(bson::Type::binary) && target->value().size() == 21))
+            throw DataError("renameCollection with a 'dropTarget' that is neither a UUID nor a flag");
+        return {Meaning::followed};
+    }
+    case CommandKind::create_indexes:
+    case CommandKind::start_index_build:
+    case CommandKind::commit_index_build:
+    case CommandKind::abort_index_build: for_each_index(operation, [](const bson::Document&) {}); return {Meaning::followed};
+    case CommandKind::drop_indexes: {
+        const auto index = operation.o.find("index");
+        if (!index || (!index->is(bson::Type::string) && !index->is(bson::Type::document)))
+            throw DataError(std::string(known.name) + " of " + command.ns + " names no index");
+        return {Meaning::followed};
+    }
+    case CommandKind::convert_to_capped:
+        return refuse("of " + command.ns + " cannot be followed: which documents it keeps, the server alone knows (MongoDB 4.0 and older log it)");
+    case CommandKind::import_collection: return refuse("of " + command.ns + " cannot be followed: it brings in files of the storage engine");
+    case CommandKind::truncate_range: return refuse("of " + command.ns + " cannot be followed: it names documents by their places in the storage engine");
+    case CommandKind::unknown: return refuse("is not known");
+    default: return {Meaning::followed};
+    }
+}
+
+inline Verdict judge_version(const Operation& operation, const bson::Element& id) {
+    const std::string_view name = id.is(bson::Type::string) ? id.string() : std::string_view{};
+    if (name == "authSchema") return {Meaning::followed};
+    if (name == "featureCompatibilityVersion")
+        return {Meaning::refused, "the source's featureCompatibilityVersion changes here, and a replay would change the target's"};
+    return {Meaning::nothing, "'" + std::string(name) + "' in " + std::string(operation.ns) + " is the source's own (what makes it a shard, and the like): left out"};
+}
+
+inline Verdict judge_change(const Operation& operation) {
+    const std::string_view op = operation.op;
+    const auto missing = [&](const char* field) {
+        const char* const what = op == "i" ? "an insert" : op == "u" ? "an update" : "a delete";
+        return DataError(std::string(what) + " without '" + field + "'");
+    };
+    if (!operation.has_o) throw missing("o");
+    const std::string_view collection = split_namespace(operation.ns).collection;
+    if (collection.empty()) throw DataError("a change of " + std::string(operation.ns) + ", which names no collection");
+    if (collection == "system.indexes") { // how servers before 4.2 told of an index
+        if (op != "i") return {Meaning::refused, "a change of " + std::string(operation.ns) + " other than an insert cannot be followed"};
+        const auto indexed = operation.o.find("ns");
+        if (!indexed || split_namespace(indexed->string()).collection.empty()) throw DataError("an index without a namespace");
+        check_index(operation.o);
+        return {Meaning::followed};
+    }
+    if (collection == "system.namespaces") return {}; // a list of what there is, of MMAPv1
+    if (op == "u" && !operation.o2) throw missing("o2");
+    const auto id = (op == "u" ? *operation.o2 : operation.o).find("_id");
+    if (!id) throw missing(op == "u" ? "o2._id" : "o._id");
+    if (operation.ns == "admin.system.version")
+        if (Verdict verdict = judge_version(operation, *id); verdict.meaning != Meaning::followed) return verdict;
+    if (op == "u") check_update(operation.o, *operation.o2);
+    if (collection == views_collection) {
+        const std::string_view database = split_namespace(operation.ns).database;
+        if (!id->is(bson::Type::string)) throw DataError("a view's definition without a name");
+        if (!id->string().starts_with(std::string(database) + '.')) throw DataError("a view of another database: " + std::string(id->string()));
+    }
+    return {Meaning::followed};
+}
+
+} // namespace detail
+
+/// What an operation means, which is no applyOps: that means what its operations mean. Throws DataError for one that lacks
+/// what it needs, or has what no server writes: it is damaged.
+inline Verdict meaning_of(const Operation& operation) {
+    const std::string_view op = operation.op;
+    if (op.empty()) throw DataError("an operation without 'op'");
+    if (op == "n") return {};
+    if (op != "i" && op != "u" && op != "d" && op != "c") {
+        if (std::ranges::find(operations_without_effect, op) != std::end(operations_without_effect)) return {};
+        if (!operation.ns.empty() && !is_in_dumps(operation.ns)) return {};
+        return {Meaning::refused, "operation '" + std::string(op) + "' on " + std::string(operation.ns) + " is not known"};
+    }
+    if (operation.ns.empty()) throw DataError("an operation without 'ns'");
+    if (!operation.stray.empty()) throw DataError("an operation with the unknown field '" + std::string(operation.stray) + "'");
+    if (op == "c") return detail::judge_command(operation);
+    return is_in_dumps(operation.ns) ? detail::judge_change(operation) : Verdict{};
+}
+
+} // namespace oplog

@@ -1,0 +1,596 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <oplog/bson/builder.hpp>
+#include <oplog/entry/entry.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+/// What an entry does: the operations in it, the commands among them, the namespaces that they name,
+/// and how to change some of it while every byte around it stays as it is.
+namespace oplog {
+
+/// "shop.orders" in its two parts. The collection may have dots of its own; a database has none.
+struct Namespace {
+    std::string_view database;
+    std::string_view collection; ///< empty when there is no dot
+};
+
+inline Namespace split_namespace(std::string_view ns) {
+    const std::size_t dot = ns.find('.');
+    return dot == ns.npos ? Namespace{ns, {}} : Namespace{ns.substr(0, dot), ns.substr(dot + 1)};
+}
+
+inline std::string join_namespace(std::string_view database, std::string_view collection) {
+    std::string ns(database);
+    ns += '.';
+    ns += collection;
+    return ns;
+}
+
+/// Where a database keeps its views' definitions, those of its time series among them.
+constexpr std::string_view views_collection = "system.views";
+/// A time series "ts" keeps its data in "system.buckets.ts".
+constexpr std::string_view buckets_prefix = "system.buckets.";
+
+/// The namespace as its users know it: a time series for its buckets, anything else as it is.
+inline std::string logical_namespace(std::string_view ns) {
+    const auto [database, collection] = split_namespace(ns);
+    return collection.starts_with(buckets_prefix) ? join_namespace(database, collection.substr(buckets_prefix.size())) : std::string(ns);
+}
+
+/// The commands that occur in an oplog.
+enum class CommandKind {
+    create,
+    drop,
+    drop_database,
+    rename_collection,
+    create_indexes,
+    start_index_build,
+    commit_index_build,
+    abort_index_build,
+    drop_indexes, ///< also as deleteIndexes, dropIndex, deleteIndex
+    coll_mod,
+    convert_to_capped,
+    empty_capped,
+    import_collection,
+    truncate_range,
+    no_effect, ///< one of several that change nothing that a dump holds: a server's health, its catalog of shards, its files
+    apply_ops,
+    commit_transaction,
+    abort_transaction,
+    unknown,
+};
+
+/// How a command says what it is for.
+enum class CommandScope {
+    collection, ///< by a collection's name, in the database of the entry's ns
+    full_name,  ///< by "<database>.<collection>"
+    rename,     ///< by two full names, from and `to`
+    database,   ///< the whole database of the entry's ns
+    none,       ///< not at all: applyOps, commitTransaction, abortTransaction
+    unknown,
+};
+
+namespace detail {
+
+struct CommandName {
+    std::string_view name;
+    CommandKind kind;
+    CommandScope scope;
+};
+
+inline constexpr CommandName command_names[] = {
+    {"create", CommandKind::create, CommandScope::collection},
+    {"drop", CommandKind::drop, CommandScope::collection},
+    {"dropDatabase", CommandKind::drop_database, CommandScope::database},
+    {"renameCollection", CommandKind::rename_collection, CommandScope::rename},
+    {"createIndexes", CommandKind::create_indexes, CommandScope::collection},
+    {"startIndexBuild", CommandKind::start_index_build, CommandScope::collection},
+    {"commitIndexBuild", CommandKind::commit_index_build, CommandScope::collection},
+    {"abortIndexBuild", CommandKind::abort_index_build, CommandScope::collection},
+    {"dropIndexes", CommandKind::drop_indexes, CommandScope::collection},
+    {"deleteIndexes", CommandKind::drop_indexes, CommandScope::collection},
+    {"dropIndex", CommandKind::drop_indexes, CommandScope::collection},
+    {"deleteIndex", CommandKind::drop_indexes, CommandScope::collection},
+    {"collMod", CommandKind::coll_mod, CommandScope::collection},
+    {"convertToCapped", CommandKind::convert_to_capped, CommandScope::collection},
+    {"emptycapped", CommandKind::empty_capped, CommandScope::collection},
+    {"dbCheck", CommandKind::no_effect, CommandScope::full_name},
+    {"importCollection", CommandKind::import_collection, CommandScope::full_name},
+    {"truncateRange", CommandKind::truncate_range, CommandScope::full_name},
+    {"setMultikeyMetadata", CommandKind::no_effect, CommandScope::full_name},
+    {"dropIdent", CommandKind::no_effect, CommandScope::database},
+    {"modifyCollectionShardingIndexCatalog", CommandKind::no_effect, CommandScope::database},
+    {"createDatabaseMetadata", CommandKind::no_effect, CommandScope::database},
+    {"dropDatabaseMetadata", CommandKind::no_effect, CommandScope::database},
+    {"invalidateAllDatabaseMetadata", CommandKind::no_effect, CommandScope::database},
+    {"invalidateAllCollectionMetadata", CommandKind::no_effect, CommandScope::database},
+    {"invalidateCollectionMetadata", CommandKind::no_effect, CommandScope::collection},
+    {"updateCollectionMetadata", CommandKind::no_effect, CommandScope::collection},
+    {"setAllowChunkOperations", CommandKind::no_effect, CommandScope::collection},
+    {"applyOps", CommandKind::apply_ops, CommandScope::none},
+    {"commitTransaction", CommandKind::commit_transaction, CommandScope::none},
+    {"abortTransaction", CommandKind::abort_transaction, CommandScope::none},
+};
+
+inline CommandName command_name(std::string_view name) {
+    for (const CommandName& known : command_names)
+        if (known.name == name) return known;
+    return {name, CommandKind::unknown, CommandScope::unknown};
+}
+
+} // namespace detail
+
+/// Kinds of operations that change nothing that a dump holds: no-ops, a storage engine's containers (9.0), key material,
+/// and what old servers wrote when they made a database.
+inline constexpr std::string_view operations_without_effect[] = {"n", "ci", "cu", "cd", "km", "db"};
+
+/// Whether servers write entries of this kind: documents, commands, documents of global indexes, and those without effect.
+inline bool is_operation_kind(std::string_view op) noexcept {
+    constexpr std::string_view kinds[] = {"i", "u", "d", "c", "xi", "xd"};
+    return std::ranges::find(kinds, op) != std::end(kinds) || std::ranges::find(operations_without_effect, op) != std::end(operations_without_effect);
+}
+
+/// One operation: an entry, or an element of an applyOps. A view, as long-lived as the bytes.
+struct Operation {
+    bson::Document document;          ///< all of it
+    std::string_view op;              ///< empty if missing
+    std::string_view ns;              ///< empty if missing
+    bson::Document o;                 ///< empty if missing
+    std::optional<bson::Document> o2;
+    std::string_view ui;              ///< the UUID's 16 bytes; empty if missing
+    std::string_view stray;           ///< a field with a name as short as those above that no server writes; empty if there is none
+    bool has_o = false;
+
+    /// Throws DataError for fields of wrong types.
+    explicit Operation(const bson::Document& doc) : document(doc) {
+        for (const bson::Element& element : doc) {
+            const std::string_view key = element.key();
+            if (key.empty() || key.size() > 2) continue;
+            switch (key[0] << 8 | (key.size() == 2 ? key[1] : 0)) { // compared as integers: this is asked of every field of every entry
+            case 'o' << 8 | 'p': op = element.string(); break;
+            case 'n' << 8 | 's': ns = element.string(); break;
+            case 'o' << 8:
+                o = element.document();
+                has_o = true;
+                break;
+            case 'o' << 8 | '2': o2 = element.document(); break;
+            case 'u' << 8 | 'i':
+                if (element.is(bson::Type::binary)) ui = element.value().substr(5);
+                break;
+            case 't' << 8 | 's':
+            case 't' << 8:
+            case 'v' << 8:
+            case 'h' << 8:
+            case 'b' << 8: break;
+            default: stray = key;
+            }
+        }
+    }
+    explicit Operation(const EntryView& entry) : Operation(entry.document()) {}
+
+    bool is_command() const noexcept { return op == "c"; }
+    /// The command's name, its first field; empty for what is no command.
+    std::string_view command() const { return is_command() && !o.empty() ? o.begin()->key() : std::string_view{}; }
+    bool is_apply_ops() const { return command() == "applyOps"; }
+    /// The operations of an applyOps.
+    bson::Document apply_ops() const { return o.begin()->array(); }
+};
+
+/// A command and what it names.
+struct Command {
+    CommandKind kind = CommandKind::unknown;
+    CommandScope scope = CommandScope::unknown;
+    std::string_view name;     ///< as it is written
+    std::string_view database; ///< of the entry's ns
+    std::string ns;            ///< the collection it is for, "<database>.<collection>"; empty without one
+    std::string target;        ///< renameCollection's `to`
+};
+
+/// Takes a command apart. Throws DataError when it lacks a name, or one is no string; those of a command without effect do not matter.
+inline Command parse_command(const Operation& operation) {
+    const auto known = detail::command_name(operation.command());
+    Command command{known.kind, known.scope, operation.command(), split_namespace(operation.ns).database, {}, {}};
+    const auto collection_named_by = [&](const bson::Element& field) {
+        const std::string_view name = field.string();
+        std::string ns = command.scope == CommandScope::collection ? join_namespace(command.database, name) : std::string(name);
+        const Namespace parts = split_namespace(ns);
+        if (parts.database.empty() || parts.collection.empty())
+            throw DataError(std::string(command.name) + " on " + std::string(operation.ns) + " names no collection");
+        return ns;
+    };
+    if (known.kind == CommandKind::no_effect) {
+        if (const bson::Element name = *operation.o.begin(); name.is(bson::Type::string) && command.scope != CommandScope::database)
+            command.ns = command.scope == CommandScope::full_name ? std::string(name.string()) : join_namespace(command.database, name.string());
+        return command;
+    }
+    switch (command.scope) {
+    case CommandScope::collection:
+    case CommandScope::full_name: command.ns = collection_named_by(*operation.o.begin()); break;
+    case CommandScope::rename: {
+        command.ns = collection_named_by(*operation.o.begin());
+        const auto to = operation.o.find("to");
+        if (!to) throw DataError("renameCollection without 'to'");
+        command.target = collection_named_by(*to);
+        break;
+    }
+    case CommandScope::database:
+    case CommandScope::none:
+    case CommandScope::unknown: break;
+    }
+    return command;
+}
+
+/// The view that an insert, update or delete on a "<database>.system.views" defines or removes; none for any other operation.
+inline std::optional<std::string_view> view_of(const Operation& operation) {
+    if (operation.is_command() || split_namespace(operation.ns).collection != views_collection) return std::nullopt;
+    const auto id = (operation.op == "u" && operation.o2 ? *operation.o2 : operation.o).find("_id");
+    return id && id->is(bson::Type::string) ? std::optional(id->string()) : std::nullopt;
+}
+
+/// The collections that an operation concerns, as their users know them: of a rename both, of a change
+/// of system.views the view, of buckets the time series, of a change of the system.indexes of old
+/// servers the indexed collection. None for a whole database and what names nothing.
+/// Throws DataError for an applyOps: that is for for_each_operation.
+inline std::vector<std::string> namespaces(const Operation& operation) {
+    if (operation.is_command()) {
+        const Command command = parse_command(operation);
+        if (command.kind == CommandKind::apply_ops) throw DataError("applyOps names what its operations name");
+        std::vector<std::string> names;
+        for (const std::string& ns : {command.ns, command.target})
+            if (!ns.empty()) names.push_back(logical_namespace(ns));
+        return names;
+    }
+    if (const auto view = view_of(operation)) return {std::string(*view)};
+    if (split_namespace(operation.ns).collection == "system.indexes")
+        if (const auto indexed = operation.o.find("ns"); indexed && indexed->is(bson::Type::string)) return {std::string(indexed->string())};
+    if (operation.ns.empty()) return {};
+    return {logical_namespace(operation.ns)};
+}
+
+namespace detail {
+
+/// The server allows 10.
+constexpr int max_apply_ops_depth = 100;
+
+inline void check_apply_ops(const Operation& operation, int depth) {
+    if (operation.ns.empty()) throw DataError("an applyOps without 'ns'");
+    if (!operation.stray.empty()) throw DataError("an applyOps with the unknown field '" + std::string(operation.stray) + "'");
+    if (depth > max_apply_ops_depth) throw DataError("applyOps nested more than " + std::to_string(max_apply_ops_depth) + " levels deep");
+}
+
+template <class Visit>
+void visit_operations(const Operation& operation, Visit& visit, int depth) {
+    if (!operation.is_apply_ops()) return visit(operation);
+    check_apply_ops(operation, depth);
+    for (const bson::Element& element : operation.apply_ops()) visit_operations(Operation(element.document()), visit, depth + 1);
+}
+
+} // namespace detail
+
+/// Calls visit(const Operation&) for each operation of an entry, in their order: the entry itself, or
+/// those of an applyOps however deeply nested. Throws DataError for what is malformed.
+template <class Visit>
+void for_each_operation(const bson::Document& entry, Visit visit) {
+    detail::visit_operations(Operation(entry), visit, 1);
+}
+
+/// What becomes of an operation: it stays as it is, goes, or others take its place.
+struct Edit {
+    enum class Kind { keep, drop, replace };
+    Kind kind = Kind::keep;
+    std::vector<std::string> with = {}; ///< the documents in its place; for replace
+
+    static Edit keep() { return {}; }
+    static Edit drop() { return {Kind::drop}; }
+    static Edit replace(std::string document) {
+        Edit edit{Kind::replace};
+        edit.with.push_back(std::move(document));
+        return edit;
+    }
+};
+
+/// A document with some elements changed: change(element, builder) says whether it wrote something
+/// (or nothing) in the element's place; where not, the element is copied.
+template <class Change>
+std::string changed(const bson::Document& document, Change change) {
+    bson::Builder builder;
+    for (const bson::Element& element : document)
+        if (!change(element, builder)) builder.append(element);
+    return builder.finish();
+}
+
+namespace detail {
+
+template <class Decide>
+Edit edit(const Operation& operation, Decide& decide, int depth) {
+    if (!operation.is_apply_ops()) return decide(operation);
+    check_apply_ops(operation, depth);
+    std::optional<bson::Builder> array; // from the first change on
+    std::size_t index = 0;              // of the next to be written
+    const auto add = [&](bson::Document kept) { array->document(std::to_string(index++), kept); };
+    const bson::Document operations = operation.apply_ops();
+    for (const bson::Element& element : operations) {
+        const Operation inner(element.document());
+        const Edit outcome = edit(inner, decide, depth + 1);
+        if (outcome.kind == Edit::Kind::keep && !array) {
+            ++index;
+            continue;
+        }
+        if (!array) {
+            array.emplace();
+            const char* first = operations.data() + 4; // those before, all kept
+            array->raw({first, static_cast<std::size_t>(element.bytes().data() - first)});
+        }
+        if (outcome.kind == Edit::Kind::keep) add(inner.document);
+        if (outcome.kind == Edit::Kind::replace)
+            for (const std::string& document : outcome.with) add(bson::Document(document));
+    }
+    if (!array) return Edit::keep();
+    if (depth > 1 && index == 0) return Edit::drop(); // the entry itself stays, for its transaction's sake
+    const std::string bytes = array->finish();
+    return Edit::replace(changed(operation.document, [&](const bson::Element& element, bson::Builder& entry) {
+        if (element.key() != "o") return false;
+        entry.document("o", bson::Document(changed(operation.o, [&](const bson::Element& field, bson::Builder& o) {
+            if (field.key() != "applyOps") return false;
+            o.array("applyOps", bson::Document(bytes));
+            return true;
+        })));
+        return true;
+    }));
+}
+
+} // namespace detail
+
+/// Edits the operations of an entry: asks decide(const Operation&) -> Edit about each, and says what
+/// becomes of the entry. An applyOps keeps everything around its operations, and stays, empty, when all
+/// of them go: a transaction needs its entries, and replaying an empty applyOps does nothing. Nothing is
+/// copied as long as nothing changes.
+template <class Decide>
+Edit edit_operations(const bson::Document& entry, Decide decide) {
+    return detail::edit(Operation(entry), decide, 1);
+}
+
+/// New names for collections and databases.
+class Renaming {
+  public:
+    /// A collection's, add("shop.a", "shop.b"), or all of a database, add("shop.*", "store.*"). A time
+    /// series takes its buckets along. Throws ArgumentError for anything else and for contradictions.
+    void add(std::string_view from, std::string_view to) {
+        const Namespace a = split_namespace(from), b = split_namespace(to);
+        const auto fail = [&](const char* why) {
+            throw ArgumentError("cannot rename " + std::string(from) + " to " + std::string(to) + ": " + why);
+        };
+        if (a.database.empty() || b.database.empty() || a.collection.empty() || b.collection.empty()) fail("a name is <database>.<collection> or <database>.*");
+        const bool whole = a.collection == "*";
+        if (whole != (b.collection == "*")) fail("a database (<database>.*) becomes a database, a collection a collection");
+        const std::string_view wild = "*?";
+        if (a.database.find_first_of(wild) != from.npos || b.database.find_first_of(wild) != to.npos ||
+            (!whole && (a.collection.find_first_of(wild) != from.npos || b.collection.find_first_of(wild) != to.npos)))
+            fail("only <database>.* stands for more than one name");
+        if (!whole && (a.collection.starts_with("system.") || b.collection.starts_with("system."))) fail("system collections keep their names");
+        for (const std::string_view database : {a.database, b.database})
+            if (database == "admin" || database == "config" || database == "local") fail("the server's own databases keep their names");
+        if (!(whole ? databases_ : collections_).emplace(whole ? a.database : from, whole ? b.database : to).second) fail("it has another new name already");
+        if (!targets_.emplace(to).second) fail("another one has that new name already");
+    }
+    bool empty() const noexcept { return targets_.empty(); }
+
+    /// The new name of a collection, or of the buckets of a time series; none if it keeps its own.
+    std::optional<std::string> collection(std::string_view ns) const {
+        if (empty()) return std::nullopt;
+        if (const auto found = collections_.find(logical_namespace(ns)); found != collections_.end()) {
+            if (!split_namespace(ns).collection.starts_with(buckets_prefix)) return found->second;
+            const Namespace to = split_namespace(found->second);
+            return join_namespace(to.database, std::string(buckets_prefix) + std::string(to.collection));
+        }
+        const Namespace name = split_namespace(ns);
+        const auto renamed = database(name.database);
+        return renamed ? std::optional(join_namespace(*renamed, name.collection)) : std::nullopt;
+    }
+    /// The new name of a whole database; none if it keeps its own.
+    std::optional<std::string> database(std::string_view name) const {
+        const auto found = databases_.find(name);
+        return found == databases_.end() ? std::nullopt : std::optional(found->second);
+    }
+    /// Whether a collection that keeps its name has one that another is to get.
+    bool collides(std::string_view ns) const {
+        if (empty() || collection(ns)) return false;
+        return targets_.contains(logical_namespace(ns)) || targets_.contains(join_namespace(split_namespace(ns).database, "*"));
+    }
+    /// Whether a collection of another database is to get a name in this one.
+    bool gains(std::string_view database) const {
+        return std::ranges::any_of(collections_, [&](const auto& rule) {
+            return split_namespace(rule.second).database == database && split_namespace(rule.first).database != database;
+        });
+    }
+
+  private:
+    std::map<std::string, std::string, std::less<>> collections_;
+    std::map<std::string, std::string, std::less<>> databases_;
+    std::set<std::string, std::less<>> targets_; ///< as they were given
+};
+
+namespace detail {
+
+/// Whether anything in a view's pipeline names a collection ($lookup, $graphLookup, $unionWith) that gets
+/// a new name: such a name may hide in any stage, so it is looked for everywhere.
+inline bool pipeline_names_renamed(const bson::Document& pipeline, std::string_view database, const Renaming& renaming, int depth = 1) {
+    if (depth > static_cast<int>(bson::max_depth)) throw DataError("a view's pipeline is nested too deeply");
+    for (const bson::Element& element : pipeline) {
+        const std::string_view key = element.key();
+        if (element.is(bson::Type::string) && (key == "from" || key == "coll" || key == "$unionWith") &&
+            renaming.collection(join_namespace(database, element.string())) && !renaming.database(database))
+            return true;
+        if ((element.is(bson::Type::document) && pipeline_names_renamed(element.document(), database, renaming, depth + 1)) ||
+            (element.is(bson::Type::array) && pipeline_names_renamed(element.array(), database, renaming, depth + 1)))
+            return true;
+    }
+    return false;
+}
+
+/// A view's new names: of itself (`_id`) and of what it reads (`viewOn`), which is in the same database.
+/// Throws Error for what cannot be followed.
+inline std::optional<std::string> rename_view(const bson::Document& view, std::string_view database, const Renaming& renaming) {
+    bool any = false;
+    std::string_view new_database = database;
+    const auto whole = renaming.database(database);
+    if (whole) new_database = *whole;
+    const auto fail = [&](std::string_view name, const char* why) {
+        throw Error("the view " + std::string(name) + " cannot follow a renamed collection: " + why);
+    };
+    const auto id = view.find("_id");
+    const std::string_view name = id && id->is(bson::Type::string) ? id->string() : std::string_view("?");
+    std::string result = changed(view, [&](const bson::Element& element, bson::Builder& builder) {
+        if (element.key() == "pipeline" && element.is(bson::Type::array) && pipeline_names_renamed(element.array(), database, renaming))
+            fail(name, "its pipeline names that collection");
+        const bool is_id = element.key() == "_id";
+        if (!element.is(bson::Type::string) || !(is_id || element.key() == "viewOn")) return false;
+        const auto renamed = renaming.collection(is_id ? std::string(element.string()) : join_namespace(database, element.string()));
+        if (!renamed) return false;
+        const Namespace to = split_namespace(*renamed);
+        if (to.database != new_database) fail(name, "a view and what it reads stay in one database; rename the whole database (db.*=other.*)");
+        builder.string(element.key(), is_id ? std::string_view(*renamed) : to.collection);
+        return any = true;
+    });
+    return any ? std::optional(std::move(result)) : std::nullopt;
+}
+
+/// The `ns` that index specifications of servers before 4.4 carry, in the spec itself, in `idIndex` or in each of `indexes`.
+inline std::string rename_index_namespaces(const bson::Document& spec, const std::string& from, const std::string& to) {
+    return changed(spec, [&](const bson::Element& element, bson::Builder& builder) {
+        const std::string_view key = element.key();
+        if (key == "ns" && element.is(bson::Type::string) && element.string() == from) {
+            builder.string(key, to);
+        } else if (key == "idIndex" && element.is(bson::Type::document)) {
+            builder.document(key, bson::Document(rename_index_namespaces(element.document(), from, to)));
+        } else if (key == "indexes" && element.is(bson::Type::array)) {
+            builder.begin_array(key);
+            for (const bson::Element& index : element.array()) builder.document(index.key(), bson::Document(rename_index_namespaces(index.document(), from, to)));
+            builder.end();
+        } else {
+            return false;
+        }
+        return true;
+    });
+}
+
+/// The operation with other values for ns, o and o2, where they are given.
+inline std::string replaced(const Operation& operation, std::optional<std::string_view> ns, std::optional<std::string_view> o,
+                            std::optional<std::string_view> o2 = std::nullopt) {
+    return changed(operation.document, [&](const bson::Element& element, bson::Builder& builder) {
+        const std::string_view key = element.key();
+        if (key == "ns" && ns)
+            builder.string(key, *ns);
+        else if (key == "o" && o)
+            builder.document(key, bson::Document(*o));
+        else if (key == "o2" && o2)
+            builder.document(key, bson::Document(*o2));
+        else
+            return false;
+        return true;
+    });
+}
+
+inline std::optional<std::string> rename_command(const Operation& operation, const Renaming& renaming) {
+    const Command command = parse_command(operation);
+    const auto whole = renaming.database(command.database);
+    const auto command_ns = [](std::string_view database) { return join_namespace(database, "$cmd"); };
+    const auto with_first = [&](std::string_view value, const std::optional<std::string>& to = std::nullopt) {
+        bool first = true;
+        return changed(operation.o, [&](const bson::Element& element, bson::Builder& builder) {
+            const bool is_first = std::exchange(first, false);
+            if (is_first) builder.string(element.key(), value);
+            else if (to && element.key() == "to") builder.string("to", *to);
+            else return false;
+            return true;
+        });
+    };
+    switch (command.scope) {
+    case CommandScope::collection: {
+        const auto renamed = renaming.collection(command.ns);
+        // What a `create` of a view reads is named in it.
+        const auto view = command.kind == CommandKind::create ? rename_view(operation.o, command.database, renaming) : std::nullopt;
+        if (!renamed && !view) return std::nullopt;
+        const std::string to = renamed.value_or(command.ns);
+        const Namespace parts = split_namespace(to);
+        std::string o = with_first(parts.collection);
+        if (view) o = changed(bson::Document(o), [&](const bson::Element& element, bson::Builder& builder) {
+            if (element.key() != "viewOn") return false;
+            builder.append(*bson::Document(*view).find("viewOn"));
+            return true;
+        });
+        o = rename_index_namespaces(bson::Document(o), command.ns, to);
+        std::optional<std::string> o2;
+        if (operation.o2) o2 = rename_index_namespaces(*operation.o2, command.ns, to);
+        return replaced(operation, command_ns(parts.database), o, o2);
+    }
+    case CommandScope::full_name: {
+        const auto renamed = renaming.collection(command.ns);
+        if (!renamed) return std::nullopt;
+        if (command.kind == CommandKind::import_collection)
+            throw Error("importCollection of " + command.ns + " cannot be renamed: it holds the storage engine's own metadata");
+        // dbCheck has the collection for its ns, the others the database's $cmd.
+        const bool same = operation.ns == command.ns;
+        return replaced(operation, same ? *renamed : command_ns(split_namespace(*renamed).database), with_first(*renamed));
+    }
+    case CommandScope::rename: {
+        const auto from = renaming.collection(command.ns), to = renaming.collection(command.target);
+        if (!from && !to) return std::nullopt;
+        const std::string source = from.value_or(command.ns), target = to.value_or(command.target);
+        const auto database_of = [](const std::string& ns) { return split_namespace(ns).database; };
+        if ((database_of(command.ns) == database_of(command.target)) != (database_of(source) == database_of(target)))
+            throw Error("renameCollection " + command.ns + " to " + command.target + " would cross databases, as " + source + " to " + target +
+                                ": rename both");
+        if (source == target)
+            throw Error("renameCollection " + command.ns + " to " + command.target + " would become nothing: both would be " + source);
+        return replaced(operation, command_ns(database_of(source)), with_first(source, target));
+    }
+    case CommandScope::database:
+        if (!whole) return std::nullopt;
+        return replaced(operation, command_ns(*whole), std::nullopt);
+    case CommandScope::none: return std::nullopt;
+    case CommandScope::unknown: break;
+    }
+    throw Error("the command " + std::string(command.name) + " on " + std::string(operation.ns) + " is not known, so what it names cannot be renamed");
+}
+
+} // namespace detail
+
+/// An operation with its namespaces renamed; none if nothing in it changes. Not for an applyOps: that is
+/// for edit_operations. A UUID (`ui`, dropTarget) stays, and so does what the server's own collections
+/// (config, users and roles) say about the namespace. Throws Error for what cannot be followed: an
+/// unknown command, a view that would come to stand in another database than what it reads, a
+/// renameCollection that would come to cross databases.
+inline std::optional<std::string> renamed(const Operation& operation, const Renaming& renaming) {
+    if (operation.is_command()) return detail::rename_command(operation, renaming);
+    const auto [database, collection] = split_namespace(operation.ns);
+    const auto whole = renaming.database(database);
+    if (collection == views_collection) {
+        const auto o = detail::rename_view(operation.o, database, renaming);
+        const auto o2 = operation.o2 ? detail::rename_view(*operation.o2, database, renaming) : std::nullopt;
+        if (!o && !o2 && !whole) return std::nullopt;
+        return detail::replaced(operation, join_namespace(whole.value_or(std::string(database)), collection), o, o2);
+    }
+    if (collection == "system.indexes") { // the database's, on servers before 4.2
+        const auto indexed = operation.o.find("ns");
+        const auto to = indexed ? renaming.collection(indexed->string()) : std::nullopt;
+        if (!to) return std::nullopt;
+        return detail::replaced(operation, join_namespace(split_namespace(*to).database, collection),
+                                detail::rename_index_namespaces(operation.o, std::string(indexed->string()), *to));
+    }
+    const auto to = renaming.collection(operation.ns);
+    return to ? std::optional(detail::replaced(operation, *to, std::nullopt)) : std::nullopt;
+}
+
+} // namespace oplog

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <oplog/entry/entry.hpp>
+
+#include <compare>
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace oplog {
+
+/// Which transaction: its session's lsid (the bytes of that document) and its number in the session.
+struct TransactionId {
+    std::string lsid;
+    std::int64_t number = 0;
+
+    friend bool operator==(const TransactionId&, const TransactionId&) = default;
+    friend bool operator<(const TransactionId& a, const TransactionId& b) { return std::tie(a.lsid, a.number) < std::tie(b.lsid, b.number); }
+};
+
+/// "3f2a90c1/7": the first bytes of the session's UUID, and the number. For people.
+inline std::string to_string(const TransactionId& id) {
+    std::string text;
+    try {
+        const auto uuid = bson::Document(id.lsid).find("id");
+        const std::string_view bytes = uuid && uuid->is(bson::Type::binary) ? uuid->value().substr(5) : std::string_view{};
+        for (const char byte : bytes.substr(0, 4))
+            for (const int nibble : {(byte >> 4) & 15, byte & 15}) text += "0123456789abcdef"[nibble];
+    } catch (const DataError&) { // no UUID to be shown
+    }
+    return (text.empty() ? "?" : text) + "/" + std::to_string(id.number);
+}
+
+/// What an entry is to a transaction.
+enum class TransactionRole {
+    none,    ///< nothing: also retryable writes, those packed into an applyOps (any multiOpType but 0), and applyOps run by a user
+    whole,   ///< all of one: applied and committed at once
+    part,    ///< the beginning or middle of a chain: more is to come
+    last,    ///< the end of an unprepared chain, which it commits
+    prepare, ///< the end of a prepared one (which may be a single entry): decided by a commit or abort
+    commit,  ///< commits a prepared one
+    abort,   ///< aborts a prepared one, or a chain that a failover broke off
+};
+
+/// An entry's part in a transaction, in the entry's memory.
+struct TransactionInfo {
+    TransactionRole role = TransactionRole::none;
+    std::string_view lsid; ///< the bytes of the document; empty for none
+    std::int64_t number = 0;
+    Timestamp previous;    ///< prevOpTime's ts; 0:0 for the first of a chain
+
+    explicit operator bool() const noexcept { return role != TransactionRole::none; }
+    TransactionId id() const { return {std::string(lsid), number}; }
+    /// Whether it carries operations.
+    bool has_operations() const noexcept { return *this && role != TransactionRole::commit && role != TransactionRole::abort; }
+    /// Whether the transaction is decided with it.
+    bool ends() const noexcept {
+        return role == TransactionRole::whole || role == TransactionRole::last || role == TransactionRole::commit || role == TransactionRole::abort;
+    }
+    /// Whether its operations count from here on: those of the entries of the same id so far, and its own.
+    bool commits() const noexcept { return ends() && role != TransactionRole::abort; }
+};
+
+namespace detail {
+
+/// What servers write, and what users may have sent to older ones.
+inline bool is_apply_ops_field(std::string_view name) {
+    for (const std::string_view known : {"applyOps", "partialTxn", "prepare", "count", "allowAtomic", "alwaysUpsert", "preCondition", "oplogApplicationMode",
+                                         "writeConcern", "maxTimeMS", "comment", "lsid", "txnNumber", "bypassDocumentValidation"})
+        if (name == known) return true;
+    return name.starts_with('$');
+}
+
+inline TransactionInfo transaction_info(const EntryView& entry) {
+    TransactionInfo info;
+    std::optional<bson::Element> o, number;
+    bool separate = false;
+    for (const bson::Element& element : entry.document()) {
+        const std::string_view key = element.key();
+        if (key == "o") {
+            o = element;
+        } else if (key == "lsid") {
+            info.lsid = element.document().bytes();
+        } else if (key == "txnNumber") {
+            number = element;
+        } else if (key == "prevOpTime") {
+            const auto ts = element.document().find("ts");
+            if (ts) info.previous = ts->timestamp();
+        } else if (key == "multiOpType") {
+            separate = element.integer() != 0;
+        }
+    }
+    if (!o) return {};
+    if (number) info.number = number->integer();
+    const bson::Document command = o->document();
+    if (command.empty()) return {};
+    const bool has_id = !info.lsid.empty() && number;
+    if (command.begin()->key() == "applyOps")
+        for (const bson::Element& field : command) {
+            const std::string_view key = field.key();
+            if ((key == "partialTxn" || key == "prepare") && field.truthy() && !has_id) throw DataError("a part of a transaction without its 'lsid' and 'txnNumber'");
+            if (!is_apply_ops_field(key)) throw DataError("applyOps with the unknown field '" + std::string(key) + "'");
+        }
+    if (!has_id || separate) return {};
+    const std::string_view name = command.begin()->key();
+    if (name == "commitTransaction") {
+        info.role = TransactionRole::commit;
+    } else if (name == "abortTransaction") {
+        info.role = TransactionRole::abort;
+    } else if (name == "applyOps") {
+        const auto flag = [&](std::string_view key) {
+            const auto found = command.find(key);
+            return found && found->truthy();
+        };
+        const bool first = info.previous == Timestamp::min();
+        info.role = flag("partialTxn")  ? TransactionRole::part
+                    : flag("prepare")   ? TransactionRole::prepare
+                    : first             ? TransactionRole::whole
+                                        : TransactionRole::last;
+    } else {
+        return {};
+    }
+    return info;
+}
+
+} // namespace detail
+
+/// Looks at an entry's session fields and its command. Fails (EntryView::fail) for fields of wrong types.
+inline TransactionInfo transaction_info(const EntryView& entry) {
+    if (!entry.is_command()) return {};
+    try {
+        return detail::transaction_info(entry);
+    } catch (const DataError& error) {
+        entry.fail(error.what());
+    }
+}
+
+/// A transaction of which something has been seen.
+struct TransactionState {
+    TransactionId id;
+    Timestamp first;           ///< of the entries seen
+    Timestamp last;            ///< likewise
+    std::uint64_t entries = 0; ///< seen
+    std::uint64_t bytes = 0;   ///< of those
+    bool prepared = false;
+    bool began_before = false; ///< its first entries are missing: they are older than what was seen
+    bool broken = false;       ///< an entry in the middle is missing: a prevOpTime that does not lead to the entry before
+};
+
+/// Follows transactions through entries in order: which are open, which began before the first entry,
+/// and where the oplog can be cut without cutting one. Memory: a record for each that is open or began before.
+class TransactionTracker {
+  public:
+    using Open = std::map<TransactionId, TransactionState>;
+
+    struct Step {
+        TransactionInfo info;                   ///< in the entry's memory
+        std::optional<TransactionState> closed; ///< the transaction that this entry decided, this entry included
+    };
+
+    /// Takes in the next entry. A session that begins a new transaction has given up an undecided older one.
+    Step add(const EntryView& entry) {
+        Step step{transaction_info(entry), std::nullopt};
+        if (step.info) follow(entry, step);
+        if (open_.empty()) clean_cut_ = entry.ts();
+        return step;
+    }
+
+    /// The transactions that are undecided after the entries so far.
+    const Open& open() const noexcept { return open_; }
+    /// Those that were already open at the first entry, as they were when that became known, in that order.
+    const std::vector<TransactionState>& began_before() const noexcept { return began_before_; }
+    /// The last entry after which no transaction was open; none if there was no such entry. With
+    /// transactions that began before, only what was seen can be judged.
+    std::optional<Timestamp> clean_cut() const noexcept { return clean_cut_; }
+    /// The first entry of the oldest open transaction.
+    std::optional<Timestamp> oldest_open() const {
+        std::optional<Timestamp> oldest;
+        for (const auto& [id, state] : open_)
+            if (!oldest || state.first < *oldest) oldest = state.first;
+        return oldest;
+    }
+
+  private:
+    void follow(const EntryView& entry, Step& step) {
+        const TransactionInfo& info = step.info;
+        const bool begins = info.has_operations() && info.previous == Timestamp::min();
+        if (begins) give_up_older(info);
+        auto at = open_.find(info.id());
+        if (at == open_.end()) {
+            at = open_.emplace(info.id(), TransactionState{}).first;
+            at->second.id = at->first;
+            at->second.first = entry.ts();
+            at->second.began_before = !begins;
+        } else if (info.has_operations() && info.previous != at->second.last) {
+            at->second.broken = true; // also a chain that begins a second time
+        }
+        TransactionState& state = at->second;
+        state.last = entry.ts();
+        state.bytes += entry.size();
+        state.prepared |= info.role == TransactionRole::prepare || info.role == TransactionRole::commit;
+        if (state.entries++ == 0 && state.began_before) began_before_.push_back(state);
+        if (!info.ends()) return;
+        step.closed = std::move(state);
+        open_.erase(at);
+    }
+
+    /// The server ends a session's transaction when a newer one begins, unless it is prepared.
+    void give_up_older(const TransactionInfo& info) {
+        auto at = open_.lower_bound({std::string(info.lsid), std::numeric_limits<std::int64_t>::min()});
+        while (at != open_.end() && at->first.lsid == info.lsid && at->first.number < info.number)
+            at = at->second.prepared ? std::next(at) : open_.erase(at);
+    }
+
+    Open open_;
+    std::vector<TransactionState> began_before_;
+    std::optional<Timestamp> clean_cut_;
+};
+
+} // namespace oplog

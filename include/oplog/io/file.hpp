@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <oplog/error.hpp>
+#include <oplog/io/posix.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <concepts>
+#include <csignal>
+#include <cstddef>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <poll.h>
+#include <string>
+#include <string_view>
+#include <sys/stat.h>
+#include <system_error>
+#include <unistd.h>
+#include <utility>
+
+namespace oplog {
+
+/// Where bytes come from: read() fills up to `size` bytes and returns how many; 0 is the end.
+template <class S>
+concept ByteSource = requires(S source, char* buffer, std::size_t size) {
+    { source.read(buffer, size) } -> std::same_as<std::size_t>;
+};
+
+/// Where bytes go. close() makes them last and throws if that fails; a sink destroyed without it
+/// must make sure that nobody takes what it got for whole.
+template <class S>
+concept ByteSink = requires(S sink, const char* data, std::size_t size) {
+    sink.write(data, size);
+    sink.close();
+};
+
+/// What a stream ends with when its writer gave up: an impossible document length, so that the reader
+/// of a pipe, who only sees its end, fails too.
+constexpr std::string_view failure_mark{"\xff\xff\xff\xff", 4};
+
+/// A file, a pipe or stdin ("-"), read from its beginning with read(2): a file that shrinks meanwhile
+/// gives a short read, never a signal.
+class FileSource {
+  public:
+    /// Opens `path`. Throws std::system_error.
+    explicit FileSource(const std::string& path) : name_(path) {
+        file_ = detail::Descriptor(path == "-" ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+        struct stat info {};
+        if (!file_.is_open() || ::fstat(file_.get(), &info) != 0) detail::throw_errno(path);
+        if (S_ISDIR(info.st_mode)) detail::throw_errno(path, EISDIR);
+        if (S_ISREG(info.st_mode)) ::posix_fadvise(file_.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+    }
+
+    std::size_t read(char* buffer, std::size_t size) {
+        for (;;) {
+            const ::ssize_t got = ::read(file_.get(), buffer, size);
+            if (got >= 0) return static_cast<std::size_t>(got);
+            if (!detail::is_to_be_repeated(file_.get(), POLLIN)) detail::throw_errno(name_);
+        }
+    }
+
+  private:
+    std::string name_;
+    detail::Descriptor file_;
+};
+
+/// Bytes in memory that outlive the source.
+class MemorySource {
+  public:
+    explicit MemorySource(std::string_view bytes) noexcept : rest_(bytes) {}
+
+    std::size_t read(char* buffer, std::size_t size) noexcept {
+        const std::size_t count = rest_.copy(buffer, size);
+        rest_.remove_prefix(count);
+        return count;
+    }
+
+  private:
+    std::string_view rest_;
+};
+
+/// What to do about a file that is already there.
+enum class IfExists { refuse, replace };
+
+/// What a sink's bytes are: a stream of BSON that breaks off ends in failure_mark, a text just breaks off.
+enum class Content { bson, text };
+
+/// A file that appears complete or not at all, or a stream.
+///
+/// A regular file gets its name at close(), after its bytes have been written to disk; destroyed without
+/// close(), or when that throws, it never existed, and what it was to replace is as it was. "-" (stdout) and what exists and is no regular file (a FIFO, a
+/// device) are streams: they cannot be taken back, so one of BSON that is destroyed without close()
+/// ends in failure_mark.
+class FileSink {
+  public:
+    /// Throws std::system_error; a file that exists already is EEXIST unless it may be replaced.
+    explicit FileSink(std::string path, IfExists if_exists = IfExists::refuse, Content content = Content::bson)
+        : path_(std::move(path)), if_exists_(if_exists), content_(content) {
+        struct stat info {};
+        if (path_ == "-") {
+            file_ = detail::Descriptor(STDOUT_FILENO);
+            is_stream_ = true;
+        } else if (::stat(path_.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
+            file_ = detail::Descriptor(::open(path_.c_str(), O_WRONLY | O_CLOEXEC));
+            if (!file_.is_open()) detail::throw_errno(path_);
+            is_stream_ = true;
+        } else if (if_exists_ == IfExists::refuse && ::faccessat(AT_FDCWD, path_.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+            detail::throw_errno(path_, EEXIST);
+        } else {
+            // What a link stands for is replaced, not the link: it may be /dev/stdout.
+            std::error_code dangling;
+            if (const auto target = std::filesystem::canonical(path_, dangling); !dangling) path_ = target.string();
+            open_unnamed();
+        }
+    }
+    FileSink(FileSink&&) = default;
+    FileSink& operator=(FileSink&&) = delete;
+
+    ~FileSink() {
+        if (!file_.is_open()) return;
+        if (!is_stream_) {
+            if (!temporary_.empty()) ::unlink(temporary_.c_str());
+            return;
+        }
+        if (content_ == Content::text) return;
+        try {
+            detail::write_all(file_.get(), failure_mark.data(), failure_mark.size(), path_);
+        } catch (const std::system_error&) { // the reader is gone: nobody is left to be warned
+        }
+    }
+
+    void write(const char* data, std::size_t size) { detail::write_all(file_.get(), data, size, path_ == "-" ? "stdout" : path_); }
+
+    void close() {
+        if (!is_stream_) {
+            if (::fsync(file_.get()) != 0) detail::throw_errno(path_);
+            publish();
+            file_ = {}; // all is on disk, whatever closing it may say
+            return;
+        }
+        if (path_ == "-") { // someone else's to close; but a full disk may only show here
+            const detail::Descriptor copy(::dup(file_.get()));
+            file_ = {};
+            if (!copy.is_open()) detail::throw_errno("stdout");
+            return;
+        }
+        if (!file_.close()) detail::throw_errno(path_);
+    }
+
+    /// The descriptor of a stream; -1 if this is a file.
+    int stream() const noexcept { return is_stream_ ? file_.get() : -1; }
+    /// What a signal would leave behind: a file's name until close(), where the file system knows no unnamed files. Or empty.
+    const std::string& temporary() const noexcept { return temporary_; }
+
+  private:
+    void open_unnamed() {
+        const std::string directory = detail::parent_directory(path_);
+        // A file without a name vanishes by itself however this process ends.
+        file_ = detail::Descriptor(::open(directory.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666));
+        if (file_.is_open()) return;
+        if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL) detail::throw_errno(path_);
+        do { // a name may be a killed process's
+            temporary_ = detail::hidden_name(path_);
+            file_ = detail::Descriptor(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+        } while (!file_.is_open() && errno == EEXIST);
+        if (!file_.is_open()) detail::throw_errno(path_);
+    }
+
+    /// Gives the file its name and writes that to disk, or throws and leaves things as they were. What is replaced is kept until
+    /// then, where the file system can swap names; where it cannot, and that write fails, the error says so.
+    void publish() {
+        const detail::SignalsHeld all_or_nothing;
+        std::string name = path_; // memory may run out later on
+        if (if_exists_ == IfExists::refuse) {
+            if (temporary_.empty())
+                link_as(path_);
+            else
+                detail::take_name(temporary_, path_);
+            temporary_ = std::move(name); // for the destructor to take back
+            detail::sync_directory(detail::parent_directory(path_));
+            temporary_.clear();
+            return;
+        }
+        if (temporary_.empty()) {
+            std::string hidden = detail::hidden_name(path_);
+            ::unlink(hidden.c_str());
+            link_as(hidden);
+            temporary_ = std::move(hidden);
+        }
+        const bool swapped = detail::rename_as(temporary_, path_, RENAME_EXCHANGE);
+        const bool is_new = !swapped && errno == ENOENT;
+        if (!swapped && ::rename(temporary_.c_str(), path_.c_str()) != 0) detail::throw_errno(path_);
+        if (!swapped) temporary_ = is_new ? std::move(name) : std::string();
+        detail::sync_name(path_, [&] { return is_new || (swapped && detail::rename_as(temporary_, path_, RENAME_EXCHANGE)); });
+        if (swapped && ::unlink(temporary_.c_str()) != 0) {
+            const int error = errno;
+            detail::rename_as(temporary_, path_, RENAME_EXCHANGE);
+            detail::throw_errno(temporary_, error);
+        }
+        temporary_.clear();
+    }
+    void link_as(const std::string& name) const {
+        const std::string unnamed = "/proc/self/fd/" + std::to_string(file_.get());
+        const int result = temporary_.empty() ? ::linkat(AT_FDCWD, unnamed.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW)
+                                              : ::link(temporary_.c_str(), name.c_str());
+        if (result != 0) detail::throw_errno(path_);
+    }
+
+    std::string path_;
+    IfExists if_exists_;
+    Content content_;
+    detail::Descriptor file_;
+    std::string temporary_; ///< see temporary()
+    bool is_stream_ = false;
+};
+
+/// Appends to a string of the caller's.
+class MemorySink {
+  public:
+    explicit MemorySink(std::string& bytes) noexcept : bytes_(&bytes) {}
+
+    void write(const char* data, std::size_t size) { bytes_->append(data, size); }
+    void close() noexcept {}
+
+  private:
+    std::string* bytes_;
+};
+
+/// Throws DataError for what is there and is no regular file, nor a link to one: opening a FIFO waits for its writer, and a device
+/// has no end. For what was found in a directory; a FIFO that the user names is meant. Throws std::system_error for what is not there.
+inline void require_regular_file(const std::string& path) {
+    std::error_code error;
+    const std::filesystem::file_type type = std::filesystem::status(path, error).type();
+    if (type == std::filesystem::file_type::regular) return;
+    if (type == std::filesystem::file_type::not_found) detail::throw_errno(path, ENOENT);
+    if (error) throw std::system_error(error, path);
+    throw DataError(path + ": neither a regular file nor a link to one");
+}
+
+/// The file that `path` stands for: itself, or, for a directory, the oplog in it: oplog.bson of a full
+/// backup, or local/oplog.rs.bson of an increment, also with .gz or .zst.
+/// Throws Error for a directory without one, DataError for one with two or with an oplog that is no file, and std::system_error for one
+/// that may not be looked into.
+inline std::string resolve_input(const std::string& path) {
+    std::error_code ignored;
+    if (path == "-" || !std::filesystem::is_directory(path, ignored)) return path;
+    std::string found;
+    for (const char* oplog : {"oplog.bson", "local/oplog.rs.bson"})
+        for (const char* suffix : {"", ".gz", ".zst"}) {
+            const std::string candidate = (std::filesystem::path(path) / (std::string(oplog) + suffix)).string();
+            std::error_code error; // a link to what is missing is not passed over
+            if (std::filesystem::exists(std::filesystem::symlink_status(candidate, error))) {
+                require_regular_file(candidate);
+                if (!found.empty()) throw DataError(found + " and " + candidate + ": two oplogs in one directory: name the file that is meant");
+                found = candidate;
+            } else if (error && error != std::errc::no_such_file_or_directory && error != std::errc::not_a_directory) {
+                throw std::system_error(error, candidate);
+            }
+        }
+    if (found.empty()) throw Error(path + ": neither oplog.bson nor local/oplog.rs.bson in this directory");
+    return found;
+}
+
+} // namespace oplog

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <oplog/bson/document.hpp>
+#include <oplog/bson/validate.hpp>
+#include <oplog/entry/entry.hpp>
+#include <oplog/error.hpp>
+#include <oplog/io/file.hpp>
+#include <oplog/io/file_kind.hpp>
+
+#include <algorithm>
+#include <cstring>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace oplog {
+
+/// How closely a reader looks at a document before it yields it.
+enum class Check {
+    frame,     ///< length prefix, terminator, depth of nesting and, for entries, the top-level fields up to `ts`
+    structure, ///< all that full does but what servers do not ask for: UTF-8, the second length of an old binary
+    full,      ///< every byte: types, lengths, nesting, UTF-8
+};
+
+/// A stream of BSON documents as an input range, in constant memory: a buffer of 256 KiB that grows
+/// to the largest document. Item is EntryView or bson::Document; what is yielded is valid until the
+/// next step. Every error in the data is a FormatError with file, offset and document number; a
+/// stream that ends inside a document is one.
+template <ByteSource Source, class Item = EntryView>
+class BasicReader {
+  public:
+    using source_type = Source;
+
+    BasicReader(Source source, std::string name, Check check = Check::frame)
+        : source_(std::move(source)), check_(check),
+          where_(std::make_unique<Position>(Position{std::move(name), 0, 0})) {}
+    /// Opens a file, "-" for stdin, or the oplog in a directory (see resolve_input).
+    explicit BasicReader(const std::string& path, Check check = Check::frame)
+        requires std::constructible_from<Source, const std::string&>
+        : BasicReader(Source(resolve_input(path)), resolve_input(path), check) {}
+
+    /// Moves on to the next document. False at the end of the stream.
+    bool next() {
+        step();
+        if (filled_ - at_ < bson::min_document_size && !fill(bson::min_document_size)) {
+            if (filled_ == at_) return false;
+            if (filled_ - at_ >= 4) check_length(bson::load<std::int32_t>(&buffer_[at_]));
+            fail("the stream ends inside a document: " + std::to_string(filled_ - at_) + " stray bytes");
+        }
+        if (where_->document == 1) [[unlikely]]
+            refuse_other_kinds();
+        const auto length = bson::load<std::int32_t>(&buffer_[at_]);
+        check_length(length);
+        const auto size = static_cast<std::uint32_t>(length);
+        if (filled_ - at_ < size && !fill(size))
+            fail("the stream ends inside a document: " + std::to_string(filled_ - at_) + " of " + std::to_string(size) +
+                 " bytes");
+        if (buffer_[at_ + size - 1] != 0) fail("the document does not end with a zero byte");
+        if (bson::is_nested_too_deeply(bson::Document::trusted(&buffer_[at_]))) fail(bson::nested_too_deeply());
+        size_ = size;
+        return true;
+    }
+
+    /// The document that next() moved to.
+    Item current() const {
+        const auto document = bson::Document::trusted(&buffer_[at_]);
+        try {
+            bool ordinary = false;
+            if (check_ == Check::structure) ordinary = bson::validate<bson::Text::any>(document);
+            if (check_ == Check::full) ordinary = bson::validate(document);
+            if constexpr (std::is_constructible_v<Item, const bson::Document&, const Position*>) {
+                Item item(document, where_.get());
+                item.set_ordinary(ordinary);
+                return item;
+            } else
+                return Item(document);
+        } catch (const DataError& error) {
+            fail(error.what());
+        }
+    }
+
+  private:
+    static constexpr std::size_t page_size = 4096;
+    struct alignas(page_size) Page {
+        char bytes[page_size];
+    };
+
+  public:
+    /// Documents that follow each other, and the buffer that they are in.
+    class Block {
+      public:
+        std::string_view documents() const noexcept { return documents_; }
+        /// Where the first one stands.
+        const Position& where() const noexcept { return where_; }
+
+      private:
+        friend BasicReader;
+        std::unique_ptr<Page[]> pages_;
+        std::size_t capacity_ = 0;
+        std::string_view documents_;
+        Position where_;
+    };
+
+    /// Reads the next documents into the block, in place of what it has: at least one, and what else a read brought. False at the
+    /// end of the stream. For threads that read in turns: a document is not copied, and what a thread has read is in its core's
+    /// cache. The block ends before what is not right; the next call says what that is. Its documents have been looked at as
+    /// with Check::frame, and none of them is the current one.
+    bool next(Block& block) {
+        block.documents_ = {};
+        pass();
+        exchange_buffers(block); // the rest of what was read moves over; it is less than a document
+        if (!next()) return false;
+        block.where_ = *where_;
+        const std::size_t first = at_;
+        while (is_next_whole()) {
+            step();
+            size_ = bson::load<std::uint32_t>(&buffer_[at_]);
+        }
+        pass();
+        block.documents_ = {&buffer_[first], at_ - first};
+        exchange_buffers(block);
+        return true;
+    }
+
+    /// Where the current document stands.
+    const Position& where() const noexcept { return *where_; }
+    const std::string& name() const noexcept { return where_->file; }
+    /// Bytes read so far, the current document's among them.
+    std::uint64_t bytes() const noexcept { return where_->offset + size_; }
+
+    class iterator {
+      public:
+        using value_type = Item;
+        using difference_type = std::ptrdiff_t;
+        using iterator_concept = std::input_iterator_tag;
+
+        explicit iterator(BasicReader& reader) : reader_(&reader) { ++*this; }
+        Item operator*() const { return reader_->current(); }
+        iterator& operator++() {
+            if (!reader_->next()) reader_ = nullptr;
+            return *this;
+        }
+        void operator++(int) { ++*this; }
+        friend bool operator==(const iterator& it, std::default_sentinel_t) noexcept { return it.reader_ == nullptr; }
+
+      private:
+        BasicReader* reader_;
+    };
+
+    /// Reads the first document; to be called once.
+    iterator begin() { return iterator(*this); }
+    std::default_sentinel_t end() const noexcept { return {}; }
+
+  private:
+    static constexpr std::size_t buffer_size = 256 << 10; // measured: 192 to 512 KiB are alike, less and more lose
+
+    /// Whether what follows the current document is one, and at hand.
+    bool is_next_whole() const {
+        const std::size_t left = filled_ - at_ - size_;
+        if (left < bson::min_document_size) return false;
+        const char* const next = &buffer_[at_ + size_];
+        const auto size = bson::load<std::uint32_t>(next);
+        return size >= bson::min_document_size && size <= std::min<std::size_t>(left, bson::max_document_size) && next[size - 1] == 0 &&
+               !bson::is_nested_too_deeply(bson::Document::trusted(next));
+    }
+    void pass() noexcept {
+        where_->offset += size_;
+        at_ += std::exchange(size_, 0);
+    }
+    void step() noexcept {
+        pass();
+        ++where_->document;
+    }
+    [[noreturn]] void fail(std::string_view reason, std::string_view hint = {}) const { throw FormatError(*where_, reason, hint); }
+
+    /// A file that is something else altogether is called by its name.
+    void refuse_other_kinds() {
+        if (detail::may_be_bson({&buffer_[at_], filled_ - at_})) return;
+        fill(512);
+        if (const FileKind* kind = recognise_file({&buffer_[at_], filled_ - at_})) fail("this is no BSON but " + std::string(kind->name), kind->hint);
+    }
+
+    void check_length(std::int32_t length) const {
+        constexpr auto least = static_cast<std::int32_t>(bson::min_document_size),
+                       most = static_cast<std::int32_t>(bson::max_document_size);
+        if (length >= least && length <= most) return;
+        fail_length(length);
+    }
+    [[noreturn]] void fail_length(std::int32_t length) const {
+        if (length < static_cast<std::int32_t>(bson::min_document_size))
+            fail("impossible document length " + std::to_string(length));
+        fail("document length " + std::to_string(length) + " is over the limit of " +
+             std::to_string(bson::max_document_size));
+    }
+
+    static constexpr std::size_t round_up(std::size_t size) { return (size + page_size - 1) / page_size * page_size; }
+
+    /// Goes on in the block's buffer.
+    void exchange_buffers(Block& block) {
+        const std::size_t left = filled_ - at_, end = round_up(left);
+        if (block.capacity_ < end + page_size) {
+            block.capacity_ = page_size + std::max(end, buffer_size);
+            block.pages_ = std::make_unique_for_overwrite<Page[]>(block.capacity_ / page_size);
+        }
+        std::memcpy(block.pages_[0].bytes + (end - left), &buffer_[at_], left);
+        std::swap(pages_, block.pages_);
+        std::swap(capacity_, block.capacity_);
+        buffer_ = pages_[0].bytes;
+        at_ = end - left;
+        filled_ = end;
+    }
+
+    /// Reads until `wanted` bytes are at hand from at_ on. False if the stream ends before.
+    bool fill(std::size_t wanted) {
+        // What is left goes right before a page, and reading on fills whole pages: the kernel copies pages
+        // to pages in four fifths of the time that anything else takes.
+        const std::size_t left = filled_ - at_;
+        const std::size_t end = round_up(left);
+        if (end - left + wanted > capacity_) {
+            capacity_ = page_size + round_up(wanted);
+            auto larger = std::make_unique_for_overwrite<Page[]>(capacity_ / page_size);
+            std::memcpy(larger[0].bytes + (end - left), &buffer_[at_], left);
+            pages_ = std::move(larger);
+            buffer_ = pages_[0].bytes;
+        } else {
+            std::memmove(&buffer_[end - left], &buffer_[at_], left);
+        }
+        at_ = end - left;
+        filled_ = end;
+        while (filled_ - at_ < wanted) {
+            std::size_t got = 0;
+            try {
+                // Never more at once: a large document must not make later reads leave the cache.
+                got = source_.read(&buffer_[filled_], std::min(capacity_ - filled_, read_size_));
+            } catch (const DataError& error) {
+                fail(error.what(), error.hint());
+            }
+            if (got == 0) return false;
+            filled_ += got;
+            read_size_ = std::min(2 * read_size_, buffer_size);
+        }
+        return true;
+    }
+
+    Source source_;
+    Check check_;
+    std::unique_ptr<Position> where_; // its own allocation: entries point to it, and a reader can be moved
+    std::size_t capacity_ = page_size + buffer_size;
+    std::unique_ptr<Page[]> pages_ = std::make_unique_for_overwrite<Page[]>(capacity_ / page_size);
+    char* buffer_ = pages_[0].bytes;
+    std::size_t read_size_ = 16 << 10; ///< small at first: a long chain is many slices that wait for their turn
+    std::size_t at_ = 0;     ///< the current document's first byte
+    std::size_t filled_ = 0; ///< end of what has been read
+    std::uint32_t size_ = 0; ///< of the current document
+};
+
+/// Entries of a plain, uncompressed oplog.
+using PlainReader = BasicReader<FileSource>;
+
+} // namespace oplog

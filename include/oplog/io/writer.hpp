@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <oplog/bson/document.hpp>
+#include <oplog/entry/entry.hpp>
+#include <oplog/io/file.hpp>
+
+#include <array>
+#include <condition_variable>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <type_traits>
+#include <utility>
+
+namespace oplog {
+
+/// Writes documents to a sink. close() makes the output last and throws if that fails; a writer
+/// destroyed without it hands what it got to the sink and gives the sink up, which leaves no file
+/// under the final name (see FileSink).
+///
+/// Output goes through four buffers, and from the first full one on a thread of the writer's own
+/// empties them: writing to disk and compressing overlap with the caller's work. An error of the sink
+/// is thrown by the write() or close() after it.
+template <ByteSink Sink>
+class BasicWriter {
+  public:
+    explicit BasicWriter(Sink sink) : state_(std::make_unique<State>(std::move(sink))) {}
+    /// Opens a file, or "-" for stdout, with whatever else the sink's constructor takes.
+    template <class... Options>
+    explicit BasicWriter(const std::string& path, Options&&... options)
+        requires std::constructible_from<Sink, const std::string&, Options...>
+        : BasicWriter(Sink(path, std::forward<Options>(options)...)) {}
+
+    BasicWriter(BasicWriter&&) noexcept = default;
+    BasicWriter& operator=(BasicWriter&&) = delete;
+
+    ~BasicWriter() {
+        if (!state_) return; // moved from
+        if (state_->closed) return;
+        try {
+            state_->flush(); // whole documents only, before the sink marks the failure
+        } catch (const std::exception&) { // the sink is destroyed unclosed in any case
+        }
+    }
+
+    void write(const EntryView& entry) { write(entry.bytes()); }
+    void write(const bson::Document& document) { write(document.bytes()); }
+    /// Whole documents, one or more.
+    void write(std::string_view documents) {
+        if (documents.empty()) return; // its data may be null
+        State& state = *state_;
+        state.bytes += documents.size();
+        // More than all buffers hold would wait for the sink anyway: it is spared the copy.
+        if (documents.size() >= buffers * buffer_size && state.is_idle()) return state.sink.write(documents.data(), documents.size());
+        Buffer* buffer = &state.ring[state.filling];
+        while (documents.size() > buffer_size - buffer->size) {
+            const std::size_t part = documents.copy(buffer->data.get() + buffer->size, buffer_size - buffer->size);
+            buffer->size += part;
+            documents.remove_prefix(part);
+            state.hand_over();
+            buffer = &state.ring[state.filling];
+        }
+        std::memcpy(buffer->data.get() + buffer->size, documents.data(), documents.size());
+        buffer->size += documents.size();
+    }
+
+    /// Bytes written so far, before any compression.
+    std::uint64_t bytes() const noexcept { return state_->bytes; }
+
+    /// Ends the output. Throws what the sink throws; then there is no file.
+    void close() {
+        state_->flush();
+        state_->sink.close();
+        state_->closed = true;
+    }
+
+    Sink& sink() noexcept { return state_->sink; }
+
+  private:
+    static constexpr std::size_t buffer_size = 256 << 10;
+    static constexpr std::size_t buffers = 4;
+
+    struct Buffer {
+        std::unique_ptr<char[]> data = std::make_unique_for_overwrite<char[]>(buffer_size);
+        std::size_t size = 0;
+    };
+
+    /// In an allocation of its own, since the thread refers to it and a writer can be moved.
+    struct State {
+        explicit State(Sink s) : sink(std::move(s)) {}
+
+        ~State() { stop(); }
+
+        /// Whether all that was written has reached the sink.
+        bool is_idle() {
+            if (ring[filling].size > 0) return false;
+            const std::lock_guard lock(mutex);
+            return pending == 0 && !error;
+        }
+
+        /// Gives the full buffer to the thread and waits for an empty one.
+        void hand_over() {
+            std::unique_lock lock(mutex);
+            if (!thread.joinable() && !start()) {
+                Buffer& full = ring[filling];
+                return sink.write(full.data.get(), std::exchange(full.size, 0));
+            }
+            ++pending;
+            filling = (filling + 1) % buffers;
+            changed.notify_all();
+            changed.wait(lock, [this] { return pending < buffers || error; });
+            rethrow();
+        }
+
+        /// A thread that takes no signals: they are the program's. False if there can be none: then it is done without.
+        bool start() {
+            const detail::SignalsHeld not_there;
+            try {
+                thread = std::thread([this] { empty_buffers(); });
+                return true;
+            } catch (const std::exception&) {
+                return false;
+            }
+        }
+
+        /// Everything to the sink; the thread ends.
+        void flush() {
+            stop();
+            rethrow();
+            Buffer& last = ring[filling];
+            if (last.size > 0) sink.write(last.data.get(), std::exchange(last.size, 0));
+        }
+
+        void stop() {
+            if (!thread.joinable()) return;
+            {
+                const std::lock_guard lock(mutex);
+                stopping = true;
+                changed.notify_all();
+            }
+            thread.join();
+            stopping = false;
+        }
+
+        void rethrow() const {
+            if (error) std::rethrow_exception(error);
+        }
+
+        void empty_buffers() {
+            std::unique_lock lock(mutex);
+            for (;;) {
+                changed.wait(lock, [this] { return pending > 0 || stopping; });
+                if (pending == 0) return;
+                Buffer& buffer = ring[emptying];
+                lock.unlock();
+                std::exception_ptr failure;
+                try {
+                    sink.write(buffer.data.get(), std::exchange(buffer.size, 0));
+                } catch (...) {
+                    failure = std::current_exception();
+                }
+                lock.lock();
+                emptying = (emptying + 1) % buffers;
+                --pending;
+                if (failure) {
+                    error = failure;
+                    changed.notify_all();
+                    return;
+                }
+                changed.notify_all();
+            }
+        }
+
+        Sink sink;
+        std::array<Buffer, buffers> ring;
+        std::size_t filling = 0;  ///< the caller's buffer
+        std::size_t emptying = 0; ///< the thread's next buffer
+        std::size_t pending = 0;  ///< full buffers, from emptying on
+        std::uint64_t bytes = 0;
+        bool stopping = false;
+        bool closed = false;
+        std::exception_ptr error;
+        std::mutex mutex;
+        std::condition_variable changed;
+        std::thread thread;
+    };
+
+    std::unique_ptr<State> state_;
+};
+
+/// Writes entries or documents to a file, uncompressed.
+using PlainWriter = BasicWriter<FileSink>;
+
+} // namespace oplog

@@ -1,0 +1,843 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <oplog/entry/filter.hpp>
+#include <oplog/entry/meaning.hpp>
+#include <oplog/entry/operation.hpp>
+#include <oplog/entry/transaction.hpp>
+#include <oplog/restore/apply_collection.hpp>
+#include <oplog/restore/catalog.hpp>
+#include <oplog/restore/change_log.hpp>
+#include <oplog/restore/dump.hpp>
+#include <oplog/restore/finding.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <list>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace oplog {
+
+/// A collection as it is after the entries so far.
+struct AppliedCollection {
+    std::uint64_t number = 0; ///< in the order in which they turned up
+    std::string uuid;     ///< 16 bytes; empty if unknown
+    std::string database;
+    std::string name;     ///< of a time series' documents: "system.buckets.ts"
+    Metadata metadata;    ///< of a time series in terms of the series
+    bool metadata_changed = false;
+    std::optional<DumpCollection> base; ///< its files in the full dump
+    bool has_data = true;               ///< whether the base's documents still count
+    bool whole = false;                 ///< it is in the dump, or its creation was seen: nothing of it is missing
+    std::string first_seen;             ///< if it is not whole: where it turned up
+    ChangeList changes;
+
+    std::string ns() const { return join_namespace(database, name); }
+    bool is_buckets() const { return std::string_view(name).starts_with(buckets_prefix); }
+    /// As its users know it.
+    std::string logical_name() const { return is_buckets() ? name.substr(buckets_prefix.size()) : name; }
+};
+
+/// Plays entries onto a dump, without a server.
+///
+/// Fed entry by entry, in order, up to the wanted time; collections are followed by their UUIDs, so that a fuzzy dump
+/// (one that has seen some of the entries already) comes right. Document changes are put aside in a temporary file until
+/// write() reads each collection once. What cannot be done exactly is refused with the entry's place, before anything
+/// is written. A transaction's operations count when it commits.
+///
+/// Memory: 16 to 32 bytes for each insert, update and delete, and 2 more while its collection is written; metadata, views
+/// and what is open.
+class Applier {
+  public:
+    struct Options {
+        std::string scratch = ".";           ///< a directory for temporary files, as large as the oplog
+        std::optional<Timestamp> dump_start{}; ///< what had committed by then is in the dump
+        std::optional<Timestamp> consistent_point{}; ///< what the dump was at then, it has whole
+        Report report{};                       ///< is told of what is left out, and taken for granted
+        Selection selection{};               ///< which collections are wanted, and under what names; has learned the entries
+    };
+
+    /// The dump must outlive the applier.
+    Applier(const Dump& dump, Options options) : dump_(&dump), options_(std::move(options)), log_(options_.scratch) {
+        for (const DumpCollection& dumped : dump.collections()) add_dumped(dumped);
+    }
+
+    /// Takes in the next entry. Throws FormatError for what is malformed and for what cannot be applied.
+    void add(const EntryView& entry) {
+        try {
+            last_ = entry.ts();
+            if (options_.selection.everything()) return take(entry);
+            const Edit edit = options_.selection.apply(entry);
+            if (edit.kind == Edit::Kind::keep) take(entry);
+            for (const std::string& document : edit.with) take(EntryView(bson::Document(document), entry.where()));
+        } catch (const FormatError&) {
+            throw;
+        } catch (const DataError& error) {
+            entry.fail(error.what());
+        }
+    }
+
+    /// Takes in an entry after the last that is wanted: see Stager::look_ahead for why.
+    void look_ahead(const EntryView& entry) {
+        if (!is_of_index_build(entry)) return;
+        const Operation operation(entry);
+        const Command command = parse_command(operation);
+        const bool starts = command.kind == CommandKind::start_index_build;
+        for_each_index(operation, [&](const bson::Document& spec) {
+            const std::string key = build_key(operation, command, index_name(spec));
+            if (starts)
+                started_later_.insert(key);
+            else if (!started_later_.contains(key))
+                building_.insert(key);
+        });
+    }
+
+    /// After the last entry. Throws DataError if a collection is not known whole.
+    void finish() {
+        for (AppliedCollection& collection : collections_) {
+            std::erase_if(collection.metadata.indexes, [&](const std::string& spec) {
+                const std::string name(index_name(bson::Document(spec)));
+                const bool unfinished = building_.contains(collection.uuid + '\0' + name) || building_.contains(collection.ns() + '\0' + name);
+                collection.metadata_changed |= unfinished;
+                return unfinished;
+            });
+            if (collection.is_buckets() && std::ranges::any_of(collection.metadata.indexes, [](const std::string& spec) { return is_unrestorable_geo_index(bson::Document(spec)); }))
+                throw DataError("collection " + join_namespace(collection.database, collection.logical_name()) +
+                                " has a 2dsphere index on more than its metaField, which mongorestore cannot make from a dump; use oplog-stage (--exclude-ns leaves the collection out)");
+            if (!collection.whole && !is_hidden_in_dumps(collection.ns()))
+                throw DataError(collection.first_seen + ": collection " + collection.ns() +
+                                " is not in the full dump, and no entry creates it: what it holds is not known (--exclude-ns leaves it out)");
+        }
+        log_.seal();
+    }
+
+    /// Writes what there is into a new dump: collections, views and the prelude; to be called once, after finish().
+    /// `jobs` collections are worked on at a time; `progress`, if given, is told of bytes read, by one thread at a time.
+    void write(DumpWriter& out, std::size_t jobs = 1, const std::function<void(std::uint64_t)>& progress = {}) {
+        for (const auto& [ns, view] : views_)
+            if (!is_timeseries_view(view.definition)) write_view(ns, view, out);
+        if (const auto& prelude = dump_->prelude()) {
+            if (prelude->ends_with(".gz") == out.gzip())
+                out.take(*prelude, dump_->relative(*prelude));
+            else
+                out.write_text(std::string("prelude.json") + (out.gzip() ? ".gz" : ""), read_whole(*prelude));
+        }
+        std::vector<std::pair<std::uint64_t, AppliedCollection*>> left; // the largest last, to be taken first
+        for (AppliedCollection& collection : collections_)
+            if (!is_hidden_in_dumps(collection.ns())) left.emplace_back(work_of(collection), &collection);
+        std::ranges::stable_sort(left, {}, [](const auto& each) { return each.first; });
+        std::mutex mutex;
+        std::exception_ptr failure;
+        const auto report = [&](std::uint64_t bytes) {
+            const std::lock_guard lock(mutex);
+            if (progress) progress(bytes);
+        };
+        const auto work = [&] {
+            for (;;) {
+                AppliedCollection* next = nullptr;
+                {
+                    const std::lock_guard lock(mutex);
+                    if (left.empty() || failure) return;
+                    next = left.back().second;
+                    left.pop_back();
+                }
+                try {
+                    write_collection(*next, out, report);
+                } catch (...) {
+                    const std::lock_guard lock(mutex);
+                    if (!failure) failure = std::current_exception();
+                }
+            }
+        };
+        std::vector<std::jthread> threads;
+        try {
+            for (std::size_t more = std::min(jobs, left.size()); more > 1; --more) threads.emplace_back(work); // from here on `left` is shared
+        } catch (const std::exception&) { // it can be done with fewer
+        }
+        work();
+        threads.clear();
+        if (failure) std::rethrow_exception(failure);
+    }
+    /// How many bytes write() will read.
+    std::uint64_t bytes_to_read() const {
+        std::uint64_t bytes = 0;
+        for (const AppliedCollection& collection : collections_)
+            if (!collection.changes.empty()) bytes += work_of(collection);
+        return bytes;
+    }
+
+    /// What there is. After finish().
+    const std::list<AppliedCollection>& collections() const noexcept { return collections_; }
+    /// Transactions that were not committed, and are left out.
+    const TransactionTracker::Open& open_transactions() const noexcept { return tracker_.open(); }
+    /// From where on the oplog is needed to go on from here: the first entry of the oldest open transaction, else the last one.
+    Timestamp resume_from() const { return std::min(tracker_.oldest_open().value_or(last_), last_); }
+
+  private:
+    struct StoredView {
+        std::string definition; ///< its document in system.views
+        std::optional<DumpCollection> base; ///< until it changes
+    };
+    using NameKey = std::pair<std::string, std::uint64_t>; ///< namespace, and AppliedCollection::number
+    using NameIndex = std::map<NameKey, std::list<AppliedCollection>::iterator>;
+
+    // ---- the dump ----
+
+    void add_dumped(const DumpCollection& dumped) {
+        if (!options_.selection.selects(dumped.ns())) return;
+        const std::string ns = options_.selection.renaming().collection(dumped.ns()).value_or(dumped.ns());
+        const auto [database, name] = split_namespace(ns);
+        Metadata metadata = dumped.read_metadata();
+        const bool renamed = ns != dumped.ns();
+        metadata.collection = name;
+        if (metadata.is_view()) return add_dumped_view(dumped, metadata);
+        const std::string data = std::filesystem::path(dumped.data).filename().string();
+        const bool is_buckets = metadata.is_timeseries() && data.starts_with(dump_file_name(buckets_prefix));
+        AppliedCollection& collection = add_collection(database, is_buckets ? std::string(buckets_prefix) + std::string(name) : std::string(name));
+        collection.uuid = metadata.uuid_bytes();
+        if (!collection.uuid.empty()) by_uuid_[collection.uuid] = &collection;
+        collection.metadata_changed = renamed;
+        collection.metadata = std::move(metadata);
+        collection.base = dumped;
+        collection.whole = true;
+    }
+
+    /// The view's document in system.views, as an entry would tell it, so that it is renamed in the same way.
+    void add_dumped_view(const DumpCollection& dumped, const Metadata& metadata) {
+        bson::Builder insertion;
+        insertion.string("op", "i").string("ns", join_namespace(dumped.database, views_collection)).begin_document("o").string("_id", dumped.ns());
+        for (const bson::Element& option : bson::Document(metadata.options)) insertion.append(option);
+        const std::string bytes = insertion.end().finish();
+        const auto other = options_.selection.renaming().empty() ? std::nullopt : renamed(Operation(bson::Document(bytes)), options_.selection.renaming());
+        const Operation operation{bson::Document(other ? *other : bytes)};
+        views_[std::string(*view_of(operation))] = {std::string(operation.o.bytes()), other ? std::nullopt : std::optional(dumped)};
+    }
+
+    // ---- entries ----
+
+    void take(const EntryView& entry) {
+        entry_ = &entry;
+        const TransactionTracker::Step step = tracker_.add(entry);
+        const TransactionInfo& info = step.info;
+        if (!info || info.role == TransactionRole::whole) return apply_entry(entry.document());
+        const TransactionId id = info.id();
+        if (info.has_operations() && info.previous == Timestamp::min()) waiting_[id].clear();
+        if (!info.ends()) {
+            waiting_[id].push_back(log_.append_entry(entry.bytes()));
+            return;
+        }
+        const auto node = waiting_.extract(id);
+        if (!info.commits()) return;
+        if (step.closed->began_before || step.closed->broken) {
+            if (options_.dump_start && entry.ts() <= *options_.dump_start) return; // the dump has it
+            throw DataError("transaction " + to_string(id) + " commits here, and " + (step.closed->broken ? "entries of it are missing" : "began before the first entry"));
+        }
+        if (!node.empty())
+            for (const std::uint64_t offset : node.mapped()) {
+                const std::string waiting = log_.read_entry(offset);
+                apply_entry(bson::Document(waiting));
+            }
+        if (info.has_operations()) apply_entry(entry.document());
+    }
+
+    void apply_entry(const bson::Document& document) {
+        for_each_operation(document, [&](const Operation& operation) {
+            if (operation.is_command())
+                apply_command(operation);
+            else
+                apply_change(operation, operation.op == "u" && is_upsert(operation.document, document));
+        });
+    }
+
+    /// Whether an operation is to be followed. Throws DataError for one that cannot be.
+    bool is_followed(const Operation& operation) {
+        const Verdict verdict = meaning_of(operation);
+        const bool seen = is_before(options_.dump_start) || (operation.ns == "admin.system.version" && !is_after_dump());
+        if (verdict.meaning == Meaning::refused && !seen) refuse(verdict.reason);
+        if (verdict.meaning == Meaning::nothing && !verdict.reason.empty()) warn(verdict.reason);
+        return verdict.meaning == Meaning::followed;
+    }
+    bool is_before(const std::optional<Timestamp>& ts) const { return ts && entry_->ts() < *ts; }
+    /// Whether all collections that there are, are known.
+    bool is_after_dump() const { return !options_.consistent_point || entry_->ts() > *options_.consistent_point; }
+    [[noreturn]] void refuse(const std::string& reason) const { throw DataError(reason + "; apply up to before it (--before " + to_string(entry_->ts()) + ")"); }
+    void warn(std::string text) const {
+        if (options_.report) options_.report({Finding::Severity::warning, entry_->where() ? std::optional(*entry_->where()) : std::nullopt, entry_->ts(), std::move(text)});
+    }
+    /// Whether a server before 3.6 wrote it, which made collections without a word.
+    bool is_old(const Operation& operation) const { return operation.ui.empty() && entry_->document().find("h"); }
+
+    void apply_change(const Operation& operation, bool upsert) {
+        if (!is_followed(operation)) return;
+        const std::string_view op = operation.op;
+        const std::string_view name = split_namespace(operation.ns).collection;
+        if (name == views_collection) return apply_view(operation, upsert);
+        const bool is_index = name == "system.indexes"; // how servers before 4.2 make one
+        const std::string_view ns = is_index ? operation.o.find("ns")->string() : operation.ns;
+        if (op == "i" && is_old(operation) && !known({}, ns)) {
+            warn(std::string(ns) + " is not in the full dump: taken as made by this insert, as by servers before 3.6");
+            make_whole({}, ns);
+        }
+        if (is_index) {
+            const std::string spec = changed(operation.o, [](const bson::Element& field, bson::Builder&) { return field.key() == "ns" || field.key() == "_id"; });
+            return add_index(find({}, ns), bson::Document(spec));
+        }
+        AppliedCollection& collection = find(operation.ui, operation.ns);
+        if (op == "u")
+            log_.append(collection.changes, upsert ? ChangeKind::upsert : ChangeKind::update, *operation.o2, operation.o);
+        else
+            log_.append(collection.changes, op == "i" ? ChangeKind::insertion : ChangeKind::removal, operation.o, {});
+    }
+
+    // ---- views ----
+
+    void apply_view(const Operation& operation, bool upsert) {
+        const std::string ns(*view_of(operation));
+        if (operation.op == "d") {
+            views_.erase(ns);
+        } else if (operation.op == "i") {
+            views_[ns] = {std::string(operation.o.bytes()), std::nullopt};
+        } else if (const auto found = views_.find(ns); found != views_.end()) {
+            found->second = {apply_update(bson::Document(found->second.definition), operation.o), std::nullopt};
+        } else if (upsert) {
+            views_[ns] = {apply_upsert(*operation.o2, operation.o), std::nullopt};
+        }
+    }
+    static bool is_timeseries_view(const std::string& definition) {
+        const auto on = bson::Document(definition).find("viewOn");
+        return on && on->is(bson::Type::string) && on->string().starts_with(buckets_prefix);
+    }
+    static void write_view(const std::string& ns, const StoredView& view, DumpWriter& out) {
+        const auto [database, name] = split_namespace(ns);
+        Metadata metadata;
+        bson::Builder options;
+        for (const std::string_view option : {"viewOn", "pipeline", "collation"})
+            if (const auto field = bson::Document(view.definition).find(option)) options.append(*field);
+        metadata.options = options.finish();
+        metadata.collection = name;
+        metadata.type = "view";
+        if (view.base && view.base->metadata.ends_with(".gz") == out.gzip())
+            out.take(view.base->metadata, out.metadata_name(database, name));
+        else
+            out.write_metadata(database, metadata);
+    }
+
+    // ---- collections ----
+
+    AppliedCollection* by_uuid(std::string_view uuid) {
+        if (uuid.empty()) return nullptr;
+        if (last_found_ && last_found_->uuid == uuid) return last_found_; // most entries concern the collection of the one before
+        const auto found = by_uuid_.find(uuid);
+        return last_found_ = found == by_uuid_.end() ? nullptr : found->second;
+    }
+    /// The oldest of that name; while the dump is fuzzy there may be several.
+    AppliedCollection* by_name(std::string_view ns) {
+        const auto [database, name] = split_namespace(ns);
+        const auto found = by_name_.lower_bound({join_namespace(database, name), 0});
+        return found != by_name_.end() && found->second->name == name && found->second->database == database ? &*found->second : nullptr;
+    }
+    AppliedCollection& add_collection(std::string_view database, std::string name) {
+        AppliedCollection& added = collections_.emplace_back();
+        added.number = added_++;
+        added.database = database;
+        added.name = std::move(name);
+        by_name_.emplace(name_key(added), std::prev(collections_.end()));
+        return added;
+    }
+    static NameKey name_key(const AppliedCollection& collection) { return {collection.ns(), collection.number}; }
+    void move(AppliedCollection& collection, std::string_view database, std::string_view name) {
+        auto node = by_name_.extract(name_key(collection));
+        collection.database = database;
+        collection.name = name;
+        node.key() = name_key(collection);
+        by_name_.insert(std::move(node));
+    }
+    /// The collection that an operation is for, if it is there. Without UUIDs (old servers, old dumps) the name decides.
+    AppliedCollection* known(std::string_view uuid, std::string_view ns) {
+        if (AppliedCollection* const found = by_uuid(uuid)) return found;
+        AppliedCollection* const found = by_name(ns);
+        if (!found || (!uuid.empty() && !found->uuid.empty())) return nullptr; // another one has the name
+        if (found->uuid.empty() && !uuid.empty()) { // of time series too, whose metadata has none
+            found->uuid = uuid;
+            by_uuid_[found->uuid] = found;
+        }
+        return found;
+    }
+    /// The same, but one that is not there is put down as such.
+    AppliedCollection& find(std::string_view uuid, std::string_view ns) {
+        AppliedCollection* const found = known(uuid, ns);
+        return found ? *found : make(uuid, ns);
+    }
+    AppliedCollection& make(std::string_view uuid, std::string_view ns) {
+        const auto [database, name] = split_namespace(ns);
+        AppliedCollection& made = add_collection(database, std::string(name));
+        made.uuid = uuid;
+        if (!uuid.empty()) by_uuid_[made.uuid] = &made;
+        made.first_seen = entry_->where() ? FormatError(*entry_->where(), to_string(entry_->ts())).what() : to_string(entry_->ts());
+        made.metadata_changed = true;
+        made.metadata.type = made.is_buckets() ? "timeseries" : "collection";
+        if (!made.is_buckets()) made.metadata.uuid = hex(uuid);
+        return made;
+    }
+    static std::string hex(std::string_view bytes) {
+        std::string text;
+        for (const char byte : bytes)
+            for (const int nibble : {(byte >> 4) & 15, byte & 15}) text += "0123456789abcdef"[nibble];
+        return text;
+    }
+    void erase(const AppliedCollection& collection) { erase(by_name_.find(name_key(collection))); }
+    NameIndex::iterator erase(NameIndex::iterator named) {
+        last_found_ = nullptr;
+        by_uuid_.erase(named->second->uuid);
+        collections_.erase(named->second);
+        return by_name_.erase(named);
+    }
+    void erase_database(std::string_view database) {
+        const std::string prefix = std::string(database) + '.';
+        for (auto at = by_name_.lower_bound({prefix, 0}); at != by_name_.end() && at->first.first.starts_with(prefix);) at = erase(at);
+    }
+
+    // ---- commands ----
+
+    void apply_command(const Operation& operation) {
+        if (!is_followed(operation)) return;
+        const Command command = parse_command(operation);
+        switch (command.kind) {
+        case CommandKind::create: return apply_create(operation, command);
+        case CommandKind::drop:
+            if (split_namespace(command.ns).collection == views_collection) drop_views(command.database);
+            if (AppliedCollection* const gone = known(operation.ui, command.ns)) erase(*gone);
+            return;
+        case CommandKind::drop_database:
+            drop_views(command.database);
+            erase_database(command.database);
+            return;
+        case CommandKind::rename_collection: return apply_rename(operation, command);
+        case CommandKind::create_indexes:
+        case CommandKind::commit_index_build:
+            for_each_index(operation, [&](const bson::Document& spec) {
+                add_index(find(operation.ui, command.ns), spec);
+                building_.erase(build_key(operation, command, index_name(spec)));
+            });
+            return;
+        case CommandKind::start_index_build:
+            for_each_index(operation, [&](const bson::Document& spec) { building_.insert(build_key(operation, command, index_name(spec))); });
+            return;
+        case CommandKind::abort_index_build:
+            for_each_index(operation, [&](const bson::Document& spec) {
+                building_.erase(build_key(operation, command, index_name(spec)));
+                if (AppliedCollection* const collection = known(operation.ui, command.ns)) drop_index(*collection, index_name(spec));
+            });
+            return;
+        case CommandKind::drop_indexes: return apply_drop_indexes(operation, command);
+        case CommandKind::coll_mod:
+            return apply_coll_mod(find(operation.ui, command.ns), operation.o);
+        case CommandKind::empty_capped:
+            if (AppliedCollection* const collection = known(operation.ui, command.ns)) {
+                collection->has_data = false;
+                collection->changes.clear();
+            }
+            return;
+        default: return;
+        }
+    }
+
+    void drop_views(std::string_view database) {
+        const std::string prefix = std::string(database) + '.';
+        for (auto at = views_.lower_bound(prefix); at != views_.end() && at->first.starts_with(prefix);) at = views_.erase(at);
+    }
+
+    void apply_create(const Operation& operation, const Command& command) {
+        if (split_namespace(command.ns).collection == views_collection) return;
+        if (operation.o.find("viewOn")) { // servers that log views so
+            bson::Builder definition;
+            definition.string("_id", command.ns);
+            for (const bson::Element& option : operation.o)
+                if (option.key() != "create") definition.append(option);
+            views_[command.ns] = {definition.finish(), std::nullopt};
+            return;
+        }
+        if (known(operation.ui, command.ns)) return; // the dump is younger than this
+        if (is_after_dump() && by_name(command.ns)) refuse("create of " + command.ns + ", which is there already: entries are missing in which that collection went");
+        AppliedCollection& made = make(operation.ui, command.ns);
+        made.whole = true;
+        bson::Builder options;
+        bool has_id_index = true;
+        for (const bson::Element& option : operation.o) {
+            const std::string_view name = option.key();
+            if (name == "idIndex")
+                made.metadata.indexes.emplace_back(option.document().bytes());
+            else if (name == "clusteredIndex" || (name == "autoIndexId" && !option.truthy()))
+                has_id_index = false;
+            const bool shown = is_kept_option(name) && (!made.is_buckets() || is_series_option(name));
+            if (shown) options.append(option);
+        }
+        made.metadata.options = options.finish();
+        if (has_id_index && made.metadata.indexes.empty()) add_old_id_index(made);
+    }
+    /// An entry of old times does not tell of it: it means an old index.
+    static void add_old_id_index(AppliedCollection& made) {
+        bson::Builder index;
+        index.int32("v", 1).begin_document("key").int32("_id", 1).end().string("name", "_id_");
+        made.metadata.indexes.push_back(index.finish());
+    }
+    void make_whole(std::string_view uuid, std::string_view ns) {
+        AppliedCollection& made = make(uuid, ns);
+        made.whole = true;
+        add_old_id_index(made);
+    }
+
+    /// Options of a time series' buckets that are the series' own.
+    static bool is_series_option(std::string_view name) {
+        return name == "storageEngine" || name == "indexOptionDefaults" || name == "collation" || name == "expireAfterSeconds" || name == "timeseries";
+    }
+
+    void apply_rename(const Operation& operation, const Command& command) {
+        AppliedCollection* const collection = &find(operation.ui, command.ns);
+        const auto drop_target = operation.o.find("dropTarget");
+        if (drop_target && drop_target->is(bson::Type::binary)) {
+            if (AppliedCollection* const target = known(drop_target->value().substr(5), command.target); target && target != collection) erase(*target);
+        } else if (drop_target && drop_target->truthy()) {
+            if (AppliedCollection* const target = by_name(command.target); target && target != collection) erase(*target);
+        }
+        if (const AppliedCollection* const other = by_name(command.target); is_after_dump() && other && other != collection)
+            refuse("renameCollection to " + command.target + ", which is there already: entries are missing in which that collection went");
+        const auto [database, name] = split_namespace(command.target);
+        collection->metadata_changed |= collection->database != database || collection->name != name;
+        move(*collection, database, name);
+        const auto stay_temporary = operation.o.find("stayTemp");
+        if (!stay_temporary || !stay_temporary->truthy()) set_option(*collection, "temp", nullptr);
+    }
+
+    // ---- indexes ----
+
+    static std::string_view index_name(const bson::Document& spec) {
+        const auto name = spec.find("name");
+        return name ? name->string() : std::string_view{};
+    }
+    static std::string build_key(const Operation& operation, const Command& command, std::string_view index) {
+        return (operation.ui.empty() ? command.ns : std::string(operation.ui)) + '\0' + std::string(index);
+    }
+    static std::vector<std::string>::iterator find_index(AppliedCollection& collection, std::string_view name) {
+        return std::ranges::find_if(collection.metadata.indexes, [&](const std::string& spec) { return index_name(bson::Document(spec)) == name; });
+    }
+    static void add_index(AppliedCollection& collection, const bson::Document& spec) {
+        const std::string shown = listed_index(collection.is_buckets() ? bson::Document(series_index(collection, spec)) : spec);
+        collection.metadata_changed = true;
+        if (const auto old = find_index(collection, index_name(spec)); old != collection.metadata.indexes.end())
+            *old = shown;
+        else
+            collection.metadata.indexes.push_back(shown);
+    }
+    static void drop_index(AppliedCollection& collection, std::string_view name) {
+        const auto found = find_index(collection, name);
+        if (found == collection.metadata.indexes.end()) return;
+        collection.metadata.indexes.erase(found);
+        collection.metadata_changed = true;
+    }
+    void apply_drop_indexes(const Operation& operation, const Command& command) {
+        AppliedCollection* const collection = &find(operation.ui, command.ns);
+        const auto index = operation.o.find("index");
+        if (index->is(bson::Type::string) && index->string() != "*") return drop_index(*collection, index->string());
+        collection->metadata_changed = true;
+        std::erase_if(collection->metadata.indexes, [&](const std::string& spec) {
+            const bson::Document document(spec);
+            return index->is(bson::Type::string) ? index_name(document) != "_id_" : document.find("key")->value() == index->value();
+        });
+    }
+
+    /// A specification as listIndexes tells it: fields in an order of their own, and numbers and flags of one type each.
+    static std::string listed_index(const bson::Document& spec) {
+        enum Form { as_is, integer, flag, real };
+        static constexpr std::pair<std::string_view, Form> fields[] = {
+            {"v", integer}, {"key", as_is}, {"name", as_is}, {"background", flag}, {"unique", flag}, {"hidden", flag},
+            {"partialFilterExpression", as_is}, {"sparse", flag}, {"expireAfterSeconds", integer}, {"storageEngine", as_is},
+            {"weights", as_is}, {"default_language", as_is}, {"language_override", as_is}, {"textIndexVersion", integer},
+            {"2dsphereIndexVersion", integer}, {"bits", integer}, {"min", real}, {"max", real}, {"bucketSize", real},
+            {"collation", as_is}, {"wildcardProjection", as_is}, {"columnstoreProjection", as_is}, {"coarsestIndexedLevel", integer},
+            {"finestIndexedLevel", integer}, {"dropDups", flag}, {"originalSpec", as_is}, {"clustered", flag}, {"prepareUnique", flag}};
+        bson::Builder out;
+        for (const auto& [name, form] : fields) {
+            const auto field = spec.find(name);
+            if (!field) continue;
+            if (form == integer && field->is_number())
+                out.int32(name, static_cast<std::int32_t>(field->integer()));
+            else if (form == flag)
+                out.boolean(name, field->truthy());
+            else if (form == real && field->is_number() && !field->is(bson::Type::double_))
+                out.real(name, static_cast<double>(field->integer()));
+            else
+                out.append(*field);
+        }
+        for (const bson::Element& field : spec)
+            if (field.key() != "ns" && std::ranges::find(fields, field.key(), [](const auto& known) { return known.first; }) == std::end(fields)) out.append(field);
+        return out.finish();
+    }
+
+    /// A time series' timeField and metaField.
+    static std::pair<std::string, std::string> series_fields(const AppliedCollection& collection) {
+        std::pair<std::string, std::string> fields;
+        if (const auto series = bson::Document(collection.metadata.options).find("timeseries")) {
+            if (const auto field = series->document().find("timeField")) fields.first = field->string();
+            if (const auto field = series->document().find("metaField")) fields.second = field->string();
+        }
+        return fields;
+    }
+
+    /// An index on buckets as listIndexes tells it of the series: `meta` is the metaField, control.min and control.max
+    /// of a field are the field.
+    static std::string series_index(const AppliedCollection& collection, const bson::Document& spec) {
+        if (const auto original = spec.find("originalSpec")) return std::string(original->document().bytes()); // what was asked for
+        const std::string meta = series_fields(collection).second;
+        const auto unknown = [&](std::string_view field) {
+            return DataError("index " + std::string(index_name(spec)) + " of time series " + collection.ns() + " has the unknown key " + std::string(field));
+        };
+        return changed(spec, [&](const bson::Element& field, bson::Builder& out) {
+            if (field.key() != "key") return field.key() == "ns";
+            out.begin_document("key");
+            std::string pending; // the field whose other half must follow
+            for (const bson::Element& key : field.document()) {
+                const std::string_view name = key.key();
+                constexpr std::string_view least = "control.min.", most = "control.max.";
+                if (name == "meta" || name.starts_with("meta.")) {
+                    if (meta.empty()) throw unknown(name);
+                    out.append(meta + std::string(name.substr(4)), key);
+                } else if (name.starts_with(least) || name.starts_with(most)) {
+                    const std::string inner(name.substr(least.size()));
+                    if (pending.empty()) {
+                        pending = inner;
+                        out.append(inner, key);
+                    } else if (std::exchange(pending, {}) != inner) {
+                        throw unknown(name);
+                    }
+                } else {
+                    throw unknown(name);
+                }
+            }
+            if (!pending.empty()) throw unknown(pending);
+            out.end();
+            return true;
+        });
+    }
+
+    // ---- collMod ----
+
+    /// The order that the server gives to options.
+    static std::size_t option_rank(std::string_view name) {
+        static constexpr std::string_view order[] = {"capped", "size", "max", "autoIndexId", "temp", "recordPreImages", "changeStreamPreAndPostImages",
+                                                     "storageEngine", "indexOptionDefaults", "validator", "validationLevel", "validationAction", "collation",
+                                                     "viewOn", "pipeline", "clusteredIndex", "expireAfterSeconds", "timeseries", "encryptedFields"};
+        return static_cast<std::size_t>(std::ranges::find(order, name) - std::begin(order));
+    }
+    /// Sets an option, or (null) takes it away.
+    static void set_option(AppliedCollection& collection, std::string_view name, const bson::Element* value) {
+        const bson::Document old(collection.metadata.options);
+        const auto before = old.find(name);
+        if (!before && !value) return;
+        bson::Builder out;
+        bool written = value == nullptr;
+        for (const bson::Element& option : old) {
+            if (!written && (option.key() == name || (!before && option_rank(option.key()) > option_rank(name)))) {
+                out.append(name, *value);
+                written = true;
+            }
+            if (option.key() != name) out.append(option);
+        }
+        if (!written) out.append(name, *value);
+        std::string options = out.finish();
+        collection.metadata_changed |= options != collection.metadata.options;
+        collection.metadata.options = std::move(options);
+    }
+    static void set_text_option(AppliedCollection& collection, std::string_view name, std::string_view text) {
+        const std::string document = bson::Builder().string(name, text).finish();
+        const bson::Element value = *bson::Document(document).begin();
+        set_option(collection, name, &value);
+    }
+
+    /// As the server lists sizes: int32 where that will do.
+    static void set_number_option(AppliedCollection& collection, std::string_view name, std::int64_t number) {
+        const bool narrow = number >= INT32_MIN && number <= INT32_MAX;
+        const std::string document = narrow ? bson::Builder().int32(name, static_cast<std::int32_t>(number)).finish() : bson::Builder().int64(name, number).finish();
+        const bson::Element value = *bson::Document(document).begin();
+        set_option(collection, name, &value);
+    }
+
+    void apply_coll_mod(AppliedCollection& collection, const bson::Document& o) {
+        bool validates = false;
+        for (const bson::Element& field : o) {
+            const std::string_view name = field.key();
+            if (name == "collMod" || !is_followed_change(name)) {
+                continue;
+            } else if (name == "index") {
+                modify_index(collection, field.document());
+            } else if (name == "validator" || name == "validationLevel" || name == "validationAction") {
+                const bool none = name == "validator" && field.document().empty();
+                set_option(collection, name, none ? nullptr : &field);
+                validates = true;
+            } else if (name == "recordPreImages") {
+                set_option(collection, name, field.truthy() ? &field : nullptr);
+            } else if (name == "changeStreamPreAndPostImages") {
+                const auto enabled = field.document().find("enabled");
+                set_option(collection, name, enabled && enabled->truthy() ? &field : nullptr);
+            } else if (name == "cappedSize") {
+                set_number_option(collection, "size", (field.integer() + 255) / 256 * 256);
+            } else if (name == "cappedMax") {
+                set_number_option(collection, "max", field.integer());
+            } else if (name == "expireAfterSeconds") {
+                const std::string wide = field.is_number() ? bson::Builder().int64(name, field.integer()).finish() : std::string();
+                const auto value = wide.empty() ? std::nullopt : bson::Document(wide).find(name);
+                set_option(collection, name, value ? &*value : nullptr); // "off"
+            } else if (name == "timeseries") {
+                modify_series(collection, field.document());
+            }
+        }
+        if (!validates) return;
+        const bson::Document options(collection.metadata.options);
+        const bool has_level = options.find("validationLevel").has_value(), has_action = options.find("validationAction").has_value();
+        if (!has_level) set_text_option(collection, "validationLevel", "strict");
+        if (!has_action) set_text_option(collection, "validationAction", "error");
+    }
+    static void modify_index(AppliedCollection& collection, const bson::Document& change) {
+        const auto name = change.find("name"), key = change.find("keyPattern");
+        const auto index = std::ranges::find_if(collection.metadata.indexes, [&](const std::string& spec) {
+            const bson::Document document(spec);
+            return name ? index_name(document) == name->string() : key && document.find("key")->value() == key->value();
+        });
+        if (index == collection.metadata.indexes.end()) return; // dropped before the dump
+        std::string modified = modified_index(bson::Document(*index), change);
+        if (modified == *index) return;
+        if (collection.is_buckets() && keeps_original(collection, bson::Document(*index))) {
+            bson::Builder out;
+            for (const bson::Element& field : bson::Document(modified)) out.append(field);
+            modified = out.document("originalSpec", bson::Document(*index)).finish();
+        }
+        *index = listed_index(bson::Document(modified));
+        collection.metadata_changed = true;
+    }
+    /// Whether the server remembers how an index on a time series was asked for: when that includes more than time and
+    /// meta. A collMod does not change that memory, and mongorestore passes it on.
+    static bool keeps_original(const AppliedCollection& collection, const bson::Document& spec) {
+        if (spec.find("originalSpec")) return false; // it is told already
+        if (spec.find("partialFilterExpression")) return true;
+        const auto fields = series_fields(collection);
+        const std::string &time = fields.first, &meta = fields.second;
+        for (const bson::Element& part : spec.find("key")->document())
+            if (part.key() != time && (meta.empty() || (part.key() != meta && !part.key().starts_with(meta + '.')))) return true;
+        return false;
+    }
+    /// A coarser granularity lets buckets span more time.
+    static void modify_series(AppliedCollection& collection, const bson::Document& change) {
+        const auto series = bson::Document(collection.metadata.options).find("timeseries");
+        if (!series) throw DataError("collMod of " + collection.ns() + ", which is no time series");
+        bson::Builder out;
+        out.begin_document("timeseries");
+        const auto granularity = change.find("granularity");
+        for (const bson::Element& field : series->document()) {
+            if (const auto changed = change.find(field.key()))
+                out.append(*changed);
+            else if (granularity && field.key() == "bucketMaxSpanSeconds" && !change.find("bucketMaxSpanSeconds"))
+                out.int32("bucketMaxSpanSeconds", granularity->string() == "hours" ? 2592000 : granularity->string() == "minutes" ? 86400 : 3600);
+            else if (!(granularity && field.key() == "bucketRoundingSeconds"))
+                out.append(field);
+        }
+        for (const bson::Element& field : change)
+            if (!series->document().find(field.key())) out.append(field);
+        const std::string wrapped = out.end().finish();
+        const bson::Element value = *bson::Document(wrapped).begin();
+        set_option(collection, "timeseries", &value);
+    }
+
+    // ---- the new dump ----
+
+    static std::uint64_t work_of(const AppliedCollection& collection) {
+        if (!collection.base || collection.base->data.empty()) return 0;
+        std::error_code unknown; // whoever opens it will say
+        const std::uint64_t size = std::filesystem::file_size(collection.base->data, unknown);
+        return unknown ? 0 : size;
+    }
+
+    template <class Report>
+    void write_collection(AppliedCollection& collection, DumpWriter& out, const Report& report) const {
+        const std::string database = collection.database;
+        const auto fits = [&](const std::string& file) { return !file.empty() && file.ends_with(".gz") == out.gzip(); };
+        const auto& base = collection.base;
+        if (base && collection.has_data && collection.changes.empty() && fits(base->data))
+            out.take(base->data, out.data_name(database, collection.name));
+        else
+            write_documents(collection, out, report);
+
+        Metadata metadata = collection.metadata;
+        metadata.collection = collection.logical_name();
+        metadata.options = changed(bson::Document(metadata.options), [](const bson::Element& option, bson::Builder&) {
+            return option.key() == "temp"; // mongorestore fails with it
+        });
+        if (base && !collection.metadata_changed && metadata.options.size() == collection.metadata.options.size() && fits(base->metadata))
+            out.take(base->metadata, out.metadata_name(database, metadata.collection));
+        else
+            out.write_metadata(database, metadata);
+    }
+
+    template <class Report>
+    void write_documents(AppliedCollection& collection, DumpWriter& out, const Report& report) const {
+        const bson::Document options(collection.metadata.options);
+        const bool drops_oldest = is_capped(options) && !is_capped_cluster(options);
+        const auto order = drops_oldest ? DocumentOrder::insertion : DocumentOrder::any;
+        const auto each = [&](auto&& write) {
+            CollectionChanges changes(log_, collection.changes, order);
+            if (collection.base && collection.has_data && !collection.base->data.empty()) {
+                DocumentReader documents(collection.base->data);
+                std::uint64_t reported = 0;
+                for (const bson::Document& document : documents) {
+                    changes.apply(document, write);
+                    if (documents.bytes() - reported >= 1 << 20) report(documents.bytes() - std::exchange(reported, documents.bytes()));
+                }
+                report(documents.bytes() - reported);
+            }
+            changes.finish(write);
+        };
+        // Old servers do not log what a capped collection drops at its front.
+        std::uint64_t bytes = 0, documents = 0, most_bytes = 0, most_documents = 0;
+        if (drops_oldest) {
+            each([&](std::string_view document) { bytes += document.size(), ++documents; });
+            const auto size = options.find("size"), max = options.find("max");
+            if (size && size->integer() > 0) most_bytes = static_cast<std::uint64_t>(size->integer());
+            if (max && max->integer() > 0) most_documents = static_cast<std::uint64_t>(max->integer());
+        }
+        Writer file = out.open_data(collection.database, collection.name);
+        each([&](std::string_view document) {
+            const bool too_much = (most_bytes > 0 && bytes > most_bytes) || (most_documents > 0 && documents > most_documents);
+            bytes -= document.size(), --documents;
+            if (!too_much) file.write(document);
+        });
+        file.close();
+    }
+
+    const Dump* dump_;
+    Options options_;
+    ChangeLog log_;
+    std::list<AppliedCollection> collections_; ///< a list, since others point into it
+    NameIndex by_name_;
+    std::uint64_t added_ = 0; ///< collections
+    std::map<std::string, AppliedCollection*, std::less<>> by_uuid_;
+    std::map<std::string, StoredView> views_;
+    TransactionTracker tracker_;
+    std::map<TransactionId, std::vector<std::uint64_t>> waiting_; ///< where the entries of open transactions are in the log
+    std::set<std::string> building_;                              ///< indexes that are being built: UUID or namespace, and name
+    std::set<std::string> started_later_;
+    AppliedCollection* last_found_ = nullptr;
+    const EntryView* entry_ = nullptr;
+    Timestamp last_;
+};
+
+} // namespace oplog

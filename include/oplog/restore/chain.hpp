@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <oplog/io/files.hpp>
+#include <oplog/restore/catalog.hpp>
+#include <oplog/restore/dump.hpp>
+#include <oplog/restore/stage.hpp>
+#include <oplog/stream/merge.hpp>
+#include <oplog/stream/range.hpp>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace oplog {
+
+namespace detail {
+
+/// Whether it is one for users or roles without any: mongorestore makes none then.
+inline bool is_nothing(const DumpCollection& dumped) {
+    return is_of_users(dumped.ns()) && (dumped.data.empty() || !DocumentReader(dumped.data).next());
+}
+
+} // namespace detail
+
+/// The collections and indexes that a dump's metadata tells of, as its oplog calls them; only those that `selects(ns)` is true of.
+template <class Selects>
+Catalog catalog_of(const Dump& dump, Selects selects) {
+    Catalog catalog;
+    for (const DumpCollection& dumped : dump.collections()) {
+        if (!selects(dumped.ns())) continue;
+        const Metadata metadata = dumped.read_metadata();
+        // A restored view, or time series, brings along the collection that defines it, which is in no dump.
+        if (metadata.is_view() || metadata.is_timeseries()) catalog.get(join_namespace(dumped.database, views_collection));
+        if (metadata.is_view() || detail::is_nothing(dumped)) continue;
+        const std::string name = (metadata.is_timeseries() ? std::string(buckets_prefix) : "") + dumped.name;
+        Collection& collection = catalog.create(join_namespace(dumped.database, name), metadata.uuid_bytes());
+        collection.dumped_as = dumped.ns();
+        const bson::Document options(metadata.options);
+        if (const auto series = options.find("timeseries")) {
+            const auto field = [&](std::string_view which) {
+                const auto found = series->document().find(which);
+                return found ? std::string(found->string()) : std::string();
+            };
+            collection.time_field = field("timeField");
+            collection.meta_field = field("metaField");
+        }
+        collection.is_capped = is_capped(options);
+        collection.is_capped_cluster = is_capped_cluster(options);
+        collection.granularity = granularity(options);
+        for (const std::string& dumped_spec : metadata.indexes) {
+            const bson::Document spec(dumped_spec);
+            const auto on_buckets = metadata.is_timeseries() && is_unrestorable_geo_index(spec)
+                                        ? index_on_buckets(spec, collection.time_field, collection.meta_field)
+                                        : std::nullopt;
+            collection.indexes.push_back({std::string(spec.find("name")->string()), on_buckets.value_or(dumped_spec), on_buckets ? name : dumped.name});
+            collection.indexes_changed |= on_buckets.has_value();
+        }
+    }
+    return catalog;
+}
+inline Catalog catalog_of(const Dump& dump) {
+    return catalog_of(dump, [](const std::string&) { return true; });
+}
+
+/// Writes a collection of a dump as entries: its creation under the name `ns`, and the insertion of each document. They have
+/// consecutive timestamps from `ts` on; returned is the next one. Its indexes are not among them.
+template <class Write>
+Timestamp write_as_entries(const DumpCollection& dumped, std::string_view ns, Timestamp ts, Write&& write) {
+    const auto [database, name] = split_namespace(ns);
+    const auto write_entry = [&](std::string_view op, std::string_view entry_ns, const bson::Document& o) {
+        write(bson::Builder().string("op", op).string("ns", entry_ns).document("o", o).timestamp("ts", ts).int64("v", 2).finish());
+        ts = Timestamp::from_packed(ts.packed() + 1);
+    };
+    const Metadata metadata = dumped.read_metadata();
+    bson::Builder creation;
+    creation.string("create", name);
+    for (const bson::Element& option : bson::Document(metadata.options)) creation.append(option);
+    const std::string o = creation.finish();
+    write_entry("c", join_namespace(database, "$cmd"), bson::Document(o));
+    if (dumped.data.empty()) return ts;
+    DocumentReader documents(dumped.data);
+    for (const bson::Document& document : documents) write_entry("i", ns, document);
+    return ts;
+}
+
+/// A chain is read several times, and each reading must yield what the first one did: an increment may still be written to,
+/// and a dump be begun again into the same directory. Fed the entries that count, one reading after the other.
+class Readings {
+  public:
+    void add(const EntryView& entry) {
+        const std::string_view bytes = entry.bytes();
+        now_.digest = (now_.digest ^ entry.ts().packed()) * 0x9E3779B97F4A7C15 + bytes.size() + bson::load<std::uint64_t>(bytes.data() + bytes.size() - 9);
+        now_.last = entry.ts();
+        ++now_.entries;
+        if (entry.where() == where_) return;
+        where_ = entry.where();
+        if (where_) file_ = where_->file; // the reader may be gone at the end
+    }
+    /// After the last entry of a reading. Throws DataError if it was not the same as the first.
+    void end() {
+        const Reading now = std::exchange(now_, {});
+        if (!first_) first_ = now;
+        if (now == *first_) return;
+        throw DataError((file_.empty() ? "" : file_ + ": ") + "what is read has changed meanwhile: it ended with entry " + to_string(first_->last) + ", the last of " +
+                        std::to_string(first_->entries) + ", and now with " + to_string(now.last) + ", the last of " + std::to_string(now.entries) +
+                        "; start again when nothing writes there");
+    }
+
+  private:
+    struct Reading {
+        std::uint64_t digest = 0, entries = 0;
+        Timestamp last;
+        friend bool operator==(const Reading&, const Reading&) = default;
+    };
+    Reading now_;
+    std::optional<Reading> first_;
+    const Position* where_ = nullptr; ///< the last one, to be compared alone
+    std::string file_;
+};
+
+/// A full dump, if there is one, and its increments, in any order: what stage, verify and apply work on.
+class Chain {
+  public:
+    /// A file, and what to call it in messages.
+    struct Slice {
+        std::string path;
+        std::string name;
+    };
+
+    /// The slices' paths are of regular files: they are read more than once. Throws std::system_error and DataError; DataError also
+    /// for a full dump without an oplog, or with an empty one: nothing says what time it is of, or continues it.
+    Chain(std::optional<std::string> full, std::vector<Slice> slices) : slices_(std::move(slices)) {
+        if (!full) return;
+        std::error_code unknown;
+        if (std::filesystem::is_regular_file(*full, unknown)) DocumentReader(*full).next(); // an archive, say, is called by its name
+        full_.emplace(*full);
+        if (!full_->oplog()) throw DataError(*full + ": no oplog.bson in it: it was not made with mongodump --oplog");
+        slices_.insert(slices_.begin(), {*full_->oplog(), *full_->oplog()});
+        span_ = range(Reader(*full_->oplog()));
+        if (span_.empty()) throw DataError(*full_->oplog() + ": no entries: nothing tells what time the full dump is of");
+    }
+
+    const std::optional<Dump>& full() const noexcept { return full_; }
+    /// The full dump's oplog first.
+    const std::vector<Slice>& slices() const noexcept { return slices_; }
+    /// The full dump is what the server was at the last entry of its oplog; none without one.
+    std::optional<Timestamp> consistent_point() const { return full_ ? std::optional(span_.last) : std::nullopt; }
+    /// What had committed by the first entry of its oplog is in the full dump.
+    std::optional<Timestamp> dump_start() const { return full_ ? std::optional(span_.first) : std::nullopt; }
+
+    /// All slices, to be read once.
+    template <class In = Reader>
+    Merge<In> merged(Continuity continuity = Continuity::chain, Check check = Check::frame) const {
+        std::vector<In> readers;
+        readers.reserve(slices_.size());
+        for (const Slice& slice : slices_) readers.emplace_back(typename In::source_type(slice.path), slice.name, check);
+        return Merge<In>(std::move(readers), continuity);
+    }
+
+    /// What staging begins with, of the dump's collections that `selects(ns)` is true of.
+    template <class Selects>
+    Stager::Start start(Selects selects) const {
+        Stager::Start start;
+        if (full_) start.catalog = catalog_of(*full_, selects);
+        start.dump_start = dump_start();
+        start.consistent_point = consistent_point();
+        return start;
+    }
+    Stager::Start start() const {
+        return start([](const std::string&) { return true; });
+    }
+
+  private:
+    std::optional<Dump> full_;
+    std::vector<Slice> slices_;
+    Range span_;
+};
+
+} // namespace oplog

@@ -1,0 +1,602 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <oplog/bson/builder.hpp>
+#include <oplog/bson/json.hpp>
+#include <oplog/bson/json_parser.hpp>
+#include <oplog/entry/operation.hpp>
+#include <oplog/io/files.hpp>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <fcntl.h>
+#include <filesystem>
+#include <linux/fs.h>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+namespace oplog {
+
+namespace detail {
+
+inline std::array<std::uint8_t, 20> sha1(std::string_view text) {
+    std::string message(text);
+    message += static_cast<char>(0x80);
+    message.resize((message.size() + 8 + 63) / 64 * 64 - 8);
+    for (int shift = 56; shift >= 0; shift -= 8) message += static_cast<char>(std::uint64_t{text.size()} * 8 >> shift);
+    std::array<std::uint32_t, 5> state{0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0};
+    for (std::size_t block = 0; block < message.size(); block += 64) {
+        std::array<std::uint32_t, 80> w{};
+        for (std::size_t i = 0; i < 16; ++i)
+            for (std::size_t j = 0; j < 4; ++j) w[i] = w[i] << 8 | static_cast<std::uint8_t>(message[block + i * 4 + j]);
+        for (std::size_t i = 16; i < 80; ++i) w[i] = std::rotl(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
+        auto [a, b, c, d, e] = state;
+        for (std::size_t i = 0; i < 80; ++i) {
+            const std::uint32_t f = i < 20 ? ((b & c) | (~b & d)) + 0x5A827999
+                                    : i < 40 ? (b ^ c ^ d) + 0x6ED9EBA1
+                                    : i < 60 ? ((b & c) | (b & d) | (c & d)) + 0x8F1BBCDC
+                                             : (b ^ c ^ d) + 0xCA62C1D6;
+            const std::uint32_t next = std::rotl(a, 5) + f + e + w[i];
+            e = d;
+            d = c;
+            c = std::rotl(b, 30);
+            b = a;
+            a = next;
+        }
+        state = {state[0] + a, state[1] + b, state[2] + c, state[3] + d, state[4] + e};
+    }
+    std::array<std::uint8_t, 20> digest{};
+    for (std::size_t i = 0; i < 20; ++i) digest[i] = static_cast<std::uint8_t>(state[i / 4] >> (24 - 8 * (i % 4)));
+    return digest;
+}
+
+inline std::string base64_url(const std::array<std::uint8_t, 20>& bytes) {
+    static constexpr std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    std::string text;
+    for (std::size_t bit = 0; bit < 160; bit += 6) {
+        const std::uint32_t pair = bytes[bit / 8] << 8 | (bit / 8 + 1 < bytes.size() ? bytes[bit / 8 + 1] : 0);
+        text += alphabet[pair >> (10 - bit % 8) & 63];
+    }
+    return text;
+}
+
+} // namespace detail
+
+/// What mongodump calls a collection's files, without ".bson" and ".metadata.json": the name, escaped as in a
+/// URL's query, and beyond 238 bytes its beginning and a hash.
+inline std::string dump_file_name(std::string_view collection) {
+    std::string name;
+    for (const char c : collection) {
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || std::string_view("-_.~").find(c) != std::string_view::npos;
+        if (plain) {
+            name += c;
+        } else if (c == ' ') {
+            name += '+';
+        } else {
+            name += '%';
+            for (const int nibble : {(c >> 4) & 15, c & 15}) name += "0123456789ABCDEF"[nibble];
+        }
+    }
+    if (name.size() > 238) name = name.substr(0, 208) + "%24" + detail::base64_url(detail::sha1(collection));
+    return name;
+}
+
+/// Whether a file's name (without extensions) may be that of a long name: of the collection's there is only a hash.
+inline bool is_hashed_name(std::string_view file_name) { return file_name.size() == 238 && file_name.find("%24") != file_name.npos; }
+
+/// The collection that files of this name (without extensions) are for. None for a long name, and for one that is
+/// no proper escape.
+inline std::optional<std::string> dump_collection_name(std::string_view file_name) {
+    if (is_hashed_name(file_name)) return std::nullopt;
+    std::string name;
+    for (std::size_t i = 0; i < file_name.size(); ++i) {
+        const char c = file_name[i];
+        std::uint8_t byte = 0;
+        if (c == '+') {
+            name += ' ';
+        } else if (c != '%') {
+            name += c;
+        } else if (const std::string_view hex = file_name.substr(i + 1, 2);
+                   hex.size() == 2 && std::from_chars(hex.data(), hex.data() + 2, byte, 16).ptr == hex.data() + 2) {
+            name += static_cast<char>(byte);
+            i += 2;
+        } else {
+            return std::nullopt;
+        }
+    }
+    return name;
+}
+
+/// All of a file, decompressed. For small ones: throws DataError, with the file's name, for more than 64 MiB. What a collection's metadata
+/// tells is at most 16 MiB on a server, and some three times that as JSON.
+inline std::string read_whole(const std::string& path) {
+    constexpr std::size_t limit = 64 << 20, step = 1 << 16;
+    InputSource source(path);
+    std::string bytes;
+    try {
+        for (std::size_t got = step; got > 0;) {
+            const std::size_t size = bytes.size();
+            if (size > limit) throw DataError("more than 64 MiB");
+            bytes.resize(size + step);
+            got = source.read(&bytes[size], step);
+            bytes.resize(size + got);
+        }
+    } catch (const DataError& error) {
+        throw DataError(path + ": " + error.what());
+    }
+    return bytes;
+}
+
+/// What mongodump writes beside a collection's documents.
+struct Metadata {
+    std::string options;              ///< BSON, {} when there are none
+    std::vector<std::string> indexes; ///< BSON each, as listIndexes gives them
+    std::string uuid;                 ///< 32 hexadecimal digits; empty if unknown
+    std::string collection;           ///< its name, unescaped
+    std::string type;                 ///< "collection", "view", "timeseries"; empty in old dumps
+
+    Metadata() : options(bson::Document().bytes()) {}
+
+    /// Old versions wrote no type; one of a view that was dumped as a collection has no viewOn.
+    bool is_view() const { return bson::Document(options).find("viewOn").has_value(); }
+    bool is_timeseries() const noexcept { return type == "timeseries"; }
+    /// The UUID's 16 bytes; empty if it is unknown.
+    std::string uuid_bytes() const { return detail::from_hex(uuid); }
+
+    /// Throws DataError. An empty file, which old versions wrote, says nothing.
+    static Metadata parse(std::string_view json) {
+        Metadata metadata;
+        if (json.empty()) return metadata;
+        const std::string bytes = parse_json(json, 32 << 20); // twice what a server's catalog holds of a collection
+        check_keys(bson::Document(bytes), "the metadata has");
+        for (const bson::Element& element : bson::Document(bytes)) {
+            const std::string_view key = element.key();
+            if (key == "options") {
+                check_options(element.document());
+                metadata.options = element.document().bytes();
+            } else if (key == "indexes") {
+                if (element.is(bson::Type::null)) continue;
+                for (const bson::Element& index : element.array()) {
+                    check_keys(index.document(), "an index has");
+                    if (!is_index(index.document())) throw DataError("an index has no name or no key: " + to_json(index.document()));
+                    metadata.indexes.emplace_back(index.document().bytes());
+                }
+            } else if (key == "uuid") {
+                metadata.uuid = element.string();
+                if (!metadata.uuid.empty() && metadata.uuid_bytes().size() != 16) throw DataError("uuid '" + metadata.uuid + "' is not 32 hexadecimal digits");
+            } else if (key == "collectionName") {
+                metadata.collection = element.string();
+            } else if (key == "type") {
+                metadata.type = element.string();
+            }
+        }
+        return metadata;
+    }
+
+    /// The file's text, as mongodump writes it.
+    std::string json() const {
+        bson::Builder out;
+        if (const bson::Document document(options); !document.empty()) out.document("options", document);
+        out.begin_array("indexes");
+        for (std::size_t i = 0; i < indexes.size(); ++i) out.document(std::to_string(i), bson::Document(indexes[i]));
+        out.end();
+        if (!uuid.empty()) out.string("uuid", uuid);
+        out.string("collectionName", collection);
+        if (!type.empty()) out.string("type", type);
+        return to_json(bson::Document(out.finish()));
+    }
+
+  private:
+    /// Of two values for one key nobody can say which one holds.
+    static void check_keys(const bson::Document& document, const std::string& what) {
+        std::set<std::string_view> keys;
+        for (const bson::Element& element : document)
+            if (!keys.insert(element.key()).second) throw DataError(what + " the key '" + std::string(element.key()) + "' twice");
+    }
+    /// Those that are read here or where entries are played.
+    static void check_options(const bson::Document& options) {
+        check_keys(options, "the options have");
+        const auto check = [](const bson::Document& document, std::string_view key, bson::Type type) {
+            if (const auto found = document.find(key); found && !found->is(type)) throw DataError("the option " + std::string(key) + " has a wrong type");
+        };
+        for (const char* key : {"timeseries", "collation", "validator", "idIndex"}) check(options, key, bson::Type::document);
+        check(options, "viewOn", bson::Type::string);
+        check(options, "pipeline", bson::Type::array);
+        if (const auto series = options.find("timeseries"))
+            for (const char* key : {"timeField", "metaField", "granularity"}) check(series->document(), key, bson::Type::string);
+    }
+    static bool is_index(const bson::Document& spec) {
+        const auto name = spec.find("name"), key = spec.find("key");
+        return name && name->is(bson::Type::string) && key && key->is(bson::Type::document);
+    }
+};
+
+/// Throws DataError with the file's name.
+inline Metadata read_metadata_file(const std::string& path) {
+    const std::string json = read_whole(path);
+    try {
+        return Metadata::parse(json);
+    } catch (const DataError& error) {
+        throw DataError(path + ": " + error.what());
+    }
+}
+
+/// A collection or view in a dump. For a time-series collection `name` is its own, and the file with the
+/// documents is that of its buckets.
+struct DumpCollection {
+    std::string database;
+    std::string name;
+    std::string data;     ///< path of the .bson[.gz]; empty for a view, or if there is none
+    std::string metadata; ///< path of the .metadata.json[.gz]; empty if there is none
+
+    std::string ns() const { return database + "." + name; }
+    /// Throws DataError for a collection that is not there whole: mongodump writes both files for each, and for a view the metadata.
+    Metadata read_metadata() const {
+        if (metadata.empty()) fail_missing(missing_metadata(), "options and indexes");
+        Metadata result = read_metadata_file(metadata);
+        result.collection = name;
+        if (result.is_view() && !data.empty()) throw DataError(data + ": documents of " + ns() + ", which is a view by " + metadata);
+        const bool of_buckets = std::filesystem::path(data).filename().string().starts_with(buckets_prefix) && !name.starts_with(buckets_prefix);
+        if ((data.empty() && !result.is_view()) || (of_buckets && !result.is_timeseries()))
+            fail_missing(beside(metadata, (result.is_timeseries() ? std::string(buckets_prefix) : "") + name, ".bson"), "documents");
+        return result;
+    }
+    /// Where its metadata would be.
+    std::string missing_metadata() const { return beside(data, name.starts_with(buckets_prefix) ? name.substr(buckets_prefix.size()) : name, ".metadata.json"); }
+
+  private:
+    static std::string beside(const std::string& file, const std::string& collection, const char* extension) {
+        return detail::parent_directory(file) + "/" + dump_file_name(collection) + extension + (file.ends_with(".gz") ? ".gz" : "");
+    }
+    [[noreturn]] void fail_missing(const std::string& file, const char* what) const {
+        throw DataError(file + ": missing, and with it the " + what + " of " + ns() + ": the dump is not whole (--exclude-ns leaves the collection out)");
+    }
+};
+
+/// A directory that mongodump wrote, plain or with --gzip. Nothing is read here but the names in it, the
+/// metadata of collections with long names, and whether there are documents where metadata is missing.
+class Dump {
+  public:
+    /// Throws std::system_error, and DataError for files that cannot be told which collection they are for, for two that are the same
+    /// thing, for links to directories, and for what is no regular file where one must be.
+    explicit Dump(std::string path) : path_(std::move(path)) {
+        for (const auto& entry : list(path_)) {
+            const std::string name = entry.path().filename().string();
+            if (is_directory(entry) && is_database_name(name))
+                read_database(name);
+            else if (!is_directory(entry) && (name == "oplog.bson" || name == "oplog.bson.gz"))
+                take_only(oplog_, entry.path().string());
+            else if (!is_directory(entry) && (name == "prelude.json" || name == "prelude.json.gz"))
+                take_only(prelude_, entry.path().string());
+            else
+                pass_over(entry);
+        }
+        std::ranges::sort(collections_, {}, &DumpCollection::ns);
+        std::ranges::sort(others_);
+        std::ranges::sort(warnings_);
+        if (const DumpCollection* slice = find("local.oplog.rs"); slice && oplog_) fail_both(*oplog_, slice->data, "two oplogs");
+        if (!plain_.empty() && !gzip_.empty()) fail_both(gzip_, plain_, "mongorestore reads either compressed files, with --gzip, or plain ones, and passes over the others");
+    }
+
+    const std::string& path() const noexcept { return path_; }
+    /// In the order of their namespaces.
+    const std::vector<DumpCollection>& collections() const noexcept { return collections_; }
+    /// The one of that namespace ("shop.ts" for a time-series collection, not that of its buckets), or null.
+    const DumpCollection* find(std::string_view ns) const {
+        const auto at = std::ranges::lower_bound(collections_, ns, {}, &DumpCollection::ns);
+        return at == collections_.end() || at->ns() != ns ? nullptr : &*at;
+    }
+    const std::optional<std::string>& oplog() const noexcept { return oplog_; }
+    const std::optional<std::string>& prelude() const noexcept { return prelude_; }
+    /// Files and directories that no mongodump writes.
+    const std::vector<std::string>& others() const noexcept { return others_; }
+    /// Those of which there are neither metadata nor documents, which mongodump leaves of a collection that is dropped, or renamed, as the
+    /// dump begins: not among the others.
+    const std::vector<DumpCollection>& dropped() const noexcept { return dropped_; }
+    /// What is passed over, and why: a sentence each, beginning with the path.
+    const std::vector<std::string>& warnings() const noexcept { return warnings_; }
+    /// Whether it was written with --gzip, which mongorestore must be told.
+    bool gzip() const noexcept { return !gzip_.empty(); }
+    /// A file's path as seen from the dump's directory.
+    std::string relative(const std::string& file) const { return std::filesystem::path(file).lexically_relative(path_).string(); }
+
+  private:
+    struct Files {
+        std::string data, metadata;
+        const std::string& any() const { return data.empty() ? metadata : data; }
+    };
+
+    /// What a directory holds, in the order of the names.
+    static std::vector<std::filesystem::directory_entry> list(const std::string& directory) {
+        std::error_code error;
+        std::vector<std::filesystem::directory_entry> entries;
+        for (std::filesystem::directory_iterator at(directory, error); !error && at != std::filesystem::directory_iterator(); at.increment(error)) entries.push_back(*at);
+        if (error) throw std::system_error(error, directory);
+        std::ranges::sort(entries);
+        return entries;
+    }
+    /// A link to one may lead anywhere, and back here.
+    static bool is_directory(const std::filesystem::directory_entry& entry) {
+        std::error_code unknown; // a link to nothing, or that may not be followed
+        const bool directory = entry.is_directory(unknown);
+        if (directory && entry.is_symlink()) throw DataError(entry.path().string() + ": a link to a directory, which no dump has");
+        return directory;
+    }
+    /// What mongorestore takes for one; at another it stops.
+    static bool is_database_name(std::string_view name) {
+        return name.size() < 64 && name.find_first_of("/\\. \"$") == name.npos;
+    }
+    [[noreturn]] static void fail_both(const std::string& one, const std::string& other, const std::string& reason) {
+        throw DataError(one + " and " + other + ": " + reason);
+    }
+    static void take_only(std::optional<std::string>& place, const std::string& file) {
+        require_regular_file(file);
+        if (place) fail_both(*place, file, "which of them is of this dump?");
+        place = file;
+    }
+    void pass_over(const std::filesystem::directory_entry& entry) {
+        const std::string path = entry.path().string();
+        others_.push_back(path);
+        warnings_.push_back(path + ": belongs to no dump, and is passed over");
+    }
+
+    void read_database(const std::string& database) {
+        std::map<std::string, Files> files; // by their names without extensions
+        for (const auto& entry : list((std::filesystem::path(path_) / database).string())) {
+            const std::string path = entry.path().string();
+            std::string name = entry.path().filename().string();
+            const bool gzip = name.ends_with(".gz");
+            if (gzip) name.resize(name.size() - 3);
+            const auto cut = [&](std::string_view extension) {
+                const bool has = !is_directory(entry) && name.size() > extension.size() && name.ends_with(extension);
+                if (has) name.resize(name.size() - extension.size());
+                return has;
+            };
+            if (name == "prelude.json") continue; // of one database's dump: where it came from only
+            const bool is_metadata = cut(".metadata.json");
+            if (!is_metadata && !cut(".bson")) {
+                pass_over(entry);
+                continue;
+            }
+            require_regular_file(path);
+            std::string& place = is_metadata ? files[name].metadata : files[name].data;
+            if (!place.empty()) fail_both(place, path, "which of them is of this dump?");
+            place = path;
+            (gzip ? gzip_ : plain_) = path;
+        }
+        std::map<std::string, Files> named, unnamed;
+        for (const auto& [file, paths] : files) {
+            auto name = dump_collection_name(file);
+            if (!name && !is_hashed_name(file)) throw DataError(paths.any() + ": no collection's name, escaped as mongodump does it");
+            if (!name && !paths.metadata.empty()) name = read_metadata_file(paths.metadata).collection;
+            if (!name) {
+                unnamed[file] = paths;
+                continue;
+            }
+            if (name->empty()) throw DataError(paths.metadata + ": no collectionName says which collection this is");
+            const auto [at, is_first] = named.emplace(*name, paths);
+            if (!is_first) fail_both(at->second.any(), paths.any(), "both are of " + database + "." + *name);
+        }
+        // Buckets belong to the collection whose metadata is beside them under its own name.
+        for (auto at = named.begin(); at != named.end(); ++at) {
+            if (!at->second.data.empty()) continue;
+            const std::string buckets = std::string(buckets_prefix) + at->first;
+            if (const auto found = named.find(buckets); found != named.end() && found->second.metadata.empty()) {
+                at->second.data = found->second.data;
+                named.erase(found);
+            } else if (const auto hashed = unnamed.find(dump_file_name(buckets)); hashed != unnamed.end()) {
+                at->second.data = hashed->second.data;
+                unnamed.erase(hashed);
+            }
+        }
+        if (!unnamed.empty()) throw DataError(unnamed.begin()->second.data + ": no metadata says which collection this is");
+        for (const auto& [name, paths] : named) {
+            DumpCollection collection{database, name, paths.data, paths.metadata};
+            if (!paths.metadata.empty() || DocumentReader(paths.data).next()) {
+                collections_.push_back(std::move(collection));
+                continue;
+            }
+            warnings_.push_back(collection.missing_metadata() + ": missing, and " + paths.data + " has no documents: " + collection.ns() + " is taken for dropped");
+            dropped_.push_back(std::move(collection));
+        }
+    }
+
+    std::string path_;
+    std::vector<DumpCollection> collections_;
+    std::vector<DumpCollection> dropped_;
+    std::vector<std::string> others_;
+    std::vector<std::string> warnings_;
+    std::optional<std::string> oplog_;
+    std::optional<std::string> prelude_;
+    std::string plain_, gzip_; ///< a file of a collection that is, or is not, compressed; empty if there is none
+};
+
+/// How a file of a dump comes into a new one. A hard link shares the file: whoever writes into one in place
+/// writes into both, which mongodump does when it is told to dump into the same directory again.
+enum class TakeOver {
+    link, ///< reflink where the file system can, else hard link, else copy
+    copy, ///< reflink or copy: the new dump stands alone
+};
+
+/// A dump directory in the making: it appears complete at close(), or not at all. Files are made in a temporary
+/// directory beside it and written to disk. Several threads may write different files.
+class DumpWriter {
+  public:
+    struct Options {
+        IfExists if_exists = IfExists::refuse;
+        TakeOver take_over = TakeOver::link;
+        bool gzip = false;                ///< collections, metadata and oplog are compressed, as with mongodump --gzip
+        std::vector<std::string> inputs{}; ///< files and directories that it must not be, hold, or lie in
+    };
+
+    /// Throws ArgumentError for a place that cannot be, std::system_error (EEXIST) for one that is taken. Only a
+    /// dump is ever replaced, or an empty directory.
+    DumpWriter(const std::string& path, Options options) : options_(std::move(options)) {
+        namespace fs = std::filesystem;
+        fs::path target = fs::weakly_canonical(path);
+        if (!target.has_filename()) target = target.parent_path();
+        path_ = target.string();
+        refuse_inputs(path);
+        if (fs::exists(fs::symlink_status(target))) {
+            if (options_.if_exists == IfExists::refuse) detail::throw_errno(path, EEXIST);
+            if (!fs::is_directory(target)) throw ArgumentError(path + " is no directory: not replaced");
+            if (!is_dump(path_)) throw ArgumentError(path + " holds other things than a dump: not replaced");
+        }
+        temporary_ = detail::make_hidden_directory(path_, path);
+    }
+    DumpWriter(DumpWriter&& other) noexcept : options_(std::move(other.options_)), path_(std::move(other.path_)), temporary_(std::exchange(other.temporary_, {})) {}
+    DumpWriter& operator=(DumpWriter&&) = delete;
+    ~DumpWriter() {
+        std::error_code ignored;
+        if (!temporary_.empty()) std::filesystem::remove_all(temporary_, ignored);
+    }
+
+    /// Where it will be.
+    const std::string& path() const noexcept { return path_; }
+    /// Where it is until then: what a signal leaves behind.
+    const std::string& temporary() const noexcept { return temporary_; }
+    bool gzip() const noexcept { return options_.gzip; }
+
+    /// Opens a collection's file for documents; to be closed before this is. `collection` is that of the buckets
+    /// for a time-series collection.
+    Writer open_data(std::string_view database, std::string_view collection) { return open(data_name(database, collection)); }
+    std::string data_name(std::string_view database, std::string_view collection) const { return file_name(database, collection, ".bson"); }
+    std::string metadata_name(std::string_view database, std::string_view collection) const { return file_name(database, collection, ".metadata.json"); }
+    /// Opens the dump's oplog. mongodump compresses it with --gzip and yet gives it the plain name.
+    Writer open_oplog() { return open("oplog.bson"); }
+    /// Opens any file of the dump, compressed if the dump is.
+    Writer open(std::string_view relative) { return Writer(place(relative), IfExists::refuse, compression()); }
+
+    void write_metadata(std::string_view database, const Metadata& metadata) {
+        write_text(metadata_name(database, metadata.collection), metadata.json());
+    }
+    /// Writes a whole file, compressed if the dump is.
+    void write_text(std::string_view relative, std::string_view text) {
+        OutputSink sink(place(relative), IfExists::refuse, compression(), Content::text);
+        sink.write(text.data(), text.size());
+        sink.close();
+    }
+    /// Takes a file over from another dump, as it is.
+    void take(const std::string& source, std::string_view relative) {
+        const std::string target = place(relative);
+        if (reflink(source, target)) return;
+        if (options_.take_over == TakeOver::link && ::linkat(AT_FDCWD, source.c_str(), AT_FDCWD, target.c_str(), AT_SYMLINK_FOLLOW) == 0) return;
+        FileSource in(source);
+        FileSink out(target, IfExists::refuse, Content::text);
+        const auto buffer = std::make_unique_for_overwrite<char[]>(1 << 20);
+        while (const std::size_t got = in.read(buffer.get(), 1 << 20)) out.write(buffer.get(), got);
+        out.close();
+    }
+    /// Takes over all of a dump but its oplog. The other must be compressed as this one is.
+    void take(const Dump& dump) {
+        for (const DumpCollection& collection : dump.collections())
+            for (const std::string& file : {collection.data, collection.metadata})
+                if (!file.empty()) take(file, dump.relative(file));
+        if (dump.prelude()) take(*dump.prelude(), dump.relative(*dump.prelude()));
+    }
+
+    /// Puts the directory in its place and writes that to disk, or throws and leaves things as they were. Where the file system
+    /// cannot swap names, one that is replaced is out of its place for a moment.
+    void close() {
+        namespace fs = std::filesystem;
+        for (const auto& entry : fs::recursive_directory_iterator(temporary_)) sync(entry.path().string());
+        sync(temporary_);
+        const bool replaces = options_.if_exists == IfExists::replace && fs::exists(fs::symlink_status(path_));
+        {
+            const detail::SignalsHeld all_or_nothing;
+            if (!replaces)
+                detail::take_name_as_directory(temporary_, path_);
+            else
+                detail::swap_names(temporary_, path_); // from here on the temporary one is the old one
+            detail::sync_name(path_, [&] {
+                try {
+                    if (!replaces)
+                        detail::take_name_as_directory(path_, temporary_);
+                    else
+                        detail::swap_names(temporary_, path_);
+                    return true;
+                } catch (const std::system_error&) {
+                    return false;
+                }
+            });
+        }
+        std::error_code error;
+        if (replaces) fs::remove_all(temporary_, error);
+        if (error) left_behind_ = temporary_;
+        temporary_.clear();
+    }
+    /// Where the dump that was replaced still is, in whole or in part, since it could not be removed; or empty.
+    const std::string& left_behind() const noexcept { return left_behind_; }
+
+  private:
+    std::optional<CompressionOptions> compression() const {
+        return CompressionOptions{options_.gzip ? Compression::gzip : Compression::none, {}};
+    }
+
+    /// A name out of an oplog must not lead out of the dump's directory.
+    std::string file_name(std::string_view database, std::string_view collection, std::string_view extension) const {
+        if (database.empty() || database == "." || database == ".." || database.find('/') != database.npos || database.find('\0') != database.npos)
+            throw DataError("impossible database name '" + std::string(database) + "'");
+        return std::string(database) + "/" + dump_file_name(collection) + std::string(extension) + (options_.gzip ? ".gz" : "");
+    }
+    /// The path to write a file to, in a directory that exists.
+    std::string place(std::string_view relative) const {
+        const std::filesystem::path file = std::filesystem::path(temporary_) / relative;
+        std::filesystem::create_directories(file.parent_path());
+        return file.string();
+    }
+
+    /// Only collections, an oplog and a prelude: nothing that someone might miss. The names of databases could be any.
+    static bool is_dump(const std::string& path) {
+        const Dump dump(path);
+        namespace fs = std::filesystem;
+        return dump.others().empty() && (dump.oplog() || dump.prelude() || !dump.collections().empty() || fs::is_empty(path));
+    }
+
+    void refuse_inputs(const std::string& named) const {
+        namespace fs = std::filesystem;
+        const auto within = [](const fs::path& inner, const fs::path& outer) {
+            return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
+        };
+        for (const std::string& input : options_.inputs) {
+            std::error_code no_file; // stdin, or a pipe
+            const fs::path reads = fs::weakly_canonical(input, no_file);
+            if (input == "-" || no_file) continue;
+            if (reads == fs::path(path_)) throw ArgumentError("the output " + named + " is an input");
+            if (within(path_, reads)) throw ArgumentError("the output " + named + " lies in the input " + input);
+            if (within(reads, path_)) throw ArgumentError("the output " + named + " holds the input " + input);
+        }
+    }
+
+    static bool reflink(const std::string& source, const std::string& target) {
+        const detail::Descriptor in(::open(source.c_str(), O_RDONLY | O_CLOEXEC));
+        if (!in.is_open()) detail::throw_errno(source);
+        const detail::Descriptor out(::open(target.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+        if (!out.is_open()) detail::throw_errno(target);
+        if (::ioctl(out.get(), FICLONE, in.get()) == 0) return true;
+        ::unlink(target.c_str());
+        return false;
+    }
+    static void sync(const std::string& path) {
+        const detail::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+        if (!file.is_open()) detail::throw_errno(path);
+        if (::fsync(file.get()) != 0 && errno != EINVAL) detail::throw_errno(path);
+    }
+
+    Options options_;
+    std::string path_;
+    std::string temporary_; ///< empty once it is in its place
+    std::string left_behind_;
+};
+
+} // namespace oplog

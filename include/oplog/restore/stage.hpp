@@ -1,0 +1,756 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <oplog/bson/builder.hpp>
+#include <oplog/entry/entry.hpp>
+#include <oplog/entry/meaning.hpp>
+#include <oplog/entry/operation.hpp>
+#include <oplog/entry/reencoding.hpp>
+#include <oplog/entry/transaction.hpp>
+#include <oplog/restore/catalog.hpp>
+#include <oplog/restore/finding.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace oplog {
+
+/// Whether it holds users or roles.
+inline bool is_of_users(std::string_view ns) { return ns == "admin.system.users" || ns == "admin.system.roles"; }
+
+/// What is gone at a full dump's consistent point, by the entries up to there. The dump may have it or not.
+struct Removed {
+    std::set<std::string, std::less<>> collections;   ///< UUIDs
+    std::map<std::string, std::uint64_t> documents;   ///< how often each was deleted: the collection's UUID and the element `_id`
+};
+
+/// Turns the entries of a chain into a stream that a stock `mongorestore --oplogReplay` replays to
+/// exactly the source's state. Fed entry by entry, in order; an entry that replay gets right is passed on
+/// byte for byte. The rest, and why:
+///
+/// - Replay keeps a catalog of indexes that does not follow renames, and knows nothing of indexes that an
+///   earlier run built. So indexes are followed here, commands about them are left out, and finish()
+///   writes those of every collection concerned as they are at the end, under its last name. In the
+///   full dump's metadata such collections must keep `_id_` alone: see catalog().
+/// - renameCollection with dropTarget names the target by a UUID that the restored server does not have;
+///   the target would stay. It becomes one applyOps that drops the target and then renames.
+/// - A full dump is fuzzy: it may have seen what the first entries after its start tell. Up to its
+///   consistent point an entry counts for the collection with its UUID, whatever that was called, and for
+///   no later one that has taken over its name.
+///   What is gone by then need not come and go once more: replay takes an update of a missing document for one to be
+///   inserted, which a capped collection gives up another document for, and which is no bucket of a time series, nor a user.
+/// - Up to 4.2, what is written to system.views becomes commands that make and drop views.
+/// - A dump does not have system.views, and a restored server has it only with a view, as it has those of users and roles only
+///   with a user or role. They are made before the first entry on them.
+/// - Replay knows whether a collection has a collation by a name that it had, so indexes without one say so.
+/// - A server creates a collection that is clustered and capped for an oplog entry alone. Those of the full dump must be left
+///   out of it and go before the first entry: see write_as_entries().
+/// - What has no effect on what a dump holds is left out, no-ops excepted: see meaning_of(). So are options that mean nothing
+///   to another server, and what a command tells of the source's files (o2).
+/// - An applyOps on config.$cmd is passed over whole; it is put on admin.$cmd. Retryable writes that were packed into one
+///   applyOps (multiOpType 2) are taken for a transaction; they lose their session.
+/// - Servers before 3.6 made a collection by an insert into it, and an index by one into system.indexes.
+///
+/// A transaction's operations count when it commits. Transactions in `left_out` are left out whole.
+class Stager {
+  public:
+    /// What is known before the first entry.
+    struct Start {
+        Catalog catalog;                           ///< as the full dump tells it; empty without one
+        std::optional<Timestamp> dump_start;       ///< the first entry of the full dump's oplog; none without one
+        std::optional<Timestamp> consistent_point; ///< the last entry of it
+        Removed removed;                           ///< by the consistent point; Examiner finds it
+        std::set<TransactionId> left_out;          ///< those that do not commit in time
+        std::set<std::pair<std::string, std::string>> unfinished; ///< indexes (namespace, name) that the dump has and that
+                                                                  ///< were still being built at the wanted time
+    };
+    using Report = oplog::Report;
+
+    /// `report` is told of errors and notes; an error's entry is treated as stock replay would.
+    Stager(Start start, Report report)
+        : catalog_(std::move(start.catalog)), dump_start_(start.dump_start), consistent_point_(start.consistent_point),
+          removed_(std::move(start.removed)), left_out_(std::move(start.left_out)), report_(std::move(report)) {
+        leave_out(start.unfinished);
+        for (const auto& [ns, collection] : catalog_.collections())
+            if (collection.is_capped_cluster) {
+                this->report({Finding::Severity::note, std::nullopt, std::nullopt, "the full dump has " + ns + ", clustered and capped, which mongorestore cannot create"});
+                catalog_.get(ns).indexes_changed = true;
+            }
+    }
+
+    /// Takes in the next entry, and calls write(std::string_view document) with what becomes of it, if anything.
+    /// Throws FormatError for operations that are malformed.
+    template <class Write>
+    void add(const EntryView& entry, Write&& write) {
+        try {
+            take(entry, write);
+        } catch (const FormatError&) {
+            throw;
+        } catch (const DataError& error) {
+            entry.fail(error.what());
+        }
+    }
+
+    /// Indexes that turn out to be unfinished: see look_ahead().
+    void leave_out(const std::set<std::pair<std::string, std::string>>& unfinished) {
+        for (const auto& index : unfinished) building_.try_emplace(index);
+    }
+
+    /// Writes the indexes, as entries that follow the last one. To be called once, after the last entry.
+    template <class Write>
+    void finish(Write&& write) {
+        report_missing();
+        for (const auto& [index, start] : building_) {
+            const std::string build = "the build of index " + index.second + " on " + index.first + " is not committed";
+            const bool known = catalog_.drop_index(index.first, index.second);
+            if (known || start.ts)
+                report({Finding::Severity::warning, start.where, start.ts, build + ": the index is left out"});
+            else if (!consistent_point_)
+                report({Finding::Severity::error, std::nullopt, std::nullopt, build + " and began before these slices, so a restored full dump has the index; stage with the full dump (--full)"});
+        }
+        Timestamp ts = last_;
+        for (const auto& [ns, collection] : catalog_.collections()) {
+            if (!collection.indexes_changed) continue;
+            for (const Index& index : collection.indexes) {
+                if (index.name == "_id_") continue;
+                ts = Timestamp::from_packed(ts.packed() + 1);
+                bson::Builder entry;
+                entry.string("op", "c").string("ns", join_namespace(split_namespace(ns).database, "$cmd"));
+                entry.begin_document("o").string("createIndexes", index.collection);
+                const bson::Document spec(index.spec);
+                for (const bson::Element& option : spec)
+                    if (option.key() != "ns") entry.append(option); // of old servers: a name it may no longer have
+                if (!spec.find("collation") && takes_collation(collection, index)) entry.begin_document("collation").string("locale", "simple").end();
+                entry.end().timestamp("ts", ts).int64("v", 2);
+                const std::string document = entry.finish();
+                check_replay(bson::Document(document), nullptr);
+                write(document);
+            }
+        }
+        report_changes();
+    }
+
+    /// Takes in an entry after the last that is wanted. An index build that commits only there, having begun before
+    /// the first entry of all, was under way all the time, and so was one that is given up there; the full dump lists it
+    /// among the indexes nevertheless. `started` and `unfinished` are the caller's to keep: namespaces, renamed, and names.
+    static void look_ahead(const EntryView& entry, const Renaming& renaming, std::set<std::pair<std::string, std::string>>& started,
+                           std::set<std::pair<std::string, std::string>>& unfinished) {
+        if (!is_of_index_build(entry)) return;
+        const Operation operation(entry);
+        const Command command = parse_command(operation);
+        const bool starts = command.kind == CommandKind::start_index_build;
+        for (const std::string& name : index_names(operation)) {
+            std::pair index(renaming.collection(command.ns).value_or(command.ns), name);
+            if (starts)
+                started.insert(std::move(index));
+            else if (!started.contains(index))
+                unfinished.insert(std::move(index));
+        }
+    }
+
+    /// What the entries so far have removed, up to the consistent point.
+    Removed& removed() noexcept { return found_removed_; }
+    /// Collections and indexes as they are after the entries so far.
+    Catalog& catalog() noexcept { return catalog_; }
+
+  private:
+    template <class Write>
+    void take(const EntryView& entry, Write&& write) {
+        entry_ = &entry;
+        last_ = entry.ts();
+        if (!first_) first_ = last_;
+        if (!missing_.empty() && !fuzzy()) report_missing();
+        in_chain_ = false;
+        if (!entry.is_command()) { // nearly all
+            const Edit edit = place(Operation(entry));
+            put(edit, write);
+            return;
+        }
+        const TransactionInfo transaction = transaction_info(entry);
+        in_chain_ = transaction && transaction.role != TransactionRole::whole;
+        if (transaction && left_out_.contains(transaction.id())) return;
+        std::vector<std::string>* const waiting = transaction && transaction.has_operations() && !transaction.commits() ? &waiting_[transaction.id()] : nullptr;
+        if (transaction.ends())
+            if (auto node = waiting_.extract(transaction.id()); !node.empty() && transaction.commits())
+                for (const std::string& command : node.mapped()) follow(Operation(bson::Document(command)));
+        const Edit edit = edit_operations(entry.document(), [&](const Operation& inner) {
+            if (!inner.is_command()) return place(inner);
+            return decide(inner, waiting);
+        });
+        put(edit, write);
+    }
+
+    /// Writes what has become of the current entry.
+    template <class Write>
+    void put(const Edit& edit, Write& write) {
+        if (edit.kind == Edit::Kind::drop) return;
+        const std::string_view document = edit.kind == Edit::Kind::keep ? entry_->bytes() : edit.with.front();
+        if (report_ && !entry_->is_ordinary()) check_replay(bson::Document(document), entry_);
+        if (entry_->is_command())
+            pass_on(bson::Document(document), write);
+        else
+            write(document);
+    }
+
+    /// Finds out which values of a document that is written replay changes, or cannot read. Without an entry it is an index.
+    void check_replay(const bson::Document& document, const EntryView* entry) {
+        std::array<bool, reencodings> found{};
+        for_each_operation(document, [&](const Operation& operation) {
+            const bool is_replayed = operation.op != "n" && is_in_dumps(operation.ns);
+            const auto ns = [&] {
+                const std::vector<std::string> names = namespaces(operation);
+                return names.empty() ? std::string(operation.ns) : names.front();
+            };
+            const auto find = [&](Reencoding how, const std::string& path) {
+                const auto number = static_cast<std::size_t>(how);
+                if (how == Reencoding::unreadable && changes_[number].entries == 0)
+                    report({Finding::Severity::error, entry ? place_of(*entry) : std::nullopt, entry ? std::optional(entry->ts()) : std::nullopt,
+                            path + " in " + ns() + " is a binary of subtype 2 with two lengths that differ: mongorestore would stop here, midway, or take it for something else; "
+                            "oplog-apply restores it as it is"});
+                if (!is_replayed && how != Reencoding::unreadable) return;
+                Change& change = changes_[number];
+                change.collections.insert(ns());
+                if (change.entries == 0) change.first = {Finding::Severity::note, entry ? place_of(*entry) : std::nullopt, entry ? std::optional(entry->ts()) : std::nullopt, path + " in " + ns(), true};
+                if (!std::exchange(found[number], true)) ++change.entries;
+            };
+            for_each_reencoded(operation.o, "o", find);
+            if (operation.o2) for_each_reencoded(*operation.o2, "o2", find);
+            // Of an insertion only where the document is there already.
+            if ((operation.op == "i" && fuzzy()) || (operation.op == "u" && operation.o.find("_id")))
+                for (const bson::Element& field : operation.o)
+                    if (field.is(bson::Type::timestamp) && field.timestamp() == Timestamp() && field.key() != "_id")
+                        find(Reencoding::zero_timestamp, "o." + std::string(field.key()));
+        });
+    }
+
+    void report_changes() {
+        constexpr std::string_view how[] = {
+            "an array whose keys are not 0, 1, 2, ..., which mongorestore makes them",
+            "a binary of subtype 2 without bytes, or without its second length, which mongorestore makes four bytes longer",
+            "a regular expression whose options mongorestore sorts",
+            "a timestamp of zero, in whose place servers before 5.0.29, 6.0.17, 7.0.13 and 8.0 put the time of the replay",
+        };
+        for (std::size_t i = 0; i < std::size(how); ++i) {
+            Change& change = changes_[i];
+            if (change.entries == 0) continue;
+            change.first.text += " is " + std::string(how[i]);
+            if (change.entries > 1)
+                change.first.text += " (the first of " + std::to_string(change.entries) + " entries" +
+                                     (change.collections.size() > 1 ? " in " + std::to_string(change.collections.size()) + " collections" : "") + ")";
+            change.first.text += "; oplog-apply restores it as it was";
+            report(std::move(change.first));
+        }
+    }
+
+    /// A collection that the dump does not have, and that nobody dropped while it ran, was lost.
+    void report_missing() {
+        for (auto& [uuid, finding] : std::exchange(missing_, {})) report(std::move(finding));
+    }
+    /// A collection is dropped.
+    void forget(std::string_view uuid, std::string_view ns = {}) {
+        for (const std::string_view key : {uuid, ns})
+            if (const auto found = missing_.find(key); found != missing_.end()) missing_.erase(found);
+        if (fuzzy() && !uuid.empty()) found_removed_.collections.emplace(uuid);
+    }
+    static std::optional<Position> place_of(const EntryView& entry) { return entry.where() ? std::optional(*entry.where()) : std::nullopt; }
+
+    /// Whether the entry is one that the full dump may have seen the effects of.
+    bool fuzzy() const { return consistent_point_ && last_ <= *consistent_point_; }
+    /// Whether the full dump has all that the entry tells, but for documents: its metadata was read later.
+    bool before_dump() const { return dump_start_ && last_ < *dump_start_; }
+
+    void report(Finding finding) const {
+        if (report_) report_(std::move(finding));
+    }
+    void report(Finding::Severity severity, std::string text) const {
+        report({severity, place_of(*entry_), entry_->ts(), std::move(text)});
+    }
+    void note(std::string text) const { report(Finding::Severity::note, std::move(text)); }
+    void error(std::string text) const { report(Finding::Severity::error, std::move(text)); }
+
+    /// What becomes of an operation that is not followed; none if it is.
+    std::optional<Edit> judge(const Operation& operation) {
+        const Verdict verdict = meaning_of(operation);
+        if (verdict.meaning == Meaning::followed) return std::nullopt;
+        if (verdict.meaning == Meaning::nothing) {
+            if (!verdict.reason.empty()) report(Finding::Severity::warning, verdict.reason);
+            const std::string_view database = split_namespace(operation.ns).database; // mongorestore passes over these by itself
+            return database == "config" || database.starts_with("__mdb_internal") ? Edit::keep() : Edit::drop();
+        }
+        // The dump has seen what it did; the FCV it has not, and no restore takes it from there.
+        if (before_dump() || (fuzzy() && operation.ns == "admin.system.version")) return Edit::drop();
+        refuse(verdict.reason);
+        return Edit::keep();
+    }
+
+    /// An error at this entry; the state before it can still be had.
+    void refuse(const std::string& reason) const { error(reason + "; stage up to before it (--before " + to_string(entry_->ts()) + ")"); }
+
+    /// An insert, update or delete, or what else is no command.
+    Edit place(const Operation& operation) {
+        const std::string_view op = operation.op;
+        if (op == "n") return Edit::keep();
+        if (const auto edit = judge(operation)) return *edit;
+        if (split_namespace(operation.ns).collection == "system.indexes") return take_index(operation);
+        if (split_namespace(operation.ns).collection == views_collection && entry_->document().find("h")) return place_view(operation);
+        const bool is_unmade = op != "d" && (split_namespace(operation.ns).collection == views_collection || is_of_users(operation.ns));
+        if (is_unmade && !catalog_.find(operation.ns)) {
+            catalog_.get(operation.ns);
+            return Edit::replace(after_creation(operation));
+        }
+        if (!fuzzy() || operation.ui.empty()) return place_by_name(operation);
+        const std::string* const ns = catalog_.find_uuid(operation.ui);
+        if (removed_.collections.contains(operation.ui) || is_removed_later(operation, ns)) return Edit::drop();
+
+        if (ns) {
+            if (*ns == operation.ns) return Edit::keep();
+            note("the full dump has the collection under a later name, which mongorestore would not know");
+            return Edit::replace(with_namespace(operation, *ns));
+        }
+        // Not in the dump and not made since: dropped before the dump came to it. Its name may be another's by now.
+        if (is_internal(operation.ns) || made_.contains(operation.ui) || holder_is_unknown(operation.ns)) return Edit::keep();
+        if (!before_dump())
+            missing_.try_emplace(std::string(operation.ui), Finding{Finding::Severity::error, place_of(*entry_), entry_->ts(),
+                "the full dump lacks " + std::string(operation.ns) + ", which was being made as it began: mongodump can miss that. "
+                "Give it an increment that begins before the dump"});
+        note("the full dump has no longer the collection that this is for; mongorestore would take another, or stop");
+        return Edit::drop();
+    }
+
+    /// A change of a view up to 4.2, whose servers give each entry an `h`, tell views whole, and take no replay of
+    /// an entry on system.views: as commands, which every server takes. None of a name that is a collection's in the dump.
+    Edit place_view(const Operation& operation) {
+        const std::string_view view = *view_of(operation);
+        const auto [database, name] = split_namespace(view);
+        if (fuzzy() && catalog_.find(view)) return Edit::drop();
+        const std::string drop = bson::Builder().string("drop", name).finish();
+        if (operation.op == "d") return Edit::replace(replaced_entry(operation, "c", join_namespace(database, "$cmd"), bson::Document(drop)));
+        bson::Builder create;
+        create.string("create", name);
+        for (const bson::Element& field : operation.o)
+            if (field.key() != "_id") create.append(field);
+        const std::string created = create.finish();
+        const std::string command = replaced_entry(operation, "c", join_namespace(database, "$cmd"), bson::Document(created));
+        return Edit::replace(operation.op == "i" ? command : after(Operation(bson::Document(command)), "drop", view, {}, bson::Document(created)));
+    }
+
+    /// A change of the collection of that name, as it is now. With a full dump all collections are known.
+    Edit place_by_name(const Operation& operation) {
+        if (operation.ns == known_ns_ && operation.ui == known_uuid_) return Edit::keep();
+        if (!consistent_point_ || is_internal(operation.ns) || made_.contains(operation.ui)) return Edit::keep();
+        const Collection* const holder = catalog_.find(operation.ns);
+        if (!holder) {
+            if (operation.op == "i" && is_old(operation)) {
+                catalog_.create(operation.ns, {});
+                report(Finding::Severity::warning, std::string(operation.ns) + " is not in the full dump: taken as made by this insert, as by servers before 3.6");
+                return Edit::replace(after_creation(operation));
+            }
+            Finding finding{Finding::Severity::error, place_of(*entry_), entry_->ts(), unknown_collection(operation.ns)};
+            if (!fuzzy()) report(std::move(finding));
+            else missing_.try_emplace(std::string(operation.ns), std::move(finding)); // unless it is dropped while the dump runs
+            return Edit::drop();
+        } else if (!holder->uuid.empty() && !operation.ui.empty() && holder->uuid != operation.ui) {
+            refuse("this is for another collection " + std::string(operation.ns) + " than the one there is, as their UUIDs tell: entries are missing in which the one went and the other came");
+        } else {
+            known_ns_ = operation.ns;
+            known_uuid_ = operation.ui;
+        }
+        return Edit::keep();
+    }
+
+    static std::string unknown_collection(std::string_view ns) {
+        return "collection " + std::string(ns) + " is not in the full dump, and no entry creates it: what it holds is not known (--exclude-ns leaves it out)";
+    }
+    /// Whether a server before 3.6 wrote it, which made collections without a word.
+    bool is_old(const Operation& operation) const { return operation.ui.empty() && entry_->document().find("h"); }
+
+    /// An insert into system.indexes.
+    Edit take_index(const Operation& operation) {
+        const std::string ns(operation.o.find("ns")->string());
+        const bool known = catalog_.find(ns) != nullptr;
+        if (!known && fuzzy()) return Edit::drop(); // it was dropped before the dump came to it
+        if (!known && consistent_point_ && !is_old(operation))
+            error(unknown_collection(ns));
+        const std::string spec = changed(operation.o, [](const bson::Element& field, bson::Builder&) { return field.key() == "ns" || field.key() == "_id"; });
+        catalog_.add_index(ns, bson::Document(spec), is_older(entry_->ts()));
+        if (known || !consistent_point_) return Edit::drop();
+        const std::string o = bson::Builder().string("create", split_namespace(ns).collection).finish();
+        return Edit::replace(replaced_entry(operation, "c", join_namespace(split_namespace(ns).database, "$cmd"), bson::Document(o)));
+    }
+
+    /// The operation, and before it the creation of its collection.
+    static std::string after_creation(const Operation& operation) {
+        const std::string id_key = bson::Builder().int32("_id", 1).finish();
+        const std::string id_index = bson::Builder().int32("v", 2).document("key", bson::Document(id_key)).string("name", "_id_").finish();
+        const std::string options = bson::Builder().document("idIndex", bson::Document(id_index)).finish();
+        return after(operation, "create", operation.ns, bson::Document(options), operation.o);
+    }
+
+    /// Whether an insertion or update, up to the consistent point, is of a document that is deleted by then, in a collection that
+    /// would not get over it; `ns` is what the catalog calls that, null if it does not know it. Counts deletions. What several
+    /// entries of a transaction do counts later, and none of these collections takes part in one.
+    bool is_removed_later(const Operation& operation, const std::string* ns) {
+        if (in_chain_) return false;
+        const bool delicate = split_namespace(operation.ns).collection.starts_with(buckets_prefix) || is_of_users(operation.ns) || (ns && catalog_.find(*ns)->is_capped);
+        if (!delicate) return false;
+        const auto id = (operation.op == "u" && operation.o2 ? *operation.o2 : operation.o).find("_id");
+        if (!id) return false;
+        const std::string key = std::string(operation.ui) + std::string(id->bytes());
+        if (operation.op == "d") {
+            ++found_removed_.documents[key];
+            if (const auto found = removed_.documents.find(key); found != removed_.documents.end() && --found->second == 0) removed_.documents.erase(found);
+            return false;
+        }
+        return removed_.documents.contains(key);
+    }
+
+    /// Collections that a restored server has by other ways than a dump's file of their own.
+    static bool is_internal(std::string_view ns) {
+        const auto [database, collection] = split_namespace(ns);
+        return collection == views_collection || (database == "admin" && collection.starts_with("system."));
+    }
+
+    /// Whether a simple collation can be asked for: not on a time series, which has none, and in no index of the first version.
+    static bool takes_collation(const Collection& collection, const Index& index) {
+        if (!collection.time_field.empty() || index.collection.starts_with(buckets_prefix)) return false;
+        const auto version = bson::Document(index.spec).find("v");
+        return !version || !version->is_number() || version->integer() > 1;
+    }
+
+    /// Dumps by old mongodumps do not tell UUIDs.
+    bool holder_is_unknown(std::string_view ns) {
+        const Collection* const holder = catalog_.find(ns);
+        return holder && holder->uuid.empty();
+    }
+
+    static std::string with_namespace(const Operation& operation, std::string_view ns) {
+        return changed(operation.document, [&](const bson::Element& element, bson::Builder& builder) {
+            if (element.key() != "ns") return false;
+            builder.string("ns", ns);
+            return true;
+        });
+    }
+
+    /// What becomes of a command. What it does to the catalog waits for its transaction to commit, if it is in one.
+    Edit decide(const Operation& operation, std::vector<std::string>* waiting) {
+        if (const auto edit = judge(operation)) return *edit;
+        known_ns_.clear(); // a name may stand for another collection from here on
+        const Command command = parse_command(operation);
+        if (command.kind == CommandKind::drop) forget(operation.ui, command.ns);
+        if (command.kind == CommandKind::drop_database)
+            std::erase_if(missing_, [&](const auto& each) { return each.first.starts_with(std::string(command.database) + '.'); });
+        if (const auto target = operation.o.find("dropTarget"); target && target->is(bson::Type::binary)) forget(target->value().substr(5));
+        if (fuzzy() && is_past(operation, command)) return Edit::drop();
+        if (command.kind == CommandKind::rename_collection && is_taken(operation, command)) {
+            catalog_.drop(command.ns);
+            const std::string o = bson::Builder().string("drop", split_namespace(command.ns).collection).finish();
+            return Edit::replace(with_o(operation, bson::Document(o)));
+        }
+        if (is_done(operation, command)) return Edit::drop();
+        const Edit edit = rewrite(operation, command);
+        if (waiting)
+            waiting->emplace_back(operation.document.bytes());
+        else
+            follow(operation);
+        if (waiting && command.kind == CommandKind::create && !operation.ui.empty()) made_.emplace(operation.ui);
+        return edit;
+    }
+
+    /// Whether the full dump has seen all that a command about collections does, or something later.
+    bool is_past(const Operation& operation, const Command& command) {
+        if (command.kind == CommandKind::drop_database) return !catalog_.has_database(command.database);
+        if (command.kind != CommandKind::drop && removed_.collections.contains(operation.ui)) return true;
+        if (operation.ui.empty() || command.ns.empty() || is_internal(command.ns) || made_.contains(operation.ui) || holder_is_unknown(command.ns)) return false;
+        const std::string* const now = catalog_.find_uuid(operation.ui);
+        switch (command.kind) {
+        case CommandKind::create: {
+            if (now) return true;
+            const Collection* const holder = catalog_.find(command.ns);
+            return holder && holder->dumped_as; // another has the name: this one was dropped before the dump
+        }
+        case CommandKind::rename_collection:
+            // Of what the dump has, the last of its names; what was made since takes them one after the other.
+            return !now || *now != command.ns || (before_dump() && catalog_.find(*now)->dumped_as);
+        default: return !now || *now != command.ns;
+        }
+    }
+
+    /// Whether the dump has another collection than the one that is replaced under a rename's new name: what took the name
+    /// was gone by then.
+    bool is_taken(const Operation& operation, const Command& command) {
+        const Collection* const holder = catalog_.find(command.target);
+        if (!before_dump() || !holder || !holder->dumped_as) return false;
+        const auto replaced = operation.o.find("dropTarget");
+        return !replaced || !replaced->is(bson::Type::binary) || replaced->value().substr(5) != holder->uuid;
+    }
+
+    /// Whether a command finds nothing to do, once all collections are known: it is about one that is not there. Reports
+    /// those that cannot be, for what is there.
+    bool is_done(const Operation& operation, const Command& command) {
+        if (command.database == "config" && command.scope == CommandScope::collection)
+            refuse("mongorestore passes over commands on the database config, as " + std::string(command.name) + " of " + command.ns + " (--exclude-ns 'config.*' leaves it out)");
+        if (fuzzy() || command.ns.empty() || is_internal(command.ns)) return false;
+        const auto is_other = [&](const Collection* holder, std::string_view uuid) {
+            return holder && !holder->uuid.empty() && !uuid.empty() && holder->uuid != uuid;
+        };
+        const Collection* const holder = catalog_.find(command.ns);
+        if (command.kind == CommandKind::create) {
+            if (holder && (consistent_point_ || is_other(holder, operation.ui)))
+                refuse("create of " + command.ns + ", which is there already: entries are missing in which that collection went");
+            return false;
+        }
+        if (!consistent_point_) return false;
+        if (command.kind == CommandKind::drop || command.kind == CommandKind::empty_capped) return !holder;
+        if (!holder && made_.contains(operation.ui)) return false;
+        if (!holder && !is_old(operation))
+            error(unknown_collection(command.ns));
+        else if (is_other(holder, operation.ui))
+            refuse(std::string(command.name) + " is for another collection " + command.ns + " than the one there is, as their UUIDs tell: entries are missing in which the one went and the other came");
+        if (command.kind != CommandKind::rename_collection) return false;
+        const auto dropped = operation.o.find("dropTarget");
+        const bool drops = dropped && (dropped->is(bson::Type::binary) || dropped->truthy());
+        const Collection* const target = catalog_.find(command.target);
+        if (target && (!drops || (dropped->is(bson::Type::binary) && is_other(target, dropped->value().substr(5)))))
+            refuse("renameCollection to " + command.target + ", which is there already: entries are missing in which that collection went");
+        return false;
+    }
+
+    /// What stock replay is given in a command's place.
+    Edit rewrite(const Operation& operation, const Command& command) {
+        switch (command.kind) {
+        case CommandKind::create_indexes:
+        case CommandKind::start_index_build:
+        case CommandKind::commit_index_build:
+        case CommandKind::abort_index_build: return Edit::drop();
+        case CommandKind::create: {
+            const auto is_taken = [](const bson::Element& option) {
+                return option.key() == "create" || option.key() == "idIndex" || (is_kept_option(option.key()) && (option.key() != "autoIndexId" || option.truthy()));
+            };
+            const bool whole = std::ranges::all_of(operation.o, is_taken);
+            if (whole && !operation.o2) return Edit::keep();
+            const std::string o = changed(operation.o, [&](const bson::Element& option, bson::Builder&) { return !is_taken(option); });
+            return Edit::replace(replaced_entry(operation, "c", operation.ns, bson::Document(o)));
+        }
+        case CommandKind::drop_indexes:
+            note("dropIndexes: mongorestore, restoring slice by slice, would keep an index that an earlier slice made");
+            return Edit::drop();
+        case CommandKind::coll_mod: {
+            const Collection* const collection = catalog_.find(command.ns);
+            // It can only be made coarser, and the full dump may have seen a later change.
+            const bool is_coarse = fuzzy() && collection && granularity(operation.o) >= 0 && granularity(operation.o) <= collection->granularity;
+            const bool of_index = operation.o.find("index").has_value();
+            const auto is_taken = [&](const bson::Element& field) {
+                return is_followed_change(field.key()) && field.key() != "index" && !(is_coarse && field.key() == "timeseries");
+            };
+            if (std::ranges::all_of(operation.o, is_taken)) return Edit::keep();
+            if (of_index) note("collMod of an index: mongorestore, restoring slice by slice, would fail when an earlier slice made it");
+            bson::Builder rest;
+            int fields = 0;
+            for (const bson::Element& field : operation.o)
+                if (is_taken(field)) {
+                    rest.append(field);
+                    ++fields;
+                }
+            const std::string o = rest.finish();
+            return fields == 1 ? Edit::drop() : Edit::replace(with_o(operation, bson::Document(o)));
+        }
+        case CommandKind::rename_collection: {
+            const auto drop_target = operation.o.find("dropTarget");
+            note("renameCollection: mongorestore would build the collection's indexes under the old name");
+            if (!drop_target || (drop_target->is(bson::Type::boolean) && !drop_target->boolean())) return Edit::keep();
+            note("renameCollection with dropTarget: mongorestore would leave the old target behind, as tmpXXXXX.rename");
+            const std::string o = changed(operation.o, [](const bson::Element& field, bson::Builder&) { return field.key() == "dropTarget"; });
+            if (consistent_point_ && !fuzzy() && !catalog_.find(command.target)) return Edit::replace(with_o(operation, bson::Document(o))); // it was not in the dump
+            return Edit::replace(after(operation, "drop", command.target, {}, bson::Document(o)));
+        }
+        default: return Edit::keep();
+        }
+    }
+
+    static std::string with_o(const Operation& operation, const bson::Document& o) {
+        return changed(operation.document, [&](const bson::Element& element, bson::Builder& builder) {
+            if (element.key() != "o") return false;
+            builder.document("o", o);
+            return true;
+        });
+    }
+
+    /// Another operation in an operation's place, without o2.
+    static std::string replaced_entry(const Operation& operation, std::string_view op, std::string_view ns, const bson::Document& o) {
+        return changed(operation.document, [&](const bson::Element& element, bson::Builder& builder) {
+            const std::string_view key = element.key();
+            if (key == "op")
+                builder.string("op", op);
+            else if (key == "ns")
+                builder.string("ns", ns);
+            else if (key == "o")
+                builder.document("o", o);
+            else
+                return key == "o2" || (op != operation.op && (key == "ui" || key == "b"));
+            return true;
+        });
+    }
+
+    /// Calls write() with an entry that mongorestore takes for what it is.
+    template <class Write>
+    static void pass_on(const bson::Document& entry, Write&& write) {
+        const Operation operation(entry);
+        const auto packed = entry.find("multiOpType");
+        const bool loses_session = packed && packed->integer() > 1;
+        const bool is_passed_over = operation.is_apply_ops() && !is_in_dumps(operation.ns);
+        if (!loses_session && !is_passed_over) return write(entry.bytes());
+        write(changed(entry, [&](const bson::Element& field, bson::Builder& builder) {
+            const std::string_view key = field.key();
+            if (loses_session && (key == "lsid" || key == "txnNumber" || key == "prevOpTime" || key == "multiOpType")) return true;
+            if (!is_passed_over || key != "ns") return false;
+            builder.string("ns", "admin.$cmd");
+            return true;
+        }));
+    }
+
+    /// An operation with that `o`, and a command on a collection before it, as one applyOps: both at one time.
+    static std::string after(const Operation& operation, std::string_view command, std::string_view ns, const bson::Document& options,
+                             const bson::Document& o) {
+        const auto [database, collection] = split_namespace(ns);
+        bson::Builder both;
+        both.begin_array("applyOps");
+        both.begin_document("0").string("op", "c").string("ns", join_namespace(database, "$cmd"));
+        both.begin_document("o").string(command, collection);
+        for (const bson::Element& option : options) both.append(option);
+        both.end().end();
+        both.begin_document("1").string("op", operation.op).string("ns", operation.ns).document("o", o);
+        if (operation.o2) both.document("o2", *operation.o2);
+        if (const auto upsert = operation.document.find("b")) both.append(*upsert);
+        const std::string apply_ops = both.end().end().finish();
+        return changed(operation.document, [&](const bson::Element& element, bson::Builder& builder) {
+            const std::string_view key = element.key();
+            if (key == "op")
+                builder.string("op", "c");
+            else if (key == "ns")
+                builder.string("ns", "admin.$cmd");
+            else if (key == "o")
+                builder.document("o", bson::Document(apply_ops));
+            else
+                return key == "o2" || key == "ui";
+            return true;
+        });
+    }
+
+    /// Takes a command's effect into the catalog.
+    void follow(const Operation& operation) {
+        const Command command = parse_command(operation);
+        switch (command.kind) {
+        case CommandKind::create: catalog_.create(command.ns, operation.ui).granularity = granularity(operation.o); break;
+        case CommandKind::drop: catalog_.drop(command.ns); break;
+        case CommandKind::drop_database: catalog_.drop_database(command.database); break;
+        case CommandKind::rename_collection: catalog_.rename(command.ns, command.target); break;
+        case CommandKind::create_indexes:
+            for_each_index(operation, [&](const bson::Document& spec) { catalog_.add_index(command.ns, spec, is_older(entry_->ts())); });
+            break;
+        case CommandKind::start_index_build:
+            if (is_older(entry_->ts())) break;
+            for (const std::string& name : index_names(operation))
+                building_.insert_or_assign({command.ns, name}, Build{entry_->where() ? std::optional(*entry_->where()) : std::nullopt, entry_->ts()});
+            break;
+        case CommandKind::commit_index_build:
+        case CommandKind::abort_index_build: {
+            std::set<std::string_view> older; // than the first entry
+            const std::vector<std::string> names = index_names(operation);
+            for (const std::string& name : names) {
+                const bool known = building_.erase({command.ns, name}) + catalog_.drop_index(command.ns, name) > 0;
+                if (known) continue;
+                if (command.kind == CommandKind::abort_index_build) unknown_index(command, "gives up", consistent_point_.has_value());
+                older.insert(name);
+            }
+            if (command.kind == CommandKind::commit_index_build)
+                for_each_index(operation, [&](const bson::Document& spec) {
+                    catalog_.add_index(command.ns, spec, !consistent_point_ && older.contains(spec.find("name")->string()));
+                });
+            break;
+        }
+        case CommandKind::drop_indexes: drop_indexes(operation, command); break;
+        case CommandKind::coll_mod:
+            if (Collection* const collection = catalog_.find(command.ns)) collection->granularity = std::max(collection->granularity, granularity(operation.o));
+            if (const auto change = operation.o.find("index"); change && !catalog_.modify_index(command.ns, change->document()))
+                unknown_index(command, "changes", fuzzy());
+            break;
+        default: break;
+        }
+    }
+
+    void drop_indexes(const Operation& operation, const Command& command) {
+        const bson::Element index = *operation.o.find("index");
+        if (!index.is(bson::Type::string)) {
+            const Collection* const collection = catalog_.find(command.ns);
+            const auto is_meant = [&](const Index& each) { return bson::Document(each.spec).find("key")->value() == index.value(); };
+            const auto found = collection ? std::ranges::find_if(collection->indexes, is_meant) : std::vector<Index>::const_iterator{};
+            if (!collection || found == collection->indexes.end() || !catalog_.drop_index(command.ns, std::string(found->name)))
+                unknown_index(command, "drops", consistent_point_.has_value());
+        } else if (index.string() == "*") {
+            if (!consistent_point_) return unknown_index(command, "drops", false);
+            drop_all_indexes(command.ns);
+        } else if (!catalog_.drop_index(command.ns, index.string())) {
+            unknown_index(command, "drops", consistent_point_.has_value());
+        }
+    }
+    void drop_all_indexes(std::string_view ns) {
+        Collection& collection = catalog_.get(ns);
+        std::erase_if(collection.indexes, [](const Index& each) { return each.name != "_id_"; });
+        collection.indexes_changed = true;
+    }
+
+    /// Whether, without a full dump, what began at that time may have been seen by one that has been restored: it ends with the
+    /// first entry.
+    bool is_older(Timestamp ts) const { return !consistent_point_ && ts == first_; }
+
+    /// The commands about an index that was made before the first entry can be followed only from the full dump on.
+    void unknown_index(const Command& command, const char* does, bool done_already) const {
+        if (done_already) return; // before the dump came to it, or it was never there
+        error(std::string(command.name) + " " + does + " an index of " + command.ns +
+              " that was made before these slices begin, which mongorestore would not do; stage with the full dump (--full)");
+    }
+
+    static std::vector<std::string> index_names(const Operation& operation) {
+        std::vector<std::string> names;
+        for_each_index(operation, [&](const bson::Document& spec) { names.emplace_back(spec.find("name")->string()); });
+        return names;
+    }
+
+    Catalog catalog_;
+    std::optional<Timestamp> dump_start_, consistent_point_;
+    Removed removed_;       ///< in what is still to come
+    Removed found_removed_; ///< in what has come
+    std::set<TransactionId> left_out_;
+    struct Build {
+        std::optional<Position> where; ///< of its start; none if that is older than all entries
+        std::optional<Timestamp> ts;
+    };
+    std::map<std::pair<std::string, std::string>, Build> building_; ///< indexes that are being built: namespace, name
+    Report report_;
+
+    const EntryView* entry_ = nullptr; ///< the current one
+    std::string known_ns_, known_uuid_; ///< the collection of the last change, which is the one that its entry is for
+    std::optional<Timestamp> first_;
+    Timestamp last_;
+    bool in_chain_ = false; ///< whether it is one of a transaction's several entries
+    std::map<TransactionId, std::vector<std::string>> waiting_; ///< commands of open transactions
+    std::map<std::string, Finding, std::less<>> missing_; ///< by UUID, else by name: collections with entries and no beginning
+    std::set<std::string, std::less<>> made_; ///< UUIDs of collections that open transactions make
+    struct Change {
+        Finding first;
+        std::uint64_t entries = 0;
+        std::set<std::string> collections;
+    };
+    std::array<Change, reencodings> changes_; ///< that replay makes, by their kind
+};
+
+} // namespace oplog

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <oplog/entry/entry.hpp>
+#include <oplog/stream/slice.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <ranges>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace oplog {
+
+/// Two slices that do not continue each other; what() names both edges.
+class ContinuityError : public DataError {
+  public:
+    enum class Kind {
+        gap,       ///< entries between them are missing
+        divergence ///< they tell two histories
+    };
+    static constexpr std::string_view gap_hint =
+        "increments queried with $gt share no entry and look like this: query with $gte of the last entry, as oplog-range --query does";
+
+    /// `entry` is where the second slice does not continue the first.
+    ContinuityError(Kind kind, const EntryView& entry, const std::string& reason)
+        : DataError(entry.where() ? FormatError(*entry.where(), reason).what() : "entry " + to_string(entry.ts()) + ": " + reason,
+                    kind == Kind::gap ? gap_hint : std::string_view()), kind_(kind),
+          where_(entry.where() ? std::optional(*entry.where()) : std::nullopt), ts_(entry.ts()), reason_(reason) {}
+
+    Kind kind() const noexcept { return kind_; }
+    /// Where the entry was read, if that is known.
+    const std::optional<Position>& where() const noexcept { return where_; }
+    Timestamp ts() const noexcept { return ts_; }
+    const std::string& reason() const noexcept { return reason_; }
+
+  private:
+    Kind kind_;
+    std::optional<Position> where_;
+    Timestamp ts_;
+    std::string reason_;
+};
+
+/// What a merge asks of its slices.
+enum class Continuity {
+    any,  ///< nothing, but that entries with the same ts are the same
+    gaps, ///< over their common span all slices agree; gaps are fine, and noted
+    chain ///< over their common span all agree, and each slice shares an entry with those before it
+};
+
+/// Slices in any order and overlap as one strictly rising input range. An entry that several slices
+/// have is passed on once. Throws ContinuityError where slices disagree (same ts, other bytes) and,
+/// for Continuity::chain, where they do not continue each other; DataError for a slice out of order.
+/// Holds the slices, and frees each at its end.
+template <EntryRange Slice>
+class Merge {
+  public:
+    explicit Merge(std::vector<Slice> slices, Continuity continuity = Continuity::any) : continuity_(continuity) {
+        for (Slice& slice : slices)
+            if (auto head = std::make_unique<Head>(std::move(slice)); head->entry) heads_.push_back(std::move(head));
+    }
+
+    /// Moves on to the next entry; false at the end.
+    bool next() {
+        for (Head* head : at_current_) head->advance();
+        // Most steps end here: one slice is alone, and still before all others.
+        if (alone_ && at_current_[0]->entry && at_current_[0]->entry->ts() < runner_up_) return true;
+        drop_ended();
+        at_current_.clear();
+        if (heads_.empty()) return false;
+        choose();
+        return true;
+    }
+    const EntryView& current() const noexcept { return *at_current_[0]->entry; }
+    /// With Continuity::gaps: what would have been thrown for each gap so far.
+    const std::vector<ContinuityError>& gaps() const noexcept { return gaps_; }
+
+    class iterator {
+      public:
+        using value_type = EntryView;
+        using difference_type = std::ptrdiff_t;
+        using iterator_concept = std::input_iterator_tag;
+
+        explicit iterator(Merge& merge) : merge_(&merge) { ++*this; }
+        const EntryView& operator*() const noexcept { return merge_->current(); }
+        iterator& operator++() {
+            if (!merge_->next()) merge_ = nullptr;
+            return *this;
+        }
+        void operator++(int) { ++*this; }
+        friend bool operator==(const iterator& it, std::default_sentinel_t) noexcept { return it.merge_ == nullptr; }
+
+      private:
+        Merge* merge_;
+    };
+    iterator begin() { return iterator(*this); }
+    std::default_sentinel_t end() const noexcept { return {}; }
+
+  private:
+    struct Head {
+        explicit Head(Slice from) : slice(std::move(from)), at(std::ranges::begin(slice)) { read(); }
+
+        void advance() {
+            last = entry->ts();
+            ++at;
+            read();
+        }
+        void read() {
+            entry.reset();
+            if (at == std::ranges::end(slice)) return;
+            entry.emplace(*at);
+            if (entry->where()) file = &entry->where()->file;
+            check_order(*entry);
+        }
+
+        Slice slice;
+        std::ranges::iterator_t<Slice> at;
+        std::optional<EntryView> entry; ///< none: at the end
+        Timestamp last;
+        const std::string* file = nullptr;
+        OrderCheck check_order;
+        bool started = false; ///< an entry of it has been current
+    };
+    struct End {
+        Timestamp ts;
+        std::string file;
+    };
+    static std::string name(const Head& head) { return head.file ? *head.file : "another slice"; }
+
+    void drop_ended() {
+        std::erase_if(heads_, [&](const auto& head) {
+            if (head->entry) return false;
+            if (!ended_ || ended_->ts <= head->last) ended_ = End{head->last, name(*head)};
+            return true;
+        });
+    }
+
+    /// Finds the slices that have the smallest entry, and holds them against each other.
+    void choose() {
+        Timestamp smallest = Timestamp::max();
+        for (const auto& head : heads_) smallest = std::min(smallest, head->entry->ts());
+        at_current_.clear();
+        runner_up_ = Timestamp::max();
+        const Head* absent = nullptr; // spans the entry, and has it not
+        for (const auto& head : heads_) {
+            if (head->entry->ts() == smallest) {
+                at_current_.push_back(head.get());
+            } else {
+                runner_up_ = std::min(runner_up_, head->entry->ts());
+                if (head->started) absent = head.get();
+            }
+        }
+        const Head& one = *at_current_.front();
+        for (const Head* other : at_current_)
+            if (other->entry->bytes() != one.entry->bytes())
+                diverged(*other, "another entry " + to_string(smallest) + " than " + name(one) + " has");
+        alone_ = at_current_.size() == 1;
+        if (continuity_ != Continuity::any) {
+            if (absent) diverged(one, name(*absent) + " spans entry " + to_string(smallest) + " and has it not");
+            const auto started = [](const Head* head) { return head->started; };
+            if (ended_ && std::ranges::none_of(at_current_, started))
+                gap(one, "this slice begins with entry " + to_string(smallest) + ", and " +
+                     ended_->file + " before it ends with " + to_string(ended_->ts));
+        }
+        for (Head* head : at_current_) head->started = true;
+    }
+
+    [[noreturn]] static void diverged(const Head& head, const std::string& how) {
+        throw ContinuityError(ContinuityError::Kind::divergence, *head.entry, "divergence: " + how);
+    }
+    void gap(const Head& head, const std::string& how) {
+        ContinuityError gap(ContinuityError::Kind::gap, *head.entry, "gap: " + how);
+        if (continuity_ == Continuity::chain) throw gap;
+        gaps_.push_back(std::move(gap));
+    }
+
+    std::vector<std::unique_ptr<Head>> heads_; ///< slices with entries left
+    std::vector<Head*> at_current_;            ///< those that have the current entry
+    bool alone_ = false;                       ///< just one has it
+    Timestamp runner_up_;                      ///< the first entry of all other slices
+    std::optional<End> ended_;                 ///< the latest end of a slice so far
+    std::vector<ContinuityError> gaps_;
+    Continuity continuity_;
+};
+
+} // namespace oplog

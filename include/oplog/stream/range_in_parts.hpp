@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <oplog/entry/entry.hpp>
+#include <oplog/io/file.hpp>
+#include <oplog/io/reader.hpp>
+#include <oplog/stream/range.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <fcntl.h>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <sys/stat.h>
+#include <thread>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+namespace oplog {
+
+namespace detail {
+
+/// The bytes of a file from one offset up to another, or to its end.
+class PartSource {
+  public:
+    PartSource(int fd, std::uint64_t from, std::uint64_t to, std::function<void(std::size_t)> on_read = {})
+        : fd_(fd), at_(from), to_(to), on_read_(std::move(on_read)) {}
+
+    std::size_t read(char* buffer, std::size_t size) {
+        const ::ssize_t got = ::pread(fd_, buffer, std::min<std::uint64_t>(size, to_ - at_), static_cast<::off_t>(at_));
+        if (got < 0) throw_errno("pread");
+        at_ += static_cast<std::uint64_t>(got);
+        if (on_read_) on_read_(static_cast<std::size_t>(got));
+        return static_cast<std::size_t>(got);
+    }
+
+  private:
+    int fd_;
+    std::uint64_t at_;
+    std::uint64_t to_;
+    std::function<void(std::size_t)> on_read_;
+};
+
+/// Where an entry seems to begin soon after `offset`: a guess, since what looks like one may lie inside another.
+inline std::optional<std::uint64_t> guess_entry(int fd, std::uint64_t offset) {
+    constexpr std::size_t window = 1 << 20;
+    constexpr int in_a_row = 4; // entries that must follow each other there
+    const auto bytes = std::make_unique_for_overwrite<char[]>(window);
+    const std::size_t size = PartSource(fd, offset, offset + window).read(bytes.get(), window);
+    const auto seems_entry = [&](std::size_t at) -> std::size_t {
+        if (size - at < bson::min_document_size) return 0;
+        const auto length = bson::load<std::uint32_t>(&bytes[at]);
+        if (length < bson::min_document_size || length > size - at || bytes[at + length - 1] != 0) return 0;
+        try {
+            static_cast<void>(EntryView(bson::Document::trusted(&bytes[at])));
+        } catch (const DataError&) {
+            return 0;
+        }
+        return length;
+    };
+    for (std::size_t start = 0; start < size / 2; ++start) {
+        std::size_t at = start;
+        int found = 0;
+        for (std::size_t length = 0; found < in_a_row && (length = seems_entry(at)) > 0; ++found) at += length;
+        if (found == in_a_row) return offset + start;
+    }
+    return std::nullopt;
+}
+
+} // namespace detail
+
+/// The range of a large regular file, by several threads that take a part of it each; none when that does not work out
+/// (no such file, compressed, out of order, bad data, no idle core): then read it from one end to the other, which has the right words
+/// for what is wrong. `on_read` hears on the calling thread of bytes read.
+///
+/// A part begins where an entry is guessed to. That is proved right when the part before it, which ends at that byte,
+/// ends there with a whole entry; the first part begins at the beginning.
+inline std::optional<Range> range_in_parts(const std::string& path,
+                                           const std::function<void(std::size_t)>& on_read = {}) {
+    constexpr std::uint64_t least_part = 16 << 20;
+    constexpr unsigned most_parts = 8;
+    const detail::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    struct stat info {};
+    if (!file.is_open() || ::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) return std::nullopt;
+    const auto size = static_cast<std::uint64_t>(info.st_size);
+    const auto parts = std::min<std::uint64_t>({size / least_part, std::thread::hardware_concurrency(), most_parts});
+    if (parts < 2) return std::nullopt;
+
+    std::vector<std::uint64_t> edges{0};
+    for (std::uint64_t i = 1; i < parts; ++i) {
+        const auto edge = detail::guess_entry(file.get(), size / parts * i);
+        if (!edge) return std::nullopt;
+        edges.push_back(*edge);
+    }
+    edges.push_back(size);
+    std::vector<std::optional<Range>> ranges(parts);
+    const auto read_part = [&](std::size_t i, const std::function<void(std::size_t)>& heard) {
+        try {
+            ranges[i] = range(
+                BasicReader<detail::PartSource>(detail::PartSource(file.get(), edges[i], edges[i + 1], heard), path));
+        } catch (const std::exception&) { // the ordinary reading will tell
+        }
+    };
+    try {
+        std::vector<std::jthread> threads;
+        for (std::size_t i = 1; i < parts; ++i) threads.emplace_back(read_part, i, std::function<void(std::size_t)>{});
+        read_part(0, [&](std::size_t bytes) {
+            if (on_read) on_read(bytes * parts);
+        });
+    } catch (const std::exception&) { // no thread can be started
+        return std::nullopt;
+    }
+    Range whole;
+    for (std::size_t i = 0; i < parts; ++i) {
+        const auto& part = ranges[i];
+        const bool proved = part && part->bytes == edges[i + 1] - edges[i];
+        if (!proved || part->disorder || (i > 0 && part->first <= whole.last)) return std::nullopt;
+        if (i == 0) whole.first = part->first;
+        whole.last = part->last;
+        whole.entries += part->entries;
+        whole.bytes += part->bytes;
+    }
+    return whole;
+}
+
+} // namespace oplog

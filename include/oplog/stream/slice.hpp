@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <oplog/entry/entry.hpp>
+
+#include <iterator>
+#include <optional>
+#include <ranges>
+#include <utility>
+
+namespace oplog {
+
+namespace detail {
+
+/// Fails with an entry that does not come after the one before it.
+[[noreturn]] inline void fail_out_of_order(const EntryView& entry, Timestamp before) {
+    entry.fail((entry.ts() == before ? "entry " + to_string(entry.ts()) + " occurs twice in a row"
+                                     : "out of order: entry " + to_string(entry.ts()) + " after " + to_string(before)));
+}
+
+} // namespace detail
+
+/// Passes entries on and throws DataError at the first whose ts does not rise.
+class OrderCheck {
+  public:
+    void operator()(const EntryView& entry) {
+        if (last_ && entry.ts() <= *last_) detail::fail_out_of_order(entry, *last_);
+        last_ = entry.ts();
+    }
+
+  private:
+    std::optional<Timestamp> last_;
+};
+
+/// The entries within bounds, as an input range over another. The whole input is read, the entries
+/// past the upper bound too, so that disorder anywhere in it is found and nothing that belongs in the
+/// slice can hide behind it.
+/// Holds what it was given as an rvalue, and refers to what was an lvalue (then In is a reference).
+template <EntryRange In>
+class Slice {
+  public:
+    Slice(In&& entries, const Bounds& bounds) : entries_(std::forward<In>(entries)), bounds_(bounds) {}
+
+    class iterator {
+      public:
+        using value_type = EntryView;
+        using difference_type = std::ptrdiff_t;
+        using iterator_concept = std::input_iterator_tag;
+
+        explicit iterator(Slice& slice) : slice_(&slice), at_(std::ranges::begin(slice.entries_)) { find(); }
+        const EntryView& operator*() const noexcept { return *entry_; }
+        iterator& operator++() {
+            ++at_;
+            find();
+            return *this;
+        }
+        void operator++(int) { ++*this; }
+        friend bool operator==(const iterator& it, std::default_sentinel_t) { return !it.entry_; }
+
+      private:
+        void find() {
+            for (entry_.reset(); at_ != std::ranges::end(slice_->entries_); ++at_) {
+                const EntryView entry = *at_;
+                check_(entry);
+                if (!slice_->bounds_.contains(entry.ts())) continue;
+                entry_ = entry;
+                return;
+            }
+        }
+
+        Slice* slice_;
+        std::ranges::iterator_t<In> at_;
+        OrderCheck check_;
+        std::optional<EntryView> entry_;
+    };
+
+    /// To be called once: the input is read as it goes.
+    iterator begin() { return iterator(*this); }
+    std::default_sentinel_t end() const noexcept { return {}; }
+
+  private:
+    In entries_;
+    Bounds bounds_;
+};
+
+/// The entries of `in` within `bounds`, bytes untouched:
+///     for (oplog::EntryView e : oplog::slice(in, {.after = a, .to = b})) out.write(e);
+/// Throws DataError when `in` is out of order.
+template <EntryRange In>
+Slice<In> slice(In&& in, const Bounds& bounds) {
+    return {std::forward<In>(in), bounds};
+}
+
+} // namespace oplog

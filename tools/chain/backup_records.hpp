@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// What a backup directory's records say: chains of a full backup and its increments.
+///
+///     <dir>/<chain>/full/              what mongodump --oplog wrote, or oplog-apply, and its step.json
+///     <dir>/<chain>/slice/             the oplog over the time of that dump
+///     <dir>/<chain>/inc/<name>/        an increment
+///     <dir>/<chain>/closed.json        why nothing can continue the chain, if so
+///     <dir>/<chain>/chain.json         which of these there are, each with the SHA-256 of its record
+///
+/// Each record ends with the SHA-256 of what it says, and names the record before it. So chain.json is all that a lost
+/// step is missed by; it is written last, and a step that it does not name yet is good if it continues the chain.
+
+#include "sha256.hpp"
+#include "../lib/tool.hpp"
+
+#include <bson/bson.h>
+
+#include <algorithm>
+#include <ctime>
+#include <exception>
+#include <fcntl.h>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <sys/stat.h>
+#include <vector>
+
+namespace oplog::tools {
+
+namespace fs = std::filesystem;
+
+/// Throws DataError unless this is a directory, or a regular file: nothing is followed elsewhere or waited for.
+inline void require(fs::file_type wanted, const fs::path& path) {
+    const fs::file_type type = fs::symlink_status(path).type();
+    if (type == fs::file_type::not_found) oplog::detail::throw_errno(path.string(), ENOENT);
+    const char* const is = type == fs::file_type::symlink     ? "a link"
+                           : type == fs::file_type::directory ? "a directory"
+                           : type == fs::file_type::fifo      ? "a FIFO"
+                           : type == fs::file_type::socket    ? "a socket"
+                           : type == fs::file_type::regular   ? "a file"
+                                                              : "a device";
+    if (type != wanted) throw DataError(fmt::format("{}: {}, where a {} must be", path.string(), is, wanted == fs::file_type::directory ? "directory" : "file"));
+}
+
+/// The files in a directory and below it, sorted. Throws DataError for what is neither a file nor a directory.
+inline std::vector<fs::path> files_below(const fs::path& directory) {
+    require(fs::file_type::directory, directory);
+    std::vector<fs::path> files;
+    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(directory)) {
+        if (entry.symlink_status().type() == fs::file_type::directory) continue;
+        require(fs::file_type::regular, entry.path());
+        files.push_back(entry.path());
+    }
+    std::ranges::sort(files);
+    return files;
+}
+
+inline bool is_there(const fs::path& path) { return fs::exists(fs::symlink_status(path)); }
+
+/// What a record ends with: the SHA-256 of all before it.
+inline constexpr std::string_view seal_begin = ",\n\"sha256\":\"", seal_end = "\"}\n";
+inline std::string sealed(std::string_view text) { return fmt::format("{}{}{}{}", text, seal_begin, sha256(text), seal_end); }
+
+/// A JSON object from a file: a record, or one of mongodump's. Throws std::system_error, and DataError for what is none.
+class JsonFile {
+  public:
+    static constexpr std::size_t limit = 256 << 20; // a file of a backup takes some 150 bytes
+
+    explicit JsonFile(const fs::path& path) : path_(path.string()) {
+        const std::string text = read();
+        sha256_ = tools::sha256(text);
+        constexpr std::size_t seal_size = seal_begin.size() + 64 + seal_end.size();
+        const std::string_view body = std::string_view(text).substr(0, text.size() - std::min(text.size(), seal_size));
+        is_sealed_ = std::string_view(text).substr(body.size()).starts_with(seal_begin) && text.ends_with(seal_end);
+        if (is_sealed_ && text != sealed(body)) throw DataError(path_ + ": its SHA-256 is not the one that it ends with");
+        bson_error_t error;
+        bson_t* const parsed = ::bson_new_from_json(reinterpret_cast<const std::uint8_t*>(text.data()), static_cast<::ssize_t>(text.size()), &error);
+        if (!parsed) throw DataError(path_ + ": " + escaped(error.message));
+        bytes_.assign(reinterpret_cast<const char*>(::bson_get_data(parsed)), parsed->len);
+        ::bson_destroy(parsed);
+    }
+    bson::Document document() const& { return bson::Document(bytes_); }
+    bson::Document document() && = delete; // it is a view
+
+    bool is_sealed() const { return is_sealed_; }
+    /// Of the whole file.
+    const std::string& sha256() const { return sha256_; }
+
+    static bson::Element field(const bson::Document& document, std::string_view key) {
+        const auto found = document.find(key);
+        if (!found) throw DataError("no field '" + std::string(key) + "'");
+        return *found;
+    }
+    /// A record's field; DataError names the file.
+    bson::Element field(std::string_view key) const {
+        const auto found = document().find(key);
+        if (!found) throw DataError(path_ + ": no field '" + std::string(key) + "'");
+        return *found;
+    }
+    /// Format 1 is of a version before records were sealed. Throws DataError.
+    void check_format() const {
+        const auto format = field("format").integer();
+        if (format != 1 && format != 2) throw DataError(path_ + ": of another format than 1 and 2: made by another version of this tool");
+        if ((format == 2) != is_sealed_) throw DataError(path_ + ": does not end with its SHA-256");
+    }
+
+  private:
+    std::string read() const {
+        require(fs::file_type::regular, path_);
+        const oplog::detail::Descriptor file(::open(path_.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+        struct stat info {};
+        if (!file.is_open() || ::fstat(file.get(), &info) != 0) oplog::detail::throw_errno(path_);
+        if (static_cast<std::uint64_t>(info.st_size) > limit) throw DataError(fmt::format("{}: {} bytes, which no record has", path_, info.st_size));
+        std::string text(static_cast<std::size_t>(info.st_size), '\0');
+        std::size_t size = 0;
+        for (::ssize_t got = 1; got > 0 && size < text.size(); size += static_cast<std::size_t>(got)) {
+            got = ::read(file.get(), &text[size], text.size() - size);
+            if (got < 0) oplog::detail::throw_errno(path_);
+        }
+        text.resize(size);
+        return text;
+    }
+
+    std::string path_;
+    std::string bytes_;
+    std::string sha256_;
+    bool is_sealed_ = false;
+};
+
+/// One step of a chain, as its step.json tells it.
+struct Step {
+    struct File {
+        std::string path; ///< below the step's directory
+        std::uint64_t size = 0;
+        std::string sha256;
+    };
+
+    fs::path directory;
+    std::string type;              ///< full, slice, inc
+    std::uint64_t number = 0;      ///< of an increment, from 1
+    Timestamp first, last;         ///< of its oplog
+    std::string first_sha256, last_sha256; ///< of those entries' bytes
+    std::uint64_t entries = 0;
+    std::uint64_t bytes = 0;       ///< of oplog, before compression
+    Timestamp started, finished;   ///< wall clock, whole seconds
+    std::vector<File> files;
+    std::map<std::string, std::string> versions;
+    std::string made_of; ///< the chain, if it is a full backup that no server was asked for
+    std::string previous; ///< the SHA-256 of the record before it in the chain, if any
+    std::string sha256;   ///< of its own record
+    bool is_sealed = false;
+
+    /// The oplog's path, in the directory or in one that is to become it.
+    std::string oplog() const { return resolve_input(directory.string()); }
+    std::uint64_t size() const {
+        std::uint64_t sum = 0;
+        for (const File& file : files) sum += file.size;
+        return sum;
+    }
+    std::uint32_t seconds() const { return finished.seconds - started.seconds; }
+
+    std::string to_json() const {
+        std::string text = fmt::format("{{\"format\":2,\n\"type\":{},\"number\":{},\n", json_quoted(type), number);
+        if (!previous.empty()) text += fmt::format("\"previous\":\"{}\",\n", previous);
+        if (!made_of.empty()) text += fmt::format("\"madeOf\":{},\n", json_quoted(made_of));
+        text += fmt::format("\"first\":\"{}\",\"last\":\"{}\",\"entries\":{},\"bytes\":{},\n", to_string(first), to_string(last), entries, bytes);
+        text += fmt::format("\"firstEntrySha256\":\"{}\",\n\"lastEntrySha256\":\"{}\",\n", first_sha256, last_sha256);
+        text += fmt::format("\"started\":\"{}\",\"finished\":\"{}\",\"seconds\":{},\n\"versions\":{{", to_utc_string(started), to_utc_string(finished), seconds());
+        const char* comma = "";
+        for (const auto& [name, version] : versions) {
+            text += fmt::format("{}{}:{}", comma, json_quoted(name), json_quoted(version));
+            comma = ",";
+        }
+        text += "},\n\"files\":[";
+        comma = "\n";
+        for (const File& file : files) {
+            text += fmt::format("{}{{\"path\":{},\"size\":{},\"sha256\":\"{}\"}}", comma, json_quoted(file.path), file.size, file.sha256);
+            comma = ",\n";
+        }
+        return sealed(text + "\n]");
+    }
+
+    /// Reads DIRECTORY/step.json. Throws DataError and std::system_error.
+    static Step load(const fs::path& directory) {
+        require(fs::file_type::directory, directory);
+        const fs::path path = directory / "step.json";
+        const JsonFile json(path);
+        json.check_format();
+        try {
+            const auto field = [document = json.document()](const char* key) { return JsonFile::field(document, key); };
+            const auto text = [&](const char* key) { return std::string(field(key).string()); };
+            Step step;
+            step.directory = directory;
+            step.sha256 = json.sha256();
+            step.is_sealed = json.is_sealed();
+            if (const auto previous = json.document().find("previous")) step.previous = previous->string();
+            step.type = text("type");
+            step.number = static_cast<std::uint64_t>(field("number").integer());
+            step.first = parse_timestamp(text("first"));
+            step.last = parse_timestamp(text("last"));
+            step.entries = static_cast<std::uint64_t>(field("entries").integer());
+            step.bytes = static_cast<std::uint64_t>(field("bytes").integer());
+            step.first_sha256 = text("firstEntrySha256");
+            step.last_sha256 = text("lastEntrySha256");
+            step.started = parse_time(text("started")).first;
+            step.finished = parse_time(text("finished")).first;
+            if (const auto made_of = json.document().find("madeOf")) step.made_of = made_of->string();
+            for (const bson::Element& version : field("versions").document()) step.versions.emplace(version.key(), version.string());
+            for (const bson::Element& file : field("files").array()) {
+                const auto of = [&](const char* key) { return JsonFile::field(file.document(), key); };
+                step.files.push_back({std::string(of("path").string()), static_cast<std::uint64_t>(of("size").integer()), std::string(of("sha256").string())});
+            }
+            return step;
+        } catch (const Error& error) {
+            throw DataError(path.string() + ": " + error.what());
+        }
+    }
+
+    /// Whether every file is there with its size. Throws DataError and std::system_error.
+    void check_files() const {
+        for (const File& file : files) {
+            const fs::path path = directory / file.path;
+            require(fs::file_type::regular, path);
+            if (const auto size = fs::file_size(path); size != file.size)
+                throw DataError(fmt::format("{}: {} bytes, and its record says {}", path.string(), size, file.size));
+        }
+    }
+
+    /// Whether the record was made right after that one. Throws DataError.
+    void check_follows(const Step& before) const {
+        if (is_sealed && previous != before.sha256)
+            throw DataError(fmt::format("{}: does not follow {}, but a step that is not there", directory.string(), before.directory.string()));
+    }
+};
+
+/// A full backup and what continues it.
+struct Chain {
+    std::string id; ///< the name of its directory
+    fs::path directory;
+    std::optional<Step> full, slice; ///< none if damaged
+    std::vector<Step> increments;    ///< in order, as far as each continues the one before
+    std::string closed;              ///< "gap" or "divergence": nothing can continue it
+    std::string closed_sha256;       ///< of the record that says so
+    std::string closed_after;        ///< of the newest step's record then
+    bool closed_is_sealed = false;
+    std::string damage;              ///< what is wrong with its records or files, if anything is
+    std::string unproved;            ///< what its records cannot prove, if anything
+    bool has_head = false;           ///< chain.json is there
+    bool is_behind = false;          ///< chain.json does not name all there is
+    bool good = false;               ///< its full backup is whole, so that there is something to restore
+
+    bool open() const { return good && closed.empty() && damage.empty(); }
+    /// The newest entries may be of a history that the source has given up.
+    bool doubtful() const { return closed == "divergence"; }
+    const char* state() const { return !damage.empty() ? "damaged" : closed == "gap" ? "closed: gap" : closed == "divergence" ? "closed: divergence" : "open"; }
+
+    const Step& newest() const { return increments.empty() ? *full : increments.back(); }
+    /// The restorable window, both ends included.
+    Timestamp begin() const { return full->last; }
+    Timestamp end() const { return newest().last; }
+
+    std::vector<const Step*> steps() const {
+        std::vector<const Step*> all;
+        if (full) all.push_back(&*full);
+        if (slice) all.push_back(&*slice);
+        for (const Step& step : increments) all.push_back(&step);
+        return all;
+    }
+    std::uint64_t size() const {
+        std::uint64_t sum = 0;
+        for (const Step* step : steps()) sum += step->size();
+        return sum;
+    }
+
+    /// What chain.json must say.
+    std::string head() const {
+        std::string text = "{\"format\":2,\n\"steps\":[";
+        const char* comma = "\n";
+        for (const Step* step : steps()) {
+            text += fmt::format("{}{{\"path\":{},\"sha256\":\"{}\"}}", comma, json_quoted(step->directory.lexically_relative(directory).string()), step->sha256);
+            comma = ",\n";
+        }
+        text += "\n]";
+        if (!closed_sha256.empty()) text += fmt::format(",\n\"closed\":\"{}\"", closed_sha256);
+        return sealed(text);
+    }
+
+    /// Whether chain.json is asked which steps there must be.
+    enum class Head { check, ignore };
+
+    static Chain load(const fs::path& directory, Head use = Head::check) {
+        Chain chain;
+        chain.id = directory.filename().string();
+        chain.directory = directory;
+        try {
+            // Before the steps, for one may be added meanwhile. What is wrong with them says more than what is wrong with it.
+            std::optional<JsonFile> head;
+            std::exception_ptr bad_head;
+            try {
+                if (is_there(directory / "chain.json")) head.emplace(directory / "chain.json");
+            } catch (const std::exception&) {
+                bad_head = std::current_exception();
+            }
+            chain.full = Step::load(directory / "full");
+            chain.slice = Step::load(directory / "slice");
+            chain.full->check_files();
+            chain.slice->check_files();
+            if (chain.slice->last_sha256 != chain.full->last_sha256) throw DataError((directory / "slice").string() + ": does not end as full does");
+            chain.slice->check_follows(*chain.full);
+            chain.good = true;
+            chain.load_closed();
+            chain.load_increments();
+            if (use == Head::ignore) return chain;
+            if (bad_head) std::rethrow_exception(bad_head);
+            chain.has_head = head.has_value();
+            if (head)
+                chain.check(*head);
+            else
+                chain.require_old();
+        } catch (const std::exception& error) {
+            chain.damage = error.what();
+        }
+        return chain;
+    }
+
+  private:
+    void load_closed() {
+        const fs::path path = directory / "closed.json";
+        if (!is_there(path)) return;
+        const JsonFile json(path);
+        if (json.document().find("format")) json.check_format();
+        closed_is_sealed = json.is_sealed();
+        closed_sha256 = json.sha256();
+        closed = json.field("reason").string();
+        if (closed != "gap" && closed != "divergence") throw DataError(path.string() + ": no reason that there is");
+        if (closed_is_sealed) closed_after = json.field("previous").string();
+    }
+
+    /// Throws DataError unless all steps that chain.json names are there, as they were.
+    void check(const JsonFile& head) {
+        head.check_format();
+        const std::string name = (directory / "chain.json").string();
+        const std::vector<const Step*> all = steps();
+        std::size_t named = 0;
+        for (const bson::Element& element : head.field("steps").array()) {
+            const fs::path path = directory / std::string(JsonFile::field(element.document(), "path").string());
+            if (named == all.size()) throw DataError(path.string() + ": missing; " + name + " names it");
+            const Step& step = *all[named++];
+            if (step.directory != path) throw DataError(step.directory.string() + ": " + name + " has " + path.string() + " in its place");
+            if (JsonFile::field(element.document(), "sha256").string() != step.sha256)
+                throw DataError((path / "step.json").string() + ": not the record that " + name + " names");
+        }
+        const auto behind = [&](const fs::path& path, bool is_sealed) {
+            if (!is_sealed) throw DataError(path.string() + ": not named by " + name);
+            unproved = path.string() + ": not named by " + name + " yet, as after a run that was killed; were it lost, this would not be seen";
+            is_behind = true;
+        };
+        for (; named < all.size(); ++named) behind(all[named]->directory, all[named]->is_sealed);
+        if (const auto wanted = head.document().find("closed")) {
+            if (closed.empty()) throw DataError((directory / "closed.json").string() + ": missing; " + name + " names it");
+            if (wanted->string() != closed_sha256) throw DataError((directory / "closed.json").string() + ": not the record that " + name + " names");
+        } else if (!closed.empty()) {
+            behind(directory / "closed.json", closed_is_sealed);
+        }
+        if (closed_is_sealed && closed_after != newest().sha256) throw DataError((directory / "closed.json").string() + ": of another chain, or of other steps than there are");
+    }
+
+    /// Without chain.json: throws DataError unless no record needs it.
+    void require_old() {
+        const std::vector<const Step*> all = steps();
+        if (closed_is_sealed || std::ranges::any_of(all, &Step::is_sealed))
+            throw DataError((directory / "chain.json").string() + ": missing, so whether all steps are there cannot be told");
+        unproved = "its records are of an older version: were one changed, or the newest increment lost, this would not be seen";
+    }
+
+    void load_increments() {
+        if (!is_there(directory / "inc")) return;
+        require(fs::file_type::directory, directory / "inc");
+        std::map<std::uint64_t, Step> found;
+        for (const fs::directory_entry& entry : fs::directory_iterator(directory / "inc")) {
+            if (entry.path().filename().string().starts_with('.')) continue;
+            Step step = Step::load(entry.path());
+            const auto number = step.number;
+            if (!found.emplace(number, std::move(step)).second) throw DataError(entry.path().string() + ": another increment has the number " + std::to_string(number));
+        }
+        for (auto& [number, step] : found) {
+            const Step& before = newest();
+            if (number != increments.size() + 1) throw DataError(fmt::format("{}: increment {} is missing", directory.string(), increments.size() + 1));
+            if (step.first != before.last || step.first_sha256 != before.last_sha256)
+                throw DataError(fmt::format("{}: does not begin with the entry {} that {} ends with", step.directory.string(), to_string(before.last), before.directory.string()));
+            step.check_follows(before);
+            step.check_files();
+            increments.push_back(std::move(step));
+        }
+    }
+};
+
+/// The time that a step's directory is named after.
+inline std::optional<std::uint32_t> time_of_name(const std::string& name) {
+    std::tm tm{};
+    tm.tm_isdst = -1;
+    const char* const rest = ::strptime(name.c_str(), "%Y%m%d_%H_%M_%S", &tm);
+    if (!rest || (*rest != '\0' && *rest != '_')) return std::nullopt;
+    return static_cast<std::uint32_t>(std::mktime(&tm));
+}
+
+/// Whether this is a chain, or what is left of one: a record, or a directory of its name without any file.
+inline bool is_chain(const fs::path& directory) {
+    std::error_code none; // such as a link to itself
+    if (!fs::is_directory(directory, none)) return false;
+    const auto has = [&](const fs::path& record) { return fs::exists(fs::symlink_status(record, none)); };
+    for (const char* record : {"chain.json", "closed.json", "full/step.json", "slice/step.json"})
+        if (has(directory / record)) return true;
+    if (fs::is_directory(directory / "inc", none))
+        for (const fs::directory_entry& increment : fs::directory_iterator(directory / "inc"))
+            if (has(increment.path() / "step.json")) return true;
+    return time_of_name(directory.filename().string()) &&
+           std::ranges::all_of(fs::recursive_directory_iterator(directory), [](const fs::directory_entry& entry) { return entry.symlink_status().type() == fs::file_type::directory; });
+}
+
+/// Every chain of a backup directory, the oldest first. What has no records of this system is not one.
+inline std::vector<Chain> load_chains(const fs::path& directory) {
+    if (!fs::is_directory(directory)) oplog::detail::throw_errno(directory.string(), ENOENT);
+    std::vector<Chain> chains;
+    for (const fs::directory_entry& entry : fs::directory_iterator(directory)) {
+        if (entry.path().filename().string().starts_with('.') || !is_chain(entry.path())) continue;
+        Chain chain = Chain::load(entry.path());
+        if (fs::exists(chain.directory)) chains.push_back(std::move(chain)); // else it was pruned meanwhile
+    }
+    // Not by name, if there is more to go by: that is in local time, which has an hour of each autumn twice.
+    const auto age = [](const Chain& chain) {
+        struct stat info {};
+        ::stat(chain.directory.c_str(), &info);
+        return std::pair(chain.full ? chain.begin() : Timestamp{time_of_name(chain.id).value_or(static_cast<std::uint32_t>(info.st_mtime)), 0}, chain.id);
+    };
+    std::ranges::sort(chains, {}, age);
+    return chains;
+}
+
+} // namespace oplog::tools

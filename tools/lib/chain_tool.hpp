@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "selection.hpp"
+#include "spool.hpp"
+
+#include <oplog/restore/chain.hpp>
+#include <oplog/restore/verify.hpp>
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+/// What the tools that take a chain have in common.
+namespace oplog::tools {
+
+/// A chain as a command line names it: --full DUMP and slices. What comes from pipes is spooled.
+class ChainInputs {
+  public:
+    explicit ChainInputs(const Tool& tool)
+        : named_(tool.has("inputs") || !tool.has("full") ? tool.inputs() : std::vector<std::string>{}), chain_(tool.optional("full"), slices()) {
+        if (chain_.full()) named_.push_back(chain_.full()->path());
+        for (const Chain::Slice& slice : chain_.slices()) // what a directory stands for may be a link
+            if (is_regular(slice.name)) named_.push_back(slice.path);
+    }
+
+    const Chain& chain() const noexcept { return chain_; }
+    /// Files and directories, as named, and the oplogs in those.
+    const std::vector<std::string>& named() const noexcept { return named_; }
+    /// Says what of the full dump is passed over.
+    void warn_of_dump(const Tool& tool) const {
+        if (!chain_.full()) return;
+        for (const std::string& warning : chain_.full()->warnings()) tool.warn(warning);
+    }
+
+  private:
+    std::vector<Chain::Slice> slices() {
+        std::vector<Chain::Slice> slices;
+        for (const std::string& file : named_) {
+            if (is_regular(file)) {
+                slices.push_back({resolve_input(file), resolve_input(file)});
+                continue;
+            }
+            FileSource in(resolve_input(file));
+            Spool& spool = spools_.emplace_back();
+            const auto buffer = std::make_unique_for_overwrite<char[]>(1 << 20);
+            while (const std::size_t got = in.read(buffer.get(), 1 << 20)) spool.write(buffer.get(), got);
+            slices.push_back({spool.path(), file});
+        }
+        return slices;
+    }
+
+    std::deque<Spool> spools_;
+    std::vector<std::string> named_;
+    Chain chain_;
+};
+
+/// A word as a shell takes it.
+inline std::string shell_word(const std::string& text) {
+    constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:+=,@%";
+    if (!text.empty() && text.find_first_not_of(plain) == text.npos) return text;
+    std::string word = "'";
+    for (const char c : text) word += c == '\'' ? "'\\''" : std::string(1, c);
+    return word + "'";
+}
+
+/// Calls use(EntryView) with what a selection makes of an entry, if anything.
+template <class Use>
+void select(Selection& selection, const EntryView& entry, Use use) {
+    if (selection.everything()) return use(entry);
+    const Edit edit = selection.apply(entry);
+    if (edit.kind == Edit::Kind::keep) use(entry);
+    for (const std::string& document : edit.with) {
+        EntryView edited(bson::Document(document), entry.where());
+        edited.set_ordinary(entry.is_ordinary()); // names alone have changed
+        use(edited);
+    }
+}
+
+} // namespace oplog::tools

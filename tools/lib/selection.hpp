@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "tool.hpp"
+
+#include <oplog/entry/filter.hpp>
+
+/// The options that select and rename collections, for the tools that have them.
+namespace oplog::tools {
+
+inline void add_selection(Tool& tool) {
+    tool.add_options()("ns", "only collections that match GLOB, as in shop.* or *.orders; may be repeated", cxxopts::value<std::vector<std::string>>(), "GLOB")(
+        "exclude-ns", "not the collections that match GLOB; may be repeated", cxxopts::value<std::vector<std::string>>(), "GLOB")(
+        "rename", "give a collection or a whole database (db.*=other.*) another name; may be repeated", cxxopts::value<std::vector<std::string>>(), "FROM=TO");
+}
+
+/// What those options say. Throws ArgumentError.
+inline Selection selection(const Tool& tool) {
+    Selection selection;
+    const auto each = [&](const char* option, auto use) {
+        if (!tool.has(option)) return;
+        for (const std::string& text : tool.value<std::vector<std::string>>(option)) use(text);
+    };
+    each("ns", [&](const std::string& glob) { selection.include(glob); });
+    each("exclude-ns", [&](const std::string& glob) { selection.exclude(glob); });
+    each("rename", [&](const std::string& text) {
+        const std::size_t equals = text.find('=');
+        if (equals == text.npos) throw ArgumentError("--rename " + text + ": write FROM=TO");
+        selection.rename(text.substr(0, equals), text.substr(equals + 1));
+    });
+    return selection;
+}
+
+} // namespace oplog::tools

@@ -1,0 +1,513 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// What the tools have in common: options, inputs, outputs, diagnostics, exit codes.
+
+#include <oplog/entry/operation.hpp>
+#include <oplog/io/files.hpp>
+#include <oplog/version.hpp>
+
+#include <exception>
+
+namespace oplog::tools {
+/// What nobody catches, as when memory runs out where nothing may be thrown or before there is a Tool, ends the tool as any failure.
+[[noreturn]] inline void on_terminate() noexcept;
+inline const std::terminate_handler terminates_by_itself = std::set_terminate(on_terminate); // before cxxopts makes its patterns
+} // namespace oplog::tools
+
+#define CXXOPTS_VECTOR_DELIMITER '\0' // a comma in a file name separates nothing
+#include <cxxopts.hpp>
+#include <fmt/format.h>
+
+#include <atomic>
+#include <chrono>
+#include <climits>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <poll.h>
+#include <set>
+#include <string>
+#include <string_view>
+#include <sys/resource.h>
+#include <utility>
+#include <vector>
+
+namespace oplog::tools {
+
+/// Exit codes.
+enum Exit { fine = 0, bad_data = 1, failed = 2 };
+
+/// Text of files and file names, made safe for a terminal: one line, controls and invalid UTF-8 as \xNN.
+inline std::string escaped(std::string_view text) {
+    std::string out;
+    while (!text.empty()) {
+        const auto lead = static_cast<unsigned char>(text.front());
+        const std::size_t size = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+        const std::string_view character = text.substr(0, size);
+        // C1 controls (U+0080 to 9F) move cursors too.
+        const bool control = lead < 0x20 || lead == 0x7F || (lead == 0xC2 && character.size() == 2 && static_cast<unsigned char>(character[1]) < 0xA0);
+        if (!control && bson::is_utf8(character)) {
+            out += character;
+            text.remove_prefix(character.size());
+        } else {
+            out += fmt::format("\\x{:02x}", lead);
+            text.remove_prefix(1);
+        }
+    }
+    return out;
+}
+
+/// A JSON string. What is not UTF-8 shows as \\xNN.
+inline std::string json_quoted(std::string_view text) {
+    std::string out = "\"";
+    for (const char c : bson::is_utf8(text) ? std::string(text) : escaped(text)) {
+        if (c == '"' || c == '\\')
+            out += {'\\', c};
+        else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F)
+            out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+        else if (out.back() == '\xC2' && static_cast<unsigned char>(c) < 0xA0) // of two bytes: U+0080 to 9F, which move cursors
+            out.replace(out.size() - 1, 1, fmt::format("\\u{:04x}", static_cast<unsigned>(static_cast<unsigned char>(c))));
+        else
+            out += c;
+    }
+    return out + '"';
+}
+
+/// "1.5 GB": bytes for people.
+inline std::string human_size(double bytes) {
+    static constexpr const char* units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
+    std::size_t unit = 0;
+    while (bytes >= 999.5 && unit + 1 < std::size(units)) {
+        bytes /= 1000;
+        ++unit;
+    }
+    return fmt::format("{:.{}f} {}", bytes, unit == 0 || bytes >= 99.5 ? 0 : 1, units[unit]);
+}
+
+/// Text to stderr. Where nobody can be told (it is closed, a disk is full) the exit code must do.
+inline void say(std::string_view text) { static_cast<void>(!::write(STDERR_FILENO, text.data(), text.size())); }
+
+/// How much of the input has been read, on stderr about once a second.
+class Progress {
+  public:
+    void start(std::string tool, std::uint64_t total) {
+        tool_ = std::move(tool);
+        total_ = total;
+        started_ = next_ = Clock::now() + std::chrono::seconds(1);
+        started_ -= std::chrono::seconds(1);
+    }
+    void add(std::uint64_t bytes) {
+        done_ += bytes;
+        if (tool_.empty() || Clock::now() < next_) return;
+        next_ = Clock::now() + std::chrono::milliseconds(500);
+        const double seconds = std::chrono::duration<double>(Clock::now() - started_).count();
+        const double rate = static_cast<double>(done_) / seconds;
+        std::string line = fmt::format("{}: {}", tool_, human_size(static_cast<double>(done_)));
+        if (total_ > 0)
+            line += fmt::format(" of {}, {:.0f} s left", human_size(static_cast<double>(total_)),
+                                static_cast<double>(total_ > done_ ? total_ - done_ : 0) / rate);
+        say(fmt::format("{}{}, {}/s{}", terminal_ ? "\r\033[K" : "", line, human_size(rate), terminal_ ? "" : "\n"));
+        shown_ = true;
+    }
+    void stop() {
+        if (shown_ && terminal_) say("\r\033[K");
+        shown_ = false;
+        tool_.clear();
+    }
+
+  private:
+    using Clock = std::chrono::steady_clock;
+    std::string tool_; ///< empty: not to be shown
+    std::uint64_t total_ = 0;
+    std::uint64_t done_ = 0;
+    bool shown_ = false;
+    bool terminal_ = ::isatty(STDERR_FILENO) != 0;
+    Clock::time_point started_;
+    Clock::time_point next_;
+};
+
+inline Progress progress;
+
+/// A file whose bytes count as progress.
+class CountedSource : public FileSource {
+  public:
+    using FileSource::FileSource;
+    std::size_t read(char* buffer, std::size_t size) {
+        const std::size_t got = FileSource::read(buffer, size);
+        progress.add(got);
+        return got;
+    }
+};
+
+using Input = BasicReader<DecompressingSource<CountedSource>>;
+using DocumentInput = BasicReader<DecompressingSource<CountedSource>, bson::Document>;
+using Output = Writer;
+
+/// The descriptor of a BSON stream that is not yet whole; or -1.
+inline std::atomic<int> open_stream{-1};
+
+/// What else a signal must undo, through calls that a signal handler may make; or null.
+inline std::atomic<void (*)()> undo_on_signal{nullptr};
+
+/// The name that an output has until it is whole, if it has one.
+inline char temporary_output[PATH_MAX];
+
+/// A signal unwinds nothing: the reader of a half-written pipe is told here.
+extern "C" inline void on_signal(int signal) {
+    if (const auto undo = undo_on_signal.load()) undo();
+    if (const int stream = open_stream; stream >= 0) {
+        ::pollfd room{stream, POLLOUT, 0};
+        const auto write_mark = [&] { static_cast<void>(!::write(room.fd, failure_mark.data(), failure_mark.size())); };
+        if (::poll(&room, 1, 0) != 0) {
+            write_mark();
+        } else if (::_Fork() == 0) { // the pipe is full: a child waits for its reader, and nobody for this process
+            room.fd = ::dup2(stream, STDOUT_FILENO);
+            open_stream = STDOUT_FILENO; // another signal may come
+            ::close(STDIN_FILENO);
+            ::close_range(STDOUT_FILENO + 1, ~0u, 0); // locks, and what someone reads to its end
+            ::poll(&room, 1, -1);
+            write_mark();
+            ::_exit(0);
+        }
+    }
+    ::signal(signal, SIG_DFL);
+    ::raise(signal);
+}
+
+inline void on_terminate() noexcept {
+    if (const auto undo = undo_on_signal.load()) undo();
+    if (const int stream = open_stream; stream >= 0) static_cast<void>(!::write(stream, failure_mark.data(), failure_mark.size()));
+    say(::program_invocation_short_name);
+    try {
+        if (const auto reason = std::current_exception()) std::rethrow_exception(reason);
+        say(": ended by itself\n");
+    } catch (const std::bad_alloc&) {
+        say(": out of memory\n");
+    } catch (const std::exception& error) {
+        say(": ");
+        say(error.what());
+        say("\n");
+    }
+    ::_exit(failed);
+}
+
+/// Text to stdout. Throws std::system_error.
+inline void print(std::string_view text) { oplog::detail::write_all(STDOUT_FILENO, text.data(), text.size(), "stdout"); }
+
+/// Of a bound in local time: throws ArgumentError for a time zone that the C library does not know: it would take UTC without a word.
+inline void check_time_zone(std::string_view time) {
+    const bool is_local = time.size() >= 10 && time[4] == '-' && time.find_first_of("TtZz+") == time.npos;
+    if (!is_local) return;
+    const char* const value = std::getenv("TZ");
+    std::string_view zone = value ? value : "";
+    if (zone.starts_with(':')) zone.remove_prefix(1);
+    if (zone.empty() || zone == "UTC" || zone == "GMT") return;
+    // POSIX's form, as in CET-1CEST or <+03>-3: a name, and how far it is from UTC.
+    constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    const std::size_t name = zone.front() == '<' ? zone.find('>') + 1 : std::min(zone.find_first_not_of(letters), zone.size());
+    std::string_view offset = zone.substr(name);
+    if (offset.starts_with('+') || offset.starts_with('-')) offset.remove_prefix(1);
+    if (name >= 3 && !offset.empty() && offset.front() >= '0' && offset.front() <= '9') return;
+    const char* const directory = std::getenv("TZDIR");
+    const std::string file = (zone.front() == '/' ? "" : std::string(directory ? directory : "/usr/share/zoneinfo") + '/') + std::string(zone);
+    std::error_code unknown;
+    if (!std::filesystem::is_regular_file(file, unknown)) throw ArgumentError("the time zone of $TZ is unknown: '" + std::string(zone) + "'");
+}
+
+/// A command line, parsed, and what tools ask of it.
+class Tool {
+  public:
+    /// `synopsis` without the name; `about` and `example` as --help shows them.
+    Tool(std::string name, std::string synopsis, std::string about, std::string example)
+        : name_(std::move(name)), synopsis_(std::move(synopsis)), example_(std::move(example)), options_(name_, about) {
+        options_.add_options("Common")("q,quiet", "no warnings")("v,verbose", "say more")("progress", "show progress even if stderr is no terminal")(
+            "no-progress", "show none")("h,help", "show this help")("version", "show the version");
+        options_.add_options("hidden")("inputs", "", cxxopts::value<std::vector<std::string>>());
+    }
+
+    cxxopts::OptionAdder add_options() { return options_.add_options(); }
+    void add_bounds() {
+        options_.add_options("Bounds")(
+            "from", "entries at T or later", cxxopts::value<std::string>(), "T")("after", "entries after T", cxxopts::value<std::string>(), "T")(
+            "to", "entries at T or earlier", cxxopts::value<std::string>(), "T")("before", "entries before T", cxxopts::value<std::string>(), "T");
+    }
+    void add_output(const std::string& what = "stdout") {
+        options_.add_options("Output")("o,output", "write to FILE instead of " + what, cxxopts::value<std::string>(), "FILE")(
+            "f,force", "replace FILE if it exists")("compress", "zstd[:LEVEL], gzip[:LEVEL] or none, whatever FILE is called", cxxopts::value<std::string>(), "METHOD");
+    }
+
+    /// Without -o the tool writes BSON to stdout: whatever it fails of, the reader of a pipe must not take nothing for an empty stream.
+    void streams_bson() { streams_bson_ = true; }
+
+    /// Parses the command line, does the work, and turns what goes wrong into a message and an exit code.
+    template <class Work>
+    int run(int argc, char** argv, Work work) {
+        for (const int signal : {SIGINT, SIGTERM, SIGHUP})
+            if (::signal(signal, on_signal) == SIG_IGN) ::signal(signal, SIG_IGN); // nohup and the like
+        for (const int signal : {SIGPIPE, SIGXFSZ}) ::signal(signal, SIG_IGN); // seen as EPIPE and EFBIG, so that files are cleaned up
+        keep_standard_streams_closed();
+        raise_file_limit();
+        try {
+            options_.parse_positional({"inputs"});
+            parsed_ = options_.parse(argc, argv);
+            if (has("help")) {
+                print(help());
+                return fine;
+            }
+            if (has("version")) {
+                print(name_ + " " OPLOG_VERSION "\n");
+                return fine;
+            }
+            work();
+            progress.stop();
+        } catch (const std::exception& error) {
+            progress.stop();
+            report(error);
+            if (streams_bson_ && !opened_ && !names_output(argc, argv)) mark_pipe();
+        }
+        return exit_code_;
+    }
+
+    /// Whether an option is given; of a flag, whether it is on: --force=false is off.
+    bool has(const std::string& option) const {
+        if (parsed_.count(option) == 0) return false;
+        try {
+            return parsed_[option].as<bool>();
+        } catch (const std::bad_cast&) { // it is no flag
+            return true;
+        }
+    }
+    template <class T = std::string>
+    T value(const std::string& option) const {
+        return parsed_[option].as<T>();
+    }
+    template <class T = std::string>
+    std::optional<T> optional(const std::string& option) const {
+        return has(option) ? std::optional(value<T>(option)) : std::nullopt;
+    }
+
+    /// An option's value as a list, split at commas; empty if it is not given. Throws ArgumentError.
+    std::vector<std::string> list(const std::string& option) const {
+        return has(option) ? split_list(option, value(option)) : std::vector<std::string>{};
+    }
+    static std::vector<std::string> split_list(const std::string& option, const std::string& text) {
+        std::vector<std::string> items;
+        for (std::size_t at = 0; at <= text.size(); at += items.back().size() + 1) {
+            items.push_back(text.substr(at, text.find(',', at) - at));
+            if (items.back().empty()) throw ArgumentError("--" + option + " has an empty item: '" + text + "'");
+        }
+        return items;
+    }
+
+    /// The kinds of operations that --op lists; empty if it is not given. Throws ArgumentError.
+    std::vector<std::string> operations() const {
+        std::vector<std::string> kinds = list("op");
+        for (const std::string& kind : kinds)
+            if (!is_operation_kind(kind)) throw ArgumentError("--op has an unknown kind of operation: '" + kind + "'; known are i, u, d, c, n and those that servers use among themselves");
+        return kinds;
+    }
+
+    /// The positional arguments; stdin if there are none. Throws ArgumentError.
+    std::vector<std::string> inputs() const {
+        std::vector<std::string> files = has("inputs") ? value<std::vector<std::string>>("inputs") : std::vector<std::string>{"-"};
+        if (!has("inputs") && ::isatty(STDIN_FILENO)) throw ArgumentError("no FILE named, and stdin is a terminal");
+        if (std::ranges::count(files, "-") > 1) throw ArgumentError("stdin can be read only once");
+        return files;
+    }
+
+    /// The inputs, which are all there, to be opened one after the other; reading them is shown as progress.
+    std::vector<std::string> inputs_in_turn() const {
+        std::vector<std::string> files = inputs();
+        for (const std::string& file : files)
+            if (const std::string path = resolve_input(file); path != "-" && ::access(path.c_str(), R_OK) != 0) oplog::detail::throw_errno(path);
+        show_progress();
+        return files;
+    }
+    /// From here on what is read shows as progress, out of so many bytes if that is known.
+    void show_progress(std::uint64_t total) const {
+        if (has("no-progress") || (!has("progress") && !::isatty(STDERR_FILENO))) return;
+        progress.start(name_, total);
+    }
+    void show_progress() const {
+        std::uint64_t total = 0;
+        for (const std::string& file : inputs()) {
+            std::error_code unknown;
+            const auto size = std::filesystem::file_size(resolve_input(file), unknown);
+            if (unknown) {
+                total = 0;
+                break;
+            }
+            total += size;
+        }
+        show_progress(total);
+    }
+
+    Bounds bounds() const {
+        Bounds bounds;
+        for (const char* const bound : {"from", "after", "to", "before"})
+            if (has(bound)) check_time_zone(value(bound));
+        if (has("from")) bounds.from = parse_time(value("from")).first;
+        if (has("after")) bounds.after = parse_time(value("after")).last;
+        if (has("to")) bounds.to = parse_time(value("to")).last;
+        if (has("before")) bounds.before = parse_time(value("before")).first;
+        const bool empty = (bounds.before == Timestamp::min()) || (bounds.after == Timestamp::max()) ||
+                           (bounds.from && bounds.too_late(*bounds.from)) || (bounds.to && bounds.too_early(*bounds.to)) ||
+                           (bounds.after && bounds.before && bounds.after->packed() + 1 >= bounds.before->packed());
+        if (empty) throw ArgumentError("the bounds exclude everything");
+        return bounds;
+    }
+
+    std::optional<CompressionOptions> compression() const {
+        return has("compress") ? std::optional(parse_compression(value("compress"))) : std::nullopt;
+    }
+    IfExists if_exists() const { return has("force") ? IfExists::replace : IfExists::refuse; }
+
+    /// Opens the output for BSON or text; to be closed with finish().
+    Output open_output(Content content = Content::bson) {
+        const std::string path = optional("output").value_or("-");
+        const bool binary = content == Content::bson || compression().value_or(compression_for(path)).method != Compression::none;
+        if (binary && is_terminal(path))
+            throw ArgumentError(fmt::format("{} is not written to a terminal; name a file with -o, or pipe it on", content == Content::bson ? "BSON" : "compressed text"));
+        refuse_overlap(path);
+        const oplog::detail::SignalsHeld until_named;
+        Output output(path, if_exists(), compression(), content);
+        opened_ = true;
+        const FileSink& file = output.sink().inner();
+        if (content == Content::bson) open_stream = file.stream();
+        if (const std::string& name = file.temporary(); !name.empty() && name.size() < sizeof temporary_output) {
+            name.copy(temporary_output, name.size());
+            undo_on_signal = [] { ::unlink(temporary_output); };
+        }
+        return output;
+    }
+    void finish(Output& output) {
+        output.close();
+        open_stream = -1;
+        undo_on_signal = nullptr;
+    }
+
+    /// An output that is an input or lies in one would destroy what it is made from. Throws ArgumentError.
+    void refuse_overlap(const std::string& output) const {
+        namespace fs = std::filesystem;
+        std::error_code error;
+        const std::string writes = output == "-" ? "/dev/stdout" : output;
+        const fs::path target = fs::weakly_canonical(writes, error);
+        const auto within = [](const fs::path& inner, const fs::path& outer) {
+            return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
+        };
+        for (const std::string& file : inputs()) {
+            const std::string reads = file == "-" ? "/dev/stdin" : oplog_in(file);
+            if (fs::equivalent(writes, reads, error) && fs::is_regular_file(writes, error))
+                throw ArgumentError("the output " + output + " is an input");
+            if (file == "-" || output == "-") continue;
+            const fs::path input = fs::weakly_canonical(file, error);
+            if (fs::is_directory(input, error) && within(target, input))
+                throw ArgumentError("the output " + output + " lies in the input " + file);
+        }
+    }
+
+    /// Something that the user should know; the work goes on.
+    void warn(std::string_view text) const {
+        if (!has("quiet")) diagnose("warning: " + std::string(text));
+    }
+    /// What has been done.
+    void say(std::string_view text) const {
+        if (!has("quiet")) diagnose(text);
+    }
+    void note(std::string_view text) const {
+        if (has("verbose")) diagnose(text);
+    }
+    /// What to do about what was just said.
+    void hint(std::string_view text) const { tools::say(fmt::format("hint: {}\n", escaped(text))); }
+    /// Reports bad data without stopping: the exit code will say so.
+    void complain(const std::exception& error) { report(error); }
+    /// The work is done; the exit code says what it found.
+    void fail(Exit code) { exit_code_ = std::max(exit_code_, code); }
+    bool failed() const { return exit_code_ != fine; }
+
+  private:
+    /// By the arguments as they are: they may not parse.
+    static bool names_output(int argc, char** argv) {
+        return std::any_of(argv + 1, argv + std::max(argc, 1), [](std::string_view argument) {
+            return (argument.starts_with("-o") && argument != "-o-") || (argument.starts_with("--output") && argument != "--output=-");
+        });
+    }
+    /// A file that stdout was redirected to may be an input, and is left alone.
+    static void mark_pipe() {
+        struct stat info {};
+        if (::fstat(STDOUT_FILENO, &info) != 0 || !(S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode))) return;
+        try {
+            print(failure_mark);
+        } catch (const std::system_error&) { // nobody is left to be warned
+        }
+    }
+    /// What is read for an input, which may be missing: that is for whoever opens it to say.
+    static std::string oplog_in(const std::string& file) {
+        try {
+            return resolve_input(file);
+        } catch (const Error&) {
+            return file;
+        } catch (const std::system_error&) {
+            return file;
+        }
+    }
+    static bool is_terminal(const std::string& output) {
+        if (output == "-") return ::isatty(STDOUT_FILENO) != 0;
+        struct stat info {};
+        if (::stat(output.c_str(), &info) != 0 || !S_ISCHR(info.st_mode)) return false;
+        const oplog::detail::Descriptor device(::open(output.c_str(), O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
+        return device.is_open() && ::isatty(device.get());
+    }
+    /// A file opened while one of them is closed would take its number, and diagnostics end up in it.
+    static void keep_standard_streams_closed() {
+        for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+            if (::fcntl(fd, F_GETFD) < 0) static_cast<void>(::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY));
+    }
+    static void raise_file_limit() {
+        ::rlimit limit{};
+        if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+        limit.rlim_cur = limit.rlim_max; // a long chain is many open files
+        ::setrlimit(RLIMIT_NOFILE, &limit);
+    }
+
+    std::string help() const {
+        std::vector<std::string> groups;
+        for (const std::string& group : options_.groups())
+            if (group != "hidden") groups.push_back(group);
+        cxxopts::Options options = options_;
+        options.custom_help(synopsis_).positional_help("");
+        std::string text = options.help(groups);
+        if (text.find(" T ") != text.npos)
+            text += "\nT is <seconds>[:<ordinal>], 2026-11-22T14:06:59Z, or local 2026-11-22[ 14:06[:59]]; what it leaves open is meant whole.\n";
+        return text + "\nExample:\n" + example_;
+    }
+
+    void diagnose(std::string_view text) const { tools::say(fmt::format("{}: {}\n", name_, escaped(text))); }
+
+    void report(const std::exception& error) {
+        const auto* os = dynamic_cast<const std::system_error*>(&error);
+        if (os && os->code() == std::errc::broken_pipe) { // the reader has seen enough: end as anyone does
+            ::signal(SIGPIPE, SIG_DFL);
+            ::raise(SIGPIPE);
+        }
+        diagnose(dynamic_cast<const std::bad_alloc*>(&error) ? "out of memory" : error.what());
+        const bool usage = dynamic_cast<const ArgumentError*>(&error) || dynamic_cast<const cxxopts::exceptions::exception*>(&error);
+        if (usage) tools::say(fmt::format("hint: {} --help\n", name_));
+        if (const auto* data = dynamic_cast<const DataError*>(&error); data && !data->hint().empty()) hint(data->hint());
+        if (os && os->code() == std::errc::file_exists) tools::say("hint: --force replaces it\n");
+        exit_code_ = std::max(exit_code_, dynamic_cast<const DataError*>(&error) ? Exit::bad_data : Exit::failed);
+    }
+
+    std::string name_;
+    std::string synopsis_;
+    std::string example_;
+    cxxopts::Options options_;
+    cxxopts::ParseResult parsed_;
+    Exit exit_code_ = fine;
+    bool streams_bson_ = false;
+    bool opened_ = false; ///< an output, which tells of a failure itself
+};
+
+} // namespace oplog::tools

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "tool.hpp"
+
+#include <oplog/restore/dump.hpp>
+
+#include <climits>
+#include <dirent.h>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace oplog::tools {
+
+/// Removes a directory in the making when a signal ends the tool. For one at a time, to outlive it.
+class UndoOnSignal {
+  public:
+    UndoOnSignal() noexcept = default;
+    UndoOnSignal(const UndoOnSignal&) = delete;
+    ~UndoOnSignal() { undo_on_signal = nullptr; }
+
+    /// `directory` is there from now on.
+    void watch(std::string_view directory) {
+        constexpr std::string_view suffix = ".old";
+        if (directory.size() + suffix.size() >= sizeof aside_) return;
+        directory_[directory.copy(directory_, sizeof directory_)] = '\0';
+        directory.copy(aside_, sizeof aside_);
+        aside_[directory.size() + suffix.copy(aside_ + directory.size(), suffix.size())] = '\0';
+        undo_on_signal = undo;
+    }
+
+  private:
+    /// Other threads may still be writing: the directory is moved out of their way first.
+    static void undo() {
+        if (::rename(directory_, aside_) == 0) remove(AT_FDCWD, aside_);
+    }
+    /// Not std::filesystem::remove_all: a signal may come while memory is being allocated.
+    static void remove(int directory, const char* name) {
+        if (::unlinkat(directory, name, 0) == 0) return;
+        const int inner = ::openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (inner < 0) return;
+        alignas(dirent64) char entries[2048];
+        for (ssize_t size; (size = ::getdents64(inner, entries, sizeof entries)) > 0;)
+            for (ssize_t at = 0; at < size;) {
+                const auto* entry = reinterpret_cast<const dirent64*>(entries + at);
+                const std::string_view file = entry->d_name;
+                if (file != "." && file != "..") remove(inner, entry->d_name);
+                at += entry->d_reclen;
+            }
+        ::close(inner);
+        ::unlinkat(directory, name, AT_REMOVEDIR);
+    }
+
+    static inline char directory_[PATH_MAX], aside_[PATH_MAX];
+};
+
+/// A DumpWriter that a signal leaves nothing of either.
+class DumpOutput : UndoOnSignal, public DumpWriter {
+  public:
+    DumpOutput(const std::string& path, Options options, [[maybe_unused]] const oplog::detail::SignalsHeld& until_watched = {})
+        : DumpWriter(path, std::move(options)) {
+        watch(temporary());
+    }
+};
+
+/// After close(): says what --force could not remove.
+inline void warn_of_old(const Tool& tool, const DumpWriter& out) {
+    if (!out.left_behind().empty()) tool.warn("the dump that was replaced could not be removed: " + out.left_behind());
+}
+
+} // namespace oplog::tools
