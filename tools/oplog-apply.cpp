@@ -129,6 +129,7 @@ int main(int argc, char** argv) {
         }
         readings.end();
         oplog.close();
+        full.require_unchanged();
         out.close();
         warn_of_old(tool, out);
         tool.say(fmt::format("the state of {} ({}); to restore it: mongorestore {}{}{}", to_string(last), to_utc_string(last), options_of_restore(applier),

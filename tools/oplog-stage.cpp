@@ -97,6 +97,7 @@ class Staging {
             tool_.warn("the chain ends before the time that is wanted, with " + to_string(*last) + " (" + to_utc_string(*last) + ")");
         examiner.finish();
         start_ = examiner.start();
+        chain_.find_absent(start_.removed);
         first_ = examiner.range().first;
         time_ = *last_wanted;
     }
@@ -239,6 +240,7 @@ int main(int argc, char** argv) {
             catalog = staging.write(oplog);
             oplog.close();
             if (full) take_collections(*full, staging.selected(), catalog, *dump);
+            if (full) full->require_unchanged();
             dump->close();
             warn_of_old(tool, *dump);
         }

@@ -112,6 +112,7 @@ class Verification {
             if (good()) find_broken(error, last); // else it is its slice's
         }
         examiner.finish();
+        if (chain_.full()) chain_.full()->require_unchanged();
         if (!last) {
             if (good()) find({Finding::Severity::error, std::nullopt, std::nullopt, "there are no entries: nothing can be restored"});
             return;

@@ -10,6 +10,7 @@
 #include <concepts>
 #include <csignal>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -241,6 +242,22 @@ inline void require_regular_file(const std::string& path) {
     if (error) throw std::system_error(error, path);
     throw DataError(path + ": neither a regular file nor a link to one");
 }
+
+/// What tells whether a file is another one than before, or has been written to since.
+struct FileState {
+    dev_t device = 0;
+    ino_t inode = 0;
+    off_t size = 0;
+    std::int64_t modified = 0; ///< nanoseconds since 1970
+
+    /// Throws std::system_error for a file that is not there.
+    static FileState of(const std::string& path) {
+        struct ::stat found{};
+        if (::stat(path.c_str(), &found) != 0) detail::throw_errno(path);
+        return {found.st_dev, found.st_ino, found.st_size, std::int64_t{found.st_mtim.tv_sec} * 1'000'000'000 + found.st_mtim.tv_nsec};
+    }
+    friend bool operator==(const FileState&, const FileState&) = default;
+};
 
 /// The file that `path` stands for: itself, or, for a directory, the oplog in it: oplog.bson of a full
 /// backup, or local/oplog.rs.bson of an increment, also with .gz or .zst.

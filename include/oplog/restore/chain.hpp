@@ -175,6 +175,20 @@ class Chain {
         return start([](const std::string&) { return true; });
     }
 
+    /// Finds out which of `removed.updated` the full dump does not have: their capped collections gave them up before it came to them.
+    void find_absent(Removed& removed) const {
+        removed.absent = std::move(removed.updated);
+        if (removed.absent.empty()) return;
+        for (const DumpCollection& dumped : full_->collections()) {
+            const std::string uuid = dumped.read_metadata().uuid_bytes();
+            const auto first = removed.absent.lower_bound(uuid);
+            if (dumped.data.empty() || uuid.empty() || first == removed.absent.end() || !first->starts_with(uuid)) continue;
+            DocumentReader documents(dumped.data);
+            for (const bson::Document& document : documents)
+                if (const auto id = document.find("_id")) removed.absent.erase(uuid + std::string(id->bytes()));
+        }
+    }
+
   private:
     std::optional<Dump> full_;
     std::vector<Slice> slices_;

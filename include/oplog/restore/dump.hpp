@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <linux/fs.h>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <set>
@@ -286,6 +287,15 @@ class Dump {
         std::ranges::sort(warnings_);
         if (const DumpCollection* slice = find("local.oplog.rs"); slice && oplog_) fail_both(*oplog_, slice->data, "two oplogs");
         if (!plain_.empty() && !gzip_.empty()) fail_both(gzip_, plain_, "mongorestore reads either compressed files, with --gzip, or plain ones, and passes over the others");
+        for (const DumpCollection& collection : collections_) remember({collection.data, collection.metadata});
+        remember({oplog_.value_or("")});
+    }
+
+    /// Throws DataError if a file of it has changed since, as when a dump is begun again into the same directory; std::system_error for one
+    /// that is gone.
+    void require_unchanged() const {
+        for (const auto& [file, state] : states_)
+            if (FileState::of(file) != state) throw DataError(file + ": has changed meanwhile; start again when nothing writes there");
     }
 
     const std::string& path() const noexcept { return path_; }
@@ -343,6 +353,10 @@ class Dump {
         require_regular_file(file);
         if (place) fail_both(*place, file, "which of them is of this dump?");
         place = file;
+    }
+    void remember(std::initializer_list<std::string> files) {
+        for (const std::string& file : files)
+            if (!file.empty()) states_.emplace_back(file, FileState::of(file));
     }
     void pass_over(const std::filesystem::directory_entry& entry) {
         const std::string path = entry.path().string();
@@ -418,6 +432,7 @@ class Dump {
     std::vector<std::string> warnings_;
     std::optional<std::string> oplog_;
     std::optional<std::string> prelude_;
+    std::vector<std::pair<std::string, FileState>> states_; ///< as they were when they were listed
     std::string plain_, gzip_; ///< a file of a collection that is, or is not, compressed; empty if there is none
 };
 

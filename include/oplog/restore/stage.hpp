@@ -31,6 +31,9 @@ inline bool is_of_users(std::string_view ns) { return ns == "admin.system.users"
 struct Removed {
     std::set<std::string, std::less<>> collections;   ///< UUIDs
     std::map<std::string, std::uint64_t> documents;   ///< how often each was deleted: the collection's UUID and the element `_id`
+    std::set<std::string> updated; ///< documents of capped collections that were, told alike
+    /// Those of them that the dump does not have: see Chain::find_absent(). Before 5.0 no entry tells what a capped collection gives up.
+    std::set<std::string> absent;
 };
 
 /// Turns the entries of a chain into a stream that a stock `mongorestore --oplogReplay` replays to
@@ -395,13 +398,13 @@ class Stager {
         return after(operation, "create", operation.ns, bson::Document(options), operation.o);
     }
 
-    /// Whether an insertion or update, up to the consistent point, is of a document that is deleted by then, in a collection that
+    /// Whether an insertion or update, up to the consistent point, is of a document that is gone by then, in a collection that
     /// would not get over it; `ns` is what the catalog calls that, null if it does not know it. Counts deletions. What several
     /// entries of a transaction do counts later, and none of these collections takes part in one.
     bool is_removed_later(const Operation& operation, const std::string* ns) {
         if (in_chain_) return false;
-        const bool delicate = split_namespace(operation.ns).collection.starts_with(buckets_prefix) || is_of_users(operation.ns) || (ns && catalog_.find(*ns)->is_capped);
-        if (!delicate) return false;
+        const bool capped = ns && catalog_.find(*ns)->is_capped;
+        if (!capped && !split_namespace(operation.ns).collection.starts_with(buckets_prefix) && !is_of_users(operation.ns)) return false;
         const auto id = (operation.op == "u" && operation.o2 ? *operation.o2 : operation.o).find("_id");
         if (!id) return false;
         const std::string key = std::string(operation.ui) + std::string(id->bytes());
@@ -409,6 +412,12 @@ class Stager {
             ++found_removed_.documents[key];
             if (const auto found = removed_.documents.find(key); found != removed_.documents.end() && --found->second == 0) removed_.documents.erase(found);
             return false;
+        }
+        if (capped && operation.op == "u") {
+            found_removed_.updated.insert(key);
+            if (removed_.absent.contains(key)) return true;
+        } else if (operation.op == "i") {
+            removed_.absent.erase(key); // from here on there is one
         }
         return removed_.documents.contains(key);
     }

@@ -90,7 +90,7 @@ def a_time_series_made_coarser_twice(h):
         h.db.command("collMod", "ts", timeseries={"granularity": granularity})
 
 
-@fuzzy_since("5.0")  # older servers write nothing about what a capped collection gives up
+@fuzzy_since("4.2")  # before 5.0 servers write nothing about what a capped collection gives up
 def a_capped_document_updated_and_evicted(h):
     h.db.create_collection("log", capped=True, size=4096, max=2)
     h.db.log.insert_many(numbered(2))
