@@ -130,7 +130,7 @@ TEST_CASE("A collection as entries is its creation and its documents") {
 )");
 }
 
-TEST_CASE("An update of a document that its capped collection gave up before the dump came to it is left out") {
+TEST_CASE("What a dump has seen of a capped collection that does not tell what it gives up is not done again") {
     TempDirectory directory;
     std::filesystem::create_directory(directory / "shop");
     const auto of_a = [](const std::string& operation) {
@@ -138,33 +138,47 @@ TEST_CASE("An update of a document that its capped collection gave up before the
         for (const bson::Element& element : bson::Document(operation)) builder.append(element);
         return builder.binary("ui", 4, std::string(16, 'A')).finish();
     };
-    const auto update = [&](int id) {
-        return of_a(operation("u", "shop.a", bson::Builder().int32("$v", 1).begin_document("$set").int32("x", 1).end().finish(), bson::Builder().int32("_id", id).finish()));
+    const auto id = [](int number) { return bson::Builder().int32("_id", number).finish(); };
+    const auto update = [&](int number) {
+        return of_a(operation("u", "shop.a", bson::Builder().int32("$v", 1).begin_document("$set").int32("x", 1).end().finish(), id(number)));
     };
-    // The dump has 3 and 4, and 5 comes back before it is updated; nothing tells that 1 went, and came again once.
-    const std::vector<std::string> operations{update(1), update(3), of_a(insert("shop.a", 5)), update(5), of_a(insert("shop.a", 1)), update(1), update(9)};
-    std::string oplog;
-    for (std::uint32_t i = 0; i < operations.size(); ++i) oplog += as_entry({100, i + 1}, operations[i]);
-    write_file(directory / "oplog.bson", oplog);
-    write_file(directory / "shop/a.bson", bson::Builder().int32("_id", 3).finish() + bson::Builder().int32("_id", 4).finish());
-    for (const bool capped : {true, false}) {
-        write_file(directory / "shop/a.metadata.json", R"({"options":{"capped":)" + std::string(capped ? "true" : "false") + R"(},"indexes":[],"uuid":")" +
-                                                            "41414141414141414141414141414141" + R"(","collectionName":"a"})");
+    const auto inserted = [&](int number) { return of_a(insert("shop.a", number)); };
+    // The dump came when 4 was the last, and 2 and what was before it had gone.
+    const std::vector<std::string> operations{update(1), inserted(2), inserted(3), update(2), inserted(4), update(3), inserted(5), update(5), update(1)};
+    const auto staged = [&](bool capped, const std::vector<int>& dumped, const std::vector<std::string>& more) {
+        std::string oplog, data;
+        std::vector<std::string> all = operations;
+        all.insert(all.end(), more.begin(), more.end());
+        for (std::uint32_t i = 0; i < all.size(); ++i) oplog += as_entry({100, i + 1}, all[i]);
+        for (const int number : dumped) data += id(number);
+        write_file(directory / "oplog.bson", oplog);
+        write_file(directory / "shop/a.bson", data);
+        write_file(directory / "shop/a.metadata.json", R"({"options":{"capped":)" + std::string(capped ? "true" : "false") +
+                                                           R"(},"indexes":[],"uuid":"41414141414141414141414141414141","collectionName":"a"})");
         const Chain chain(directory.path(), {});
         Examiner examiner(chain.start(), {}, [](const Finding&) {});
         for (auto entries = chain.merged(); const EntryView& entry : entries) examiner.add(entry);
         examiner.finish();
         Stager::Start start = examiner.start();
-        chain.find_absent(start.removed);
+        chain.examine_capped(start.removed);
         Stager stager(std::move(start), {});
         std::string text;
         for (auto entries = chain.merged(); const EntryView& entry : entries)
             stager.add(entry, [&](std::string_view document) {
                 const Operation operation{bson::Document(document)};
-                text += std::string(operation.op) + std::to_string((operation.o2 ? *operation.o2 : operation.o).find("_id")->integer()) + " ";
+                const auto told = (operation.o2 ? *operation.o2 : operation.o).find("_id");
+                text += std::string(operation.op) + (told ? std::to_string(told->integer()) : "") + " ";
             });
-        CHECK(text == (capped ? "u3 i5 u5 i1 u1 " : "u1 u3 i5 u5 i1 u1 u9 "));
-    }
+        return text;
+    };
+    CHECK(staged(true, {3, 4}, {}) == "u3 i5 u5 ");
+    CHECK(staged(true, {0, 1}, {}) == "u1 i2 i3 u2 i4 u3 i5 u5 u1 ");
+    CHECK(staged(true, {}, {}) == "i2 i3 u2 i4 u3 i5 u5 ");
+    CHECK(staged(true, {5, 4}, {inserted(4), update(4)}) == "u5 u4 "); // it came again
+    CHECK(staged(false, {3, 4}, {}) == "u1 i2 i3 u2 i4 u3 i5 u5 u1 ");
+    // What tells what it gives up, or is emptied, is played once more.
+    CHECK(staged(true, {3, 4}, {of_a(operation("d", "shop.a", id(3)))}) == "i2 u2 i4 i5 u5 d3 ");
+    CHECK(staged(true, {3, 4}, {of_a(operation("c", "shop.$cmd", command("emptycapped", "a")))}) == "i2 i3 u2 i4 u3 i5 u5 c ");
 }
 
 TEST_CASE("A dump of which a file changes while it is read is found out") {

@@ -9,6 +9,7 @@
 #include <oplog/stream/range.hpp>
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -175,17 +176,30 @@ class Chain {
         return start([](const std::string&) { return true; });
     }
 
-    /// Finds out which of `removed.updated` the full dump does not have: their capped collections gave them up before it came to them.
-    void find_absent(Removed& removed) const {
+    /// Finds out what the full dump has of capped collections that do not tell what they give up: reads those, and the entries up to
+    /// its consistent point.
+    void examine_capped(Removed& removed) const {
         removed.absent = std::move(removed.updated);
-        if (removed.absent.empty()) return;
-        for (const DumpCollection& dumped : full_->collections()) {
+        std::map<std::string, std::string, std::less<>> last; // `_id` in each, which is the last that was inserted
+        for (const DumpCollection& dumped : full_ ? full_->collections() : std::vector<DumpCollection>()) {
             const std::string uuid = dumped.read_metadata().uuid_bytes();
-            const auto first = removed.absent.lower_bound(uuid);
-            if (dumped.data.empty() || uuid.empty() || first == removed.absent.end() || !first->starts_with(uuid)) continue;
+            const auto capped = removed.capped.find(uuid);
+            if (dumped.data.empty() || capped == removed.capped.end() || capped->second.tells) continue;
             DocumentReader documents(dumped.data);
-            for (const bson::Document& document : documents)
-                if (const auto id = document.find("_id")) removed.absent.erase(uuid + std::string(id->bytes()));
+            for (const bson::Document& document : documents) {
+                const auto id = document.find("_id");
+                last[uuid] = id ? id->bytes() : "";
+                removed.absent.erase(uuid + last[uuid]);
+            }
+        }
+        if (last.empty()) return;
+        for (Merge<Reader> entries = merged(Continuity::gaps); const EntryView& entry : entries) {
+            if (entry.ts() > span_.last) break;
+            for_each_operation(entry.document(), [&](const Operation& operation) {
+                const auto found = operation.op == "i" ? last.find(operation.ui) : last.end();
+                if (found == last.end()) return;
+                if (const auto id = operation.o.find("_id"); id && id->bytes() == found->second) removed.capped.find(operation.ui)->second.seen = entry.ts();
+            });
         }
     }
 

@@ -31,9 +31,15 @@ inline bool is_of_users(std::string_view ns) { return ns == "admin.system.users"
 struct Removed {
     std::set<std::string, std::less<>> collections;   ///< UUIDs
     std::map<std::string, std::uint64_t> documents;   ///< how often each was deleted: the collection's UUID and the element `_id`
-    std::set<std::string> updated; ///< documents of capped collections that were, told alike
-    /// Those of them that the dump does not have: see Chain::find_absent(). Before 5.0 no entry tells what a capped collection gives up.
-    std::set<std::string> absent;
+    /// A capped collection. Before 5.0 no entry tells which documents it gives up, and an insertion of one that is there
+    /// costs it another: Chain::examine_capped() finds out what the dump has.
+    struct Capped {
+        bool tells = false;            ///< what it gives up, by deletions
+        std::optional<Timestamp> seen; ///< the last insertion that the dump has seen, and so all those before it
+    };
+    std::map<std::string, Capped, std::less<>> capped; ///< those that entries are on, by UUID
+    std::set<std::string> updated;                     ///< documents in them that are updated, told as above
+    std::set<std::string> absent;                      ///< those of the updated that the dump does not have
 };
 
 /// Turns the entries of a chain into a stream that a stock `mongorestore --oplogReplay` replays to
@@ -409,17 +415,25 @@ class Stager {
         if (!id) return false;
         const std::string key = std::string(operation.ui) + std::string(id->bytes());
         if (operation.op == "d") {
+            if (capped) found_removed_.capped[std::string(operation.ui)].tells = true;
             ++found_removed_.documents[key];
             if (const auto found = removed_.documents.find(key); found != removed_.documents.end() && --found->second == 0) removed_.documents.erase(found);
             return false;
         }
-        if (capped && operation.op == "u") {
+        return (capped && is_seen(operation, key)) || removed_.documents.contains(key);
+    }
+
+    /// Whether the dump has seen an insertion or update in a capped collection, or what came of it.
+    bool is_seen(const Operation& operation, const std::string& key) {
+        found_removed_.capped[std::string(operation.ui)];
+        if (operation.op == "u") {
             found_removed_.updated.insert(key);
-            if (removed_.absent.contains(key)) return true;
-        } else if (operation.op == "i") {
-            removed_.absent.erase(key); // from here on there is one
+            return removed_.absent.contains(key);
         }
-        return removed_.documents.contains(key);
+        const auto known = removed_.capped.find(operation.ui);
+        if (known != removed_.capped.end() && known->second.seen && last_ <= *known->second.seen) return true;
+        removed_.absent.erase(key); // from here on there is one
+        return false;
     }
 
     /// Collections that a restored server has by other ways than a dump's file of their own.
@@ -455,6 +469,7 @@ class Stager {
         known_ns_.clear(); // a name may stand for another collection from here on
         const Command command = parse_command(operation);
         if (command.kind == CommandKind::drop) forget(operation.ui, command.ns);
+        if (command.kind == CommandKind::empty_capped && fuzzy()) found_removed_.capped[std::string(operation.ui)].tells = true;
         if (command.kind == CommandKind::drop_database)
             std::erase_if(missing_, [&](const auto& each) { return each.first.starts_with(std::string(command.database) + '.'); });
         if (const auto target = operation.o.find("dropTarget"); target && target->is(bson::Type::binary)) forget(target->value().substr(5));
