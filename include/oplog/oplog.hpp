@@ -11,5 +11,6 @@
 #include <oplog/restore/apply.hpp>
 #include <oplog/restore/apply_collection.hpp>
 #include <oplog/restore/chain.hpp>
+#include <oplog/restore/changed_paths.hpp>
 #include <oplog/restore/change_log.hpp>
 #include <oplog/restore/dump.hpp>
