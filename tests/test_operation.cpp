@@ -258,3 +258,37 @@ TEST_CASE("on real oplogs: a renaming there and back gives the bytes that were")
         }
     CHECK(changes > 100);
 }
+
+TEST_CASE("names that no server takes are refused, by the rule") {
+    using namespace std::string_literals;
+    const auto refused = [](const std::string& to) {
+        return message_of<ArgumentError>([&] {
+            Renaming renaming;
+            renaming.add(to.ends_with(".*") ? "shop.*" : "shop.a", to);
+        });
+    };
+    const std::string db(63, 'd'), rest(255 - 5, 'c');
+    const std::string characters = ": a database's name has no / \\ . \" $, space or NUL in it";
+    for (const char* bad : {"a/b", "a\\b", "a\"b", "a$b", "a b", " "}) {
+        CHECK(refused(bad + ".*"s) == "cannot rename shop.* to "s + bad + ".*" + characters);
+        CHECK(refused(bad + ".c"s) == "cannot rename shop.a to "s + bad + ".c" + characters);
+    }
+    CHECK(refused("a\0b.c"s).ends_with(characters));
+    CHECK(refused("x" + db + ".*").ends_with(": a database's name has at most 63 bytes"));
+    CHECK(refused("\xC3\xA9" + db.substr(1) + ".c").ends_with(": a database's name has at most 63 bytes"));
+    CHECK(refused("shop." + rest + "x").ends_with(": <database>.<collection> has at most 255 bytes"));
+    for (const char* bad : {"shop..c", "shop.c.", "shop.."}) CHECK(refused(bad).ends_with(": a collection's name neither begins nor ends with a dot"));
+    for (const std::string& bad : {"shop.a$b"s, "shop.$cmd"s, "shop.a\0b"s}) CHECK(refused(bad).ends_with(": a collection's name has no $ or NUL in it"));
+    for (const char* bad : {"shop.system.x", "shop.a.system.b"}) CHECK(refused(bad).ends_with(": system collections keep their names"));
+    for (const char* bad : {"shop.\xFF", "s\xC3.c"}) CHECK(refused(bad).ends_with(": a name is UTF-8"));
+    for (const char* bad : {".c", "shop.", "."}) CHECK(refused(bad).ends_with(": a name is <database>.<collection> or <database>.*"));
+
+    Renaming good; // what servers take
+    good.add("a.*", db + ".*");
+    good.add("b.b", "shop." + rest);
+    good.add("b.c", "shop.a/\\\" b..c\n");
+    good.add("b.d", "a\x01:|<>.c");
+    CHECK(good.collection("a." + std::string(191, 'c')) == db + "." + std::string(191, 'c'));
+    CHECK(message_of<Error>([&] { static_cast<void>(good.collection("a." + std::string(192, 'c'))); }).ends_with(": <database>.<collection> has at most 255 bytes"));
+    CHECK(good.collection("a.system.buckets." + std::string(191, 'c')));
+}

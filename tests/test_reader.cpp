@@ -47,6 +47,19 @@ TEST_CASE("entries come one after the other with their places") {
     CHECK(timestamps(reader("")) == "");
 }
 
+TEST_CASE("a reader cannot be gone through twice") {
+    const std::string bytes = entries({1, 2, 3});
+    auto in = reader(bytes);
+    for (const EntryView e : in)
+        if (e.ts().ordinal == 1) break;
+    CHECK(message_of<Error>([&] { in.begin(); }) == "in: a reader's documents are read once: make another reader to read them again");
+    CHECK(in.next()); // none was lost
+    CHECK(in.current().ts() == Timestamp{100, 2});
+    auto ended = reader(bytes);
+    CHECK(timestamps(ended) == "100:1 100:2 100:3");
+    CHECK_THROWS_AS(ended.begin(), Error);
+}
+
 TEST_CASE("a reader can be moved while its entries refer to it") {
     const std::string bytes = entries({1, 2});
     auto first = reader(bytes);

@@ -31,6 +31,19 @@ TEST_CASE("disorder is an error wherever it is, outside the bounds too") {
     }
 }
 
+TEST_CASE("a slice can be gone through again if what it is of can be") {
+    const std::vector<Entry> in{Entry(entry({1, 1})), Entry(entry({2, 1})), Entry(entry({3, 1}))};
+    auto again = slice(in, {.after = Timestamp{1, 1}});
+    for (int times = 0; times < 3; ++times) CHECK(timestamps(again) == "2:1 3:1");
+    const std::string bytes = entries({1, 2, 3});
+    auto once = slice(reader(bytes), {.from = Timestamp{100, 2}});
+    CHECK(timestamps(once) == "100:2 100:3");
+    CHECK(message_of<Error>([&] { once.begin(); }).ends_with("read once: make another reader to read them again"));
+    auto begun = slice(reader(bytes), {});
+    static_cast<void>(*begun.begin());
+    CHECK_THROWS_AS(begun.begin(), Error);
+}
+
 TEST_CASE("a slice is a range over what it was given, owned or not") {
     const std::vector<Entry> in{Entry(entry({1, 1})), Entry(entry({2, 1})), Entry(entry({3, 1}))};
     CHECK(timestamps(slice(in, {.after = Timestamp{1, 1}})) == "2:1 3:1");

@@ -109,6 +109,8 @@ int main(int argc, char** argv) {
             }
             readings.end();
         }
+        for (const DumpCollection& dumped : full.collections()) options.selection.see(dumped.ns());
+        warn_of_unmatched(tool, options.selection);
         Applier applier(full, std::move(options));
         tool.show_progress(size_of(chain));
         play(tool, chain, bounds, continuity, readings, applier);

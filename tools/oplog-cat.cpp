@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <deque>
 #include <malloc.h>
 #include <mutex>
 #include <thread>
@@ -17,9 +18,19 @@ namespace {
 
 /// Which documents to print. What a document does not have does not match.
 struct Wanted {
+    struct Pattern {
+        explicit Pattern(const std::string& pattern) : text(pattern), glob(pattern) {}
+        bool matches(bool it_does) const {
+            if (it_does) matched = true;
+            return it_does;
+        }
+        std::string text;
+        Glob glob;
+        mutable std::atomic<bool> matched = false; ///< anything yet, by whichever thread
+    };
     Bounds bounds;
-    std::vector<Glob> namespaces; ///< none: all
-    std::vector<std::string> ops; ///< none: all
+    std::deque<Pattern> namespaces; ///< none: all
+    std::vector<std::string> ops;   ///< none: all
 
     bool operator()(const bson::Document& document) const {
         if (!bounds.everything()) {
@@ -29,7 +40,7 @@ struct Wanted {
         if (namespaces.empty() && ops.empty()) return true;
         bool wanted = false;
         try {
-            for_each_operation(document, [&](const Operation& operation) { wanted = wanted || fits(operation); });
+            for_each_operation(document, [&](const Operation& operation) { wanted |= fits(operation); });
         } catch (const DataError&) {
             bson::validate<bson::Text::any>(document); // it is no oplog entry, or it is damaged
         }
@@ -37,16 +48,16 @@ struct Wanted {
     }
 
   private:
-    bool fits(const Operation& operation) const { return !operation.op.empty() && op_fits(operation) && namespace_fits(operation); }
+    bool fits(const Operation& operation) const { return !operation.op.empty() && namespace_fits(operation) && op_fits(operation); }
     bool op_fits(const Operation& operation) const { return ops.empty() || std::ranges::find(ops, operation.op) != ops.end(); }
     bool namespace_fits(const Operation& operation) const {
         if (namespaces.empty()) return true;
         std::vector<std::string> names = oplog::namespaces(operation);
         if (!operation.ns.empty()) names.emplace_back(operation.ns);
-        return std::ranges::any_of(namespaces, [&](const Glob& glob) {
-            return std::ranges::any_of(names, [&](const std::string& name) { return glob.matches(name); }) ||
-                   (operation.command() == "dropDatabase" && glob.may_match_in(split_namespace(operation.ns).database));
-        });
+        return std::ranges::count_if(namespaces, [&](const Pattern& pattern) { // any of them, and each is asked
+            return pattern.matches(std::ranges::any_of(names, [&](const std::string& name) { return pattern.glob.matches(name); }) ||
+                                   (operation.command() == "dropDatabase" && pattern.glob.may_match_in(split_namespace(operation.ns).database)));
+        }) > 0;
     }
 };
 
@@ -207,7 +218,9 @@ int main(int argc, char** argv) {
     tool.add_bounds();
     tool.add_output();
     return tool.run(argc, argv, [&] {
-        Wanted wanted{tool.bounds(), {}, tool.operations()};
+        Wanted wanted;
+        wanted.bounds = tool.bounds();
+        wanted.ops = tool.operations();
         if (tool.has("ns"))
             for (const std::string& glob : tool.value<std::vector<std::string>>("ns")) wanted.namespaces.emplace_back(glob);
         std::vector<std::string> inputs = tool.inputs_in_turn();
@@ -217,5 +230,7 @@ int main(int argc, char** argv) {
                 tool.has("pretty") ? JsonLayout::pretty : JsonLayout::line, out)
             .run(tool);
         tool.finish(out);
+        for (const Wanted::Pattern& pattern : wanted.namespaces)
+            if (!pattern.matched) tool.warn("--ns " + pattern.text + ": no collection matches");
     });
 }

@@ -331,7 +331,7 @@ class Commands {
         }
         std::vector<std::vector<std::string>> rows = {{"CHAIN", "STATE", "RESTORABLE FROM", "TO", "INCREMENTS", "SIZE"}};
         for (const Chain& chain : all)
-            rows.push_back({chain.id, chain.state(), chain.good ? to_utc_string(chain.begin()) : "-",
+            rows.push_back({escaped(chain.id), chain.state(), chain.good ? to_utc_string(chain.begin()) : "-",
                             chain.good ? to_utc_string(chain.end()) + (chain.doubtful() ? " (doubtful)" : "") : "-", std::to_string(chain.increments.size()),
                             human_size(static_cast<double>(chain.size()))});
         print(table(rows));
@@ -366,9 +366,9 @@ class Commands {
         std::vector<std::vector<std::string>> rows = {{"CHAIN", "FROM", "", "TO", "", ""}};
         for (const Chain& chain : all) {
             const char* const note = !chain.damage.empty() ? "damaged" : chain.doubtful() ? "doubtful end" : !chain.unproved.empty() ? "not proved" : "";
-            rows.push_back(chain.good ? std::vector<std::string>{chain.id, to_string(chain.begin()), to_utc_string(chain.begin()), to_string(chain.end()),
+            rows.push_back(chain.good ? std::vector<std::string>{escaped(chain.id), to_string(chain.begin()), to_utc_string(chain.begin()), to_string(chain.end()),
                                                                  to_utc_string(chain.end()), note}
-                                      : std::vector<std::string>{chain.id, "-", "", "-", "", note});
+                                      : std::vector<std::string>{escaped(chain.id), "-", "", "-", "", note});
         }
         print(rows.size() > 1 ? table(rows) : "nothing to restore\n");
     }
@@ -383,6 +383,8 @@ class Commands {
             std::string problem;
             try {
                 verify(chain);
+            } catch (const std::bad_alloc&) {
+                throw; // it says nothing about the chain
             } catch (const std::exception& error) {
                 if (!fs::exists(chain.directory)) continue; // pruned meanwhile
                 problem = error.what();
@@ -392,7 +394,7 @@ class Commands {
             json += fmt::format("{}{{\"id\":{},\"ok\":{},\"problem\":{}{}}}", json.empty() ? "" : ",\n", json_quoted(chain.id), problem.empty(),
                                 problem.empty() ? "null" : json_quoted(problem), unproved.empty() ? "" : ",\"unproved\":" + json_quoted(unproved));
             if (!tool_.has("json"))
-                print(fmt::format("{}  {}{}\n", chain.id, problem.empty() ? "ok" : "BAD: " + escaped(problem), unproved.empty() ? "" : "; not proved: " + escaped(unproved)));
+                print(fmt::format("{}  {}{}\n", escaped(chain.id), problem.empty() ? "ok" : "BAD: " + escaped(problem), unproved.empty() ? "" : "; not proved: " + escaped(unproved)));
         }
         if (tool_.has("json")) print("{\"chains\":[" + json + "]}\n");
         if (bad) throw Failure(unverified, "verification failed");
@@ -407,7 +409,7 @@ class Commands {
         std::size_t first_kept = all.size();
         for (unsigned good = 0; first_kept > 0 && good < keep;) good += all[--first_kept].good;
         for (std::size_t i = 0; i < first_kept; ++i) {
-            print(fmt::format("{}  {}\n", all[i].id, human_size(static_cast<double>(all[i].size()))));
+            print(fmt::format("{}  {}\n", escaped(all[i].id), human_size(static_cast<double>(all[i].size()))));
             if (tool_.has("dry-run")) continue;
             // Renamed first, so that what is left of an interrupted removal is no chain.
             const fs::path gone = directory() / (".pruned-" + all[i].id);
@@ -423,7 +425,7 @@ class Commands {
         const Chain one = Chain::load(chain(chains()).directory, Chain::Head::ignore);
         verified([&] { verify(one); });
         write_head(one);
-        print(fmt::format("{}  {} increments, to {}\n", one.id, one.increments.size(), with_time(one.end())));
+        print(fmt::format("{}  {} increments, to {}\n", escaped(one.id), one.increments.size(), with_time(one.end())));
     }
 
     /// Has each chain.json name what a killed run did not come to name, and what an older version made.

@@ -16,6 +16,9 @@ class Staging {
         if (const auto start = chain.dump_start()) selection_.dumped_at(*start);
         if (selection_.looks_ahead())
             for_each_wanted([&](const EntryView& entry) { selection_.learn(entry); });
+        if (chain.full())
+            for (const DumpCollection& dumped : chain.full()->collections()) selection_.see(dumped.ns());
+        warn_of_unmatched(tool, selection_);
         examine();
     }
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """oplog-filter: which operations stay, under which names."""
 import json
+import subprocess
 import unittest
 
-from support import CHAINS, MARK, ToolTest, chain, document, entry, field, int32, split_documents, string, timestamp
+from support import CHAINS, DATA, MARK, ToolTest, chain, document, entry, field, int32, split_documents, string, timestamp
 
 
 def operation(op, ns, *o):
@@ -50,7 +51,7 @@ class Filter(ToolTest):
             for oplog in chain(name):
                 self.assertEqual(self.good("filter", oplog), oplog.read_bytes())
                 self.assertEqual(self.good("filter", "--ns", "*", oplog), oplog.read_bytes())
-                self.assertEqual(self.good("filter", "--exclude-ns", "nothing.here", oplog), oplog.read_bytes())
+                self.assertEqual(self.good("filter", "--quiet", "--exclude-ns", "nothing.here", oplog), oplog.read_bytes())
 
     def test_a_collection_is_followed_from_its_temporary_name(self):
         agg = [["n", "", None], ["c", "shop.$cmd", "tmp.agg_out.1"], ["i", "shop.tmp.agg_out.1", None],
@@ -79,9 +80,9 @@ class Filter(ToolTest):
                           ["d", "other.b", None]])
         for name in CHAINS:
             for oplog in chain(name):
-                there = self.good("filter", "--rename", "shop.*=a.*", oplog)
+                there = self.good("filter", "--quiet", "--rename", "shop.*=a.*", oplog)
                 self.assertEqual([n for n in self.operations(there) if "shop." in str(n)], [])
-                self.assertEqual(self.good("filter", "--rename", "a.*=shop.*", stdin=there), oplog.read_bytes())
+                self.assertEqual(self.good("filter", "--quiet", "--rename", "a.*=shop.*", stdin=there), oplog.read_bytes())
 
     def test_ops_are_selected(self):
         self.assertEqual(self.operations(self.good("filter", "--op", "d,n", "in.bson")), [["n", "", None], ["d", "other.a", None]])
@@ -92,7 +93,7 @@ class Filter(ToolTest):
         oplogs = chain("txn_cut")
         self.good("merge", *oplogs, "-o", "whole.bson")
         before = self.read("whole.bson")
-        after = self.good("filter", "--ns", "nothing.*", "whole.bson")
+        after = self.good("filter", "--quiet", "--ns", "nothing.*", "whole.bson")
         self.assertEqual(self.operations(after), [])
         self.write("after.bson", after)
         self.assertGreater(len(split_documents(after)), 2)
@@ -110,18 +111,53 @@ class Filter(ToolTest):
             if reason:
                 self.fails(2, f"{{}}: in.bson: {reason}\n", "filter", *args, "in.bson", "-o", "out.bson")
             else:
-                self.good("filter", *args, "in.bson")
+                self.good("filter", "--quiet", *args, "in.bson")
         self.write("unknown.bson", one(1, "c", "shop.$cmd", string("frobnicate", "a")))
         self.fails(2, "{}: unknown.bson: entry 1:1: the command frobnicate on shop.$cmd is not known, so whether it belongs to what is selected cannot be told\n",
                    "filter", "--ns", "shop.a", "unknown.bson", "-o", "out.bson")
-        self.assertEqual(self.good("filter", "--ns", "other.a", "unknown.bson"), b"")
+        self.assertEqual(self.good("filter", "--quiet", "--ns", "other.a", "unknown.bson"), b"")
         self.assertEqual(self.good("filter", "--op", "c", "unknown.bson"), self.read("unknown.bson"))
         self.assertEqual(self.files(), ["in.bson", "unknown.bson"])
 
     def test_arguments_that_make_no_sense(self):
         self.usage("'shop' matches no namespace: write <database>.<collection> or shop.*", "filter", "--ns", "shop", "in.bson", out=MARK)
         self.usage("--rename shop.a: write FROM=TO", "filter", "--rename", "shop.a", "in.bson", out=MARK)
+        for to, why in (("shop.", "a name is <database>.<collection> or <database>.*"), ("a b.c", "a database's name has no / \\ . \" $, space or NUL in it"),
+                        ("x" * 64 + ".c", "a database's name has at most 63 bytes"), ("shop." + "x" * 251, "<database>.<collection> has at most 255 bytes"),
+                        ("shop.a$", "a collection's name has no $ or NUL in it"), ("shop..a", "a collection's name neither begins nor ends with a dot"),
+                        ("shop.system.a", "system collections keep their names"), ("shop.a.system.b", "system collections keep their names")):
+            for tool in ("filter", "stage"):
+                self.usage(f"cannot rename shop.a to {to}: {why}", tool, "--rename", f"shop.a={to}", "in.bson", out=MARK)
+            self.usage(f"cannot rename shop.a to {to}: {why}", "apply", "--full", DATA / "crud/full", "--rename", f"shop.a={to}", "in.bson", "-o", "out")
         self.usage("cannot rename shop.* to admin.*: the server's own databases keep their names", "filter", "--rename", "shop.*=admin.*", "in.bson", out=MARK)
+
+    def test_what_matches_no_collection_is_said(self):
+        warn = "{}: warning: %s: no collection matches\n".replace("{}", "oplog-filter")
+        for args, unmatched in ((("--ns", "shop.x"), ["--ns shop.x"]), (("--ns", "shop.a", "--ns", "*.y"), ["--ns *.y"]), (("--exclude-ns", "shop.a?"), ["--exclude-ns shop.a?"]),
+                                (("--rename", "shop.b=shop.c", "--rename", "sop.*=sold.*"), ["--rename shop.b", "--rename sop.*"]), (("--ns", "*"), []),
+                                (("--ns", "shop.tmp.agg_out.1", "--ns", "shop.agg", "--ns", "other.a"), [])):  # one of them has been renamed
+            code, _, err = self.run_tool("filter", *args, "in.bson")
+            self.assertEqual((code, err), (0, "".join(warn % one for one in unmatched)), args)
+        self.write("gone.bson", one(1, "c", "old.$cmd", int32("dropDatabase", 1)))
+        self.assertEqual(len(split_documents(self.good("filter", "--ns", "old.x", "gone.bson"))), 1)
+        self.assertEqual(self.run_tool("filter", "--ns", "new.x", "gone.bson")[2], warn % "--ns new.x")
+        code, out, err = self.run_tool("cat", "--ns", "shop.x", "--ns", "*.a", "in.bson")
+        self.assertEqual((code, err), (0, "oplog-cat: warning: --ns shop.x: no collection matches\n"))
+        self.assertGreater(len(out), 0)
+        self.assertEqual(self.run_tool("cat", "--ns", "shop.a", "--op", "n", "in.bson"), (0, b"", ""))  # it is there
+
+    def test_an_input_that_changes_between_its_two_readings_is_refused(self):
+        with open(self.dir / "grows.bson", "wb") as file:
+            file.write(b"".join(one(n, "i", "shop.a", int32("_id", n)) for n in range(1, 20000)))
+        process = self.start("filter", "--ns", "shop.a", "grows.bson", "--verbose", stdout=subprocess.PIPE)
+        self.assertTrue(process.stdout.read(1))  # it is in its second reading
+        with open(self.dir / "grows.bson", "ab") as file:
+            file.write(one(20000, "i", "shop.a", int32("_id", 20000)))
+        out = process.stdout.read()
+        process.stdout.close()
+        self.assertEqual(process.wait(30), 1)
+        self.assertTrue(out.endswith(MARK))
+        self.assertRegex(process.stderr.read().decode(), "grows.bson: what is read has changed meanwhile: it ended with entry 19999:1, the last of 19999, and now with 20000:1")
 
     def test_bad_input_fails_with_its_place_in_either_pass(self):
         self.write("bad.bson", entry(100, 1) + one(2, "c", "shop.$cmd", int32("create", 1)))
@@ -144,7 +180,7 @@ class Filter(ToolTest):
     def test_the_help_shows_an_example_that_works(self):
         help_text = self.good("filter", "--help").decode()
         self.assertIn("  oplog-filter --ns 'shop.*' --exclude-ns shop.sessions --rename 'shop.*=test.*' oplog.bson -o test.bson\n", help_text)
-        self.write("oplog.bson", b"".join(self.entries))
+        self.write("oplog.bson", b"".join(self.entries) + one(9, "i", "shop.sessions", int32("_id", 1)))
         code, _, err = self.shell("oplog-filter --ns 'shop.*' --exclude-ns shop.sessions --rename 'shop.*=test.*' oplog.bson -o test.bson")
         self.assertEqual((code, err), (0, ""))
         self.assertEqual(len(self.operations(self.read("test.bson"))), 7)

@@ -437,7 +437,8 @@ class Restoring(Backup):
             self.assertNotIn("shop", base.target.client.list_database_names())
         out, _ = self.restore("--dry-run", "--rename", "shop.a=shop.c")
         self.assertRegex(out, r"oplog-apply .*--rename shop\.a=shop\.c")
-        self.restore("--rename", "shop.a", expected=1)
+        for wrong in (["--rename", "shop.a"], ["--rename", "shop.a=sh op.a"], ["--rename", "shop.*=" + "x" * 64 + ".*"], ["--ns", "shop"], ["--to", "noon"], ["--to", "1", "--before", "1"]):
+            self.restore(*wrong, expected=2)
 
     def test_a_pattern_that_matches_nothing_restores_nothing(self):
         self.db.a.insert_one({"_id": 1})

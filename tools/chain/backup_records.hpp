@@ -321,6 +321,8 @@ struct Chain {
                 chain.check(*head);
             else
                 chain.require_old();
+        } catch (const std::bad_alloc&) {
+            throw; // it says nothing about the chain
         } catch (const std::exception& error) {
             chain.damage = error.what();
         }

@@ -31,4 +31,11 @@ inline Selection selection(const Tool& tool) {
     return selection;
 }
 
+/// After learning: of what has matched nothing it is likelier that it was meant otherwise.
+inline void warn_of_unmatched(const Tool& tool, const Selection& selection) {
+    static constexpr const char* options[] = {"--ns", "--exclude-ns", "--rename"};
+    for (const Selection::Rule& rule : selection.unmatched())
+        tool.warn(fmt::format("{} {}: no collection matches", options[static_cast<int>(rule.kind)], rule.pattern));
+}
+
 } // namespace oplog::tools

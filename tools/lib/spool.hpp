@@ -3,6 +3,8 @@
 
 #include "tool.hpp"
 
+#include <oplog/stream/readings.hpp>
+
 #include <deque>
 #include <filesystem>
 
@@ -26,7 +28,8 @@ inline bool is_regular(const std::string& file) {
     return file != "-" && std::filesystem::is_regular_file(resolve_input(file), error);
 }
 
-/// Inputs that are read twice: files from their beginning again, anything else through a temporary file.
+/// Inputs that are read twice: files from their beginning again, anything else through a temporary file. What has changed
+/// between is refused with DataError.
 class TwoPasses {
   public:
     explicit TwoPasses(std::vector<std::string> files) : files_(std::move(files)), spools_(files_.size()) {}
@@ -36,34 +39,41 @@ class TwoPasses {
     void first(Use use) {
         for (std::size_t i = 0; i < files_.size(); ++i) {
             Reader in{files_[i]};
-            if (is_regular(files_[i])) {
-                for (const EntryView entry : in) use(entry);
-                continue;
-            }
-            BasicWriter<Spool> spool{Spool()};
+            std::optional<BasicWriter<Spool>> spool;
+            if (!is_regular(files_[i])) spool.emplace(Spool());
             for (const EntryView entry : in) {
+                readings_.add(entry);
                 use(entry);
-                spool.write(entry);
+                if (spool) spool->write(entry);
             }
-            spool.close();
-            spools_[i].emplace(std::move(spool.sink()));
+            if (!spool) continue;
+            spool->close();
+            spools_[i].emplace(std::move(spool->sink()));
         }
+        readings_.end();
     }
-    /// The same again, counted as progress.
+    /// The same again, counted as progress; or for the first time.
     template <class Use>
     void second(Use use, Check check = Check::frame) {
         for (std::size_t i = 0; i < files_.size(); ++i) {
+            const auto each = [&](Input in) {
+                for (const EntryView entry : in) {
+                    readings_.add(entry);
+                    use(entry);
+                }
+            };
             if (spools_[i])
-                for (const EntryView entry : Input{DecompressingSource<CountedSource>(spools_[i]->path()), files_[i], check}) use(entry);
+                each(Input{DecompressingSource<CountedSource>(spools_[i]->path()), files_[i], check});
             else
-                for (const EntryView entry : Input{files_[i], check}) use(entry);
+                each(Input{files_[i], check});
         }
+        readings_.end();
     }
 
   private:
-
     std::vector<std::string> files_;
     std::deque<std::optional<Spool>> spools_;
+    Readings readings_;
 };
 
 } // namespace oplog::tools

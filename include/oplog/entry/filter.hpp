@@ -45,11 +45,20 @@ inline bool is_temporary(std::string_view ns) {
 class Selection {
   public:
     /// Only collections that match one of these.
-    void include(std::string glob) { includes_.emplace_back(std::move(glob)); }
+    void include(std::string glob) {
+        includes_.emplace_back(glob);
+        unmatched_.push_back({Rule::Kind::include, std::move(glob)});
+    }
     /// Not those that match one of these.
-    void exclude(std::string glob) { excludes_.emplace_back(std::move(glob)); }
+    void exclude(std::string glob) {
+        excludes_.emplace_back(glob);
+        unmatched_.push_back({Rule::Kind::exclude, std::move(glob)});
+    }
     /// See Renaming::add.
-    void rename(std::string_view from, std::string_view to) { renaming_.add(from, to); }
+    void rename(std::string_view from, std::string_view to) {
+        renaming_.add(from, to);
+        unmatched_.push_back({Rule::Kind::rename, std::string(from)});
+    }
     /// Only operations with this `op` ("i", "u", "c"), inside applyOps too.
     void only(std::string op) { ops_.insert(std::move(op)); }
     void without_noops() { no_noops_ = true; }
@@ -72,19 +81,35 @@ class Selection {
                     if (element.string() == "c") break;
                     plain = true;
                 } else if (plain && element.key() == "ns") {
-                    if (!element.string().ends_with(views_collection)) return;
+                    if (!element.string().ends_with(views_collection)) return see_again(element.string());
                     break;
                 }
             }
             for_each_operation(entry.document(), [&](const Operation& operation) {
                 if (const auto view = view_of(operation); view && chosen(*view)) views_.insert(std::string(split_namespace(operation.ns).database));
+                if (!unmatched_.empty())
+                    for (const std::string& ns : namespaces(operation)) see(ns);
                 if (!operation.is_command()) return;
                 const Command command = parse_command(operation);
+                if (command.scope == CommandScope::database || command.scope == CommandScope::unknown) see_database(command.database);
                 if (command.kind == CommandKind::rename_collection) link(logical_namespace(command.ns), logical_namespace(command.target));
                 learned_.follow(command);
             });
         });
     }
+
+    /// A collection that there is, besides those that are learned of.
+    void see(std::string_view ns) {
+        if (unmatched_.empty()) return;
+        const std::string name = logical_namespace(ns);
+        std::erase_if(unmatched_, [&](const Rule& rule) { return glob_matches(rule.pattern, name); });
+    }
+    struct Rule {
+        enum class Kind { include, exclude, rename } kind;
+        std::string pattern; ///< or a name
+    };
+    /// Those of include(), exclude() and rename() that no collection matches. After learning.
+    const std::vector<Rule>& unmatched() const noexcept { return unmatched_; }
 
     /// The second pass: what becomes of the entry. An applyOps without operations left is dropped unless it
     /// belongs to a transaction of several entries. Throws DataError for what is malformed, Error for what cannot be followed.
@@ -161,6 +186,16 @@ class Selection {
             }
         if (split_namespace(ns).collection == views_collection && views_.contains(split_namespace(ns).database)) return true;
         return chosen(ns);
+    }
+
+    /// One after the other is mostly of the same collection.
+    void see_again(std::string_view ns) {
+        if (unmatched_.empty() || ns == seen_) return;
+        seen_ = ns;
+        see(ns);
+    }
+    void see_database(std::string_view database) {
+        std::erase_if(unmatched_, [&](const Rule& rule) { return Glob(rule.pattern).may_match_in(database); });
     }
 
     /// A renamed collection goes on under its new name.
@@ -360,6 +395,8 @@ class Selection {
     bool no_noops_ = false;
 
     // What was learned.
+    std::vector<Rule> unmatched_;
+    std::string seen_;
     Names learned_;
     Names dumped_; ///< as they are in the full dump
     std::optional<Timestamp> dumped_at_; ///< until that is learned

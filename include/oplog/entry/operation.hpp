@@ -2,6 +2,7 @@
 #pragma once
 
 #include <oplog/bson/builder.hpp>
+#include <oplog/bson/validate.hpp>
 #include <oplog/entry/entry.hpp>
 
 #include <algorithm>
@@ -46,6 +47,23 @@ constexpr std::string_view buckets_prefix = "system.buckets.";
 inline std::string logical_namespace(std::string_view ns) {
     const auto [database, collection] = split_namespace(ns);
     return collection.starts_with(buckets_prefix) ? join_namespace(database, collection.substr(buckets_prefix.size())) : std::string(ns);
+}
+
+/// In bytes; until 4.2 it was 120. That of a time series may be longer.
+constexpr std::size_t max_namespace_size = 255;
+constexpr std::string_view namespace_too_long = "<database>.<collection> has at most 255 bytes";
+
+/// Why no server, or no driver, takes a name for a collection, "*" being any one of the database; empty if they do.
+inline std::string_view why_no_name(const Namespace& name) {
+    using namespace std::string_view_literals;
+    if (name.database.size() > 63) return "a database's name has at most 63 bytes";
+    if (name.database.find_first_of("/\\. \"$\0"sv) != name.database.npos) return "a database's name has no / \\ . \" $, space or NUL in it";
+    if (name.collection.starts_with('.') || name.collection.ends_with('.')) return "a collection's name neither begins nor ends with a dot";
+    if (name.collection.find_first_of("$\0"sv) != name.collection.npos) return "a collection's name has no $ or NUL in it";
+    if (name.collection.starts_with("system.") || name.collection.find(".system.") != name.collection.npos) return "system collections keep their names";
+    if (name.database.size() + 1 + name.collection.size() > max_namespace_size) return namespace_too_long;
+    if (!bson::is_utf8(name.database) || !bson::is_utf8(name.collection)) return "a name is UTF-8";
+    return {};
 }
 
 /// The commands that occur in an oplog.
@@ -368,8 +386,8 @@ class Renaming {
     /// series takes its buckets along. Throws ArgumentError for anything else and for contradictions.
     void add(std::string_view from, std::string_view to) {
         const Namespace a = split_namespace(from), b = split_namespace(to);
-        const auto fail = [&](const char* why) {
-            throw ArgumentError("cannot rename " + std::string(from) + " to " + std::string(to) + ": " + why);
+        const auto fail = [&](std::string_view why) {
+            throw ArgumentError("cannot rename " + std::string(from) + " to " + std::string(to) + ": " + std::string(why));
         };
         if (a.database.empty() || b.database.empty() || a.collection.empty() || b.collection.empty()) fail("a name is <database>.<collection> or <database>.*");
         const bool whole = a.collection == "*";
@@ -378,7 +396,8 @@ class Renaming {
         if (a.database.find_first_of(wild) != from.npos || b.database.find_first_of(wild) != to.npos ||
             (!whole && (a.collection.find_first_of(wild) != from.npos || b.collection.find_first_of(wild) != to.npos)))
             fail("only <database>.* stands for more than one name");
-        if (!whole && (a.collection.starts_with("system.") || b.collection.starts_with("system."))) fail("system collections keep their names");
+        if (!whole && a.collection.starts_with("system.")) fail("system collections keep their names");
+        if (const std::string_view why = why_no_name(b); !why.empty()) fail(why);
         for (const std::string_view database : {a.database, b.database})
             if (database == "admin" || database == "config" || database == "local") fail("the server's own databases keep their names");
         if (!(whole ? databases_ : collections_).emplace(whole ? a.database : from, whole ? b.database : to).second) fail("it has another new name already");
@@ -386,7 +405,7 @@ class Renaming {
     }
     bool empty() const noexcept { return targets_.empty(); }
 
-    /// The new name of a collection, or of the buckets of a time series; none if it keeps its own.
+    /// The new name of a collection, or of the buckets of a time series; none if it keeps its own. Throws Error for one that is too long.
     std::optional<std::string> collection(std::string_view ns) const {
         if (empty()) return std::nullopt;
         if (const auto found = collections_.find(logical_namespace(ns)); found != collections_.end()) {
@@ -396,7 +415,10 @@ class Renaming {
         }
         const Namespace name = split_namespace(ns);
         const auto renamed = database(name.database);
-        return renamed ? std::optional(join_namespace(*renamed, name.collection)) : std::nullopt;
+        if (!renamed) return std::nullopt;
+        if (renamed->size() + 1 + name.collection.size() > max_namespace_size && !name.collection.starts_with(buckets_prefix))
+            throw Error("cannot rename " + std::string(ns) + " to " + join_namespace(*renamed, name.collection) + ": " + std::string(namespace_too_long));
+        return join_namespace(*renamed, name.collection);
     }
     /// The new name of a whole database; none if it keeps its own.
     std::optional<std::string> database(std::string_view name) const {

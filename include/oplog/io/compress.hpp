@@ -74,8 +74,7 @@ class DecompressingSource {
         : DecompressingSource(Source(path)) {}
 
     std::size_t read(char* buffer, std::size_t size) {
-        if (!method_) recognise();
-        switch (*method_) {
+        switch (method()) {
         case Compression::zstd: return read_zstd(buffer, size);
         case Compression::gzip: return read_gzip(buffer, size);
         default: break;
@@ -85,6 +84,12 @@ class DecompressingSource {
         std::memcpy(buffer, &input_[at_], count);
         at_ += count;
         return count;
+    }
+
+    /// How it is compressed, by its beginning.
+    Compression method() {
+        if (!method_) recognise();
+        return *method_;
     }
 
   private:

@@ -150,8 +150,11 @@ class BasicReader {
         BasicReader* reader_;
     };
 
-    /// Reads the first document; to be called once.
-    iterator begin() { return iterator(*this); }
+    /// Reads the first document. Throws Error when called again: a document would be lost.
+    iterator begin() {
+        if (std::exchange(begun_, true)) throw Error(where_->file + ": a reader's documents are read once: make another reader to read them again");
+        return iterator(*this);
+    }
     std::default_sentinel_t end() const noexcept { return {}; }
 
   private:
@@ -247,6 +250,7 @@ class BasicReader {
 
     Source source_;
     Check check_;
+    bool begun_ = false;
     std::unique_ptr<Position> where_; // its own allocation: entries point to it, and a reader can be moved
     std::size_t capacity_ = page_size + buffer_size;
     std::unique_ptr<Page[]> pages_ = std::make_unique_for_overwrite<Page[]>(capacity_ / page_size);

@@ -206,7 +206,8 @@ class Applier {
         const bool is_buckets = metadata.is_timeseries() && data.starts_with(dump_file_name(buckets_prefix));
         AppliedCollection& collection = add_collection(database, is_buckets ? std::string(buckets_prefix) + std::string(name) : std::string(name));
         collection.uuid = metadata.uuid_bytes();
-        if (!collection.uuid.empty()) by_uuid_[collection.uuid] = &collection;
+        if (!collection.uuid.empty())
+            if (const auto [at, is_new] = by_uuid_.emplace(collection.uuid, &collection); !is_new) dumped.fail_same_uuid(at->second->ns());
         collection.metadata_changed = renamed;
         collection.metadata = std::move(metadata);
         collection.base = dumped;

@@ -7,6 +7,7 @@
 #include <oplog/restore/stage.hpp>
 #include <oplog/stream/merge.hpp>
 #include <oplog/stream/range.hpp>
+#include <oplog/stream/readings.hpp>
 
 #include <filesystem>
 #include <map>
@@ -35,6 +36,7 @@ Catalog catalog_of(const Dump& dump, Selects selects) {
     for (const DumpCollection& dumped : dump.collections()) {
         if (!selects(dumped.ns())) continue;
         const Metadata metadata = dumped.read_metadata();
+        if (const std::string* other = metadata.uuid.empty() ? nullptr : catalog.find_uuid(metadata.uuid_bytes())) dumped.fail_same_uuid(*other);
         // A restored view, or time series, brings along the collection that defines it, which is in no dump.
         if (metadata.is_view() || metadata.is_timeseries()) catalog.get(join_namespace(dumped.database, views_collection));
         if (metadata.is_view() || detail::is_nothing(dumped)) continue;
@@ -88,41 +90,6 @@ Timestamp write_as_entries(const DumpCollection& dumped, std::string_view ns, Ti
     for (const bson::Document& document : documents) write_entry("i", ns, document);
     return ts;
 }
-
-/// A chain is read several times, and each reading must yield what the first one did: an increment may still be written to,
-/// and a dump be begun again into the same directory. Fed the entries that count, one reading after the other.
-class Readings {
-  public:
-    void add(const EntryView& entry) {
-        const std::string_view bytes = entry.bytes();
-        now_.digest = (now_.digest ^ entry.ts().packed()) * 0x9E3779B97F4A7C15 + bytes.size() + bson::load<std::uint64_t>(bytes.data() + bytes.size() - 9);
-        now_.last = entry.ts();
-        ++now_.entries;
-        if (entry.where() == where_) return;
-        where_ = entry.where();
-        if (where_) file_ = where_->file; // the reader may be gone at the end
-    }
-    /// After the last entry of a reading. Throws DataError if it was not the same as the first.
-    void end() {
-        const Reading now = std::exchange(now_, {});
-        if (!first_) first_ = now;
-        if (now == *first_) return;
-        throw DataError((file_.empty() ? "" : file_ + ": ") + "what is read has changed meanwhile: it ended with entry " + to_string(first_->last) + ", the last of " +
-                        std::to_string(first_->entries) + ", and now with " + to_string(now.last) + ", the last of " + std::to_string(now.entries) +
-                        "; start again when nothing writes there");
-    }
-
-  private:
-    struct Reading {
-        std::uint64_t digest = 0, entries = 0;
-        Timestamp last;
-        friend bool operator==(const Reading&, const Reading&) = default;
-    };
-    Reading now_;
-    std::optional<Reading> first_;
-    const Position* where_ = nullptr; ///< the last one, to be compared alone
-    std::string file_;
-};
 
 /// A full dump, if there is one, and its increments, in any order: what stage, verify and apply work on.
 class Chain {

@@ -222,6 +222,19 @@ struct Metadata {
     }
 };
 
+/// Throws DataError for a file of a dump that is compressed otherwise than its name says, which mongorestore goes by.
+inline void require_named_compression(const std::string& path) {
+    struct Beginning {
+        FileSource file;
+        std::size_t read(char* buffer, std::size_t size) { return file.read(buffer, std::min<std::size_t>(size, 16)); }
+    };
+    const Compression is = DecompressingSource<Beginning>(Beginning{FileSource(path)}).method();
+    const bool named = path.ends_with(".gz");
+    if (is == (named ? Compression::gzip : Compression::none)) return;
+    throw DataError(path + (is == Compression::none ? ": not compressed" : is == Compression::gzip ? ": compressed by gzip" : ": compressed by zstd") +
+                    ", which is not what its name says and mongorestore goes by");
+}
+
 /// Throws DataError with the file's name.
 inline Metadata read_metadata_file(const std::string& path) {
     const std::string json = read_whole(path);
@@ -241,9 +254,12 @@ struct DumpCollection {
     std::string metadata; ///< path of the .metadata.json[.gz]; empty if there is none
 
     std::string ns() const { return database + "." + name; }
-    /// Throws DataError for a collection that is not there whole: mongodump writes both files for each, and for a view the metadata.
+    /// Throws DataError for a collection that is not there whole: mongodump writes both files for each, and for a view the metadata;
+    /// and for a file that is compressed otherwise than its name says.
     Metadata read_metadata() const {
         if (metadata.empty()) fail_missing(missing_metadata(), "options and indexes");
+        for (const std::string& file : {metadata, data})
+            if (!file.empty()) require_named_compression(file);
         Metadata result = read_metadata_file(metadata);
         result.collection = name;
         if (result.is_view() && !data.empty()) throw DataError(data + ": documents of " + ns() + ", which is a view by " + metadata);
@@ -251,6 +267,10 @@ struct DumpCollection {
         if ((data.empty() && !result.is_view()) || (of_buckets && !result.is_timeseries()))
             fail_missing(beside(metadata, (result.is_timeseries() ? std::string(buckets_prefix) : "") + name, ".bson"), "documents");
         return result;
+    }
+    /// Throws DataError: `other` has its UUID too.
+    [[noreturn]] void fail_same_uuid(std::string_view other) const {
+        throw DataError(metadata + ": has the UUID of " + logical_namespace(other) + ", and no two collections have one: was one renamed while the dump was made, or are these two dumps?");
     }
     /// Where its metadata would be.
     std::string missing_metadata() const { return beside(data, name.starts_with(buckets_prefix) ? name.substr(buckets_prefix.size()) : name, ".metadata.json"); }
@@ -275,13 +295,14 @@ class Dump {
             const std::string name = entry.path().filename().string();
             if (is_directory(entry) && is_database_name(name))
                 read_database(name);
-            else if (!is_directory(entry) && (name == "oplog.bson" || name == "oplog.bson.gz"))
+            else if (!is_directory(entry) && (name == "oplog.bson" || name == "oplog.bson.gz" || name == "oplog.bson.zst"))
                 take_only(oplog_, entry.path().string());
             else if (!is_directory(entry) && (name == "prelude.json" || name == "prelude.json.gz"))
                 take_only(prelude_, entry.path().string());
             else
                 pass_over(entry);
         }
+        if (prelude_) require_named_compression(*prelude_);
         std::ranges::sort(collections_, {}, &DumpCollection::ns);
         std::ranges::sort(others_);
         std::ranges::sort(warnings_);
@@ -379,6 +400,7 @@ class Dump {
             if (name == "prelude.json") continue; // of one database's dump: where it came from only
             const bool is_metadata = cut(".metadata.json");
             if (!is_metadata && !cut(".bson")) {
+                if (cut(".bson.zst") || cut(".metadata.json.zst")) throw DataError(path + ": compressed by zstd, which mongorestore does not read: unpack it first (zstd -d --rm)");
                 pass_over(entry);
                 continue;
             }

@@ -97,7 +97,11 @@ class Merge {
       private:
         Merge* merge_;
     };
-    iterator begin() { return iterator(*this); }
+    /// Throws Error when called again: an entry would be lost.
+    iterator begin() {
+        if (std::exchange(begun_, true)) throw Error("the entries of a merge are read once: make another one to read them again");
+        return iterator(*this);
+    }
     std::default_sentinel_t end() const noexcept { return {}; }
 
   private:
@@ -185,6 +189,7 @@ class Merge {
     std::optional<End> ended_;                 ///< the latest end of a slice so far
     std::vector<ContinuityError> gaps_;
     Continuity continuity_;
+    bool begun_ = false;
 };
 
 } // namespace oplog

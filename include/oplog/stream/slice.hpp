@@ -74,7 +74,7 @@ class Slice {
         std::optional<EntryView> entry_;
     };
 
-    /// To be called once: the input is read as it goes.
+    /// The input is read as it goes: a second time if it can be, else it throws, as a Reader does.
     iterator begin() { return iterator(*this); }
     std::default_sentinel_t end() const noexcept { return {}; }
 

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <oplog/entry/entry.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace oplog {
+
+/// What is read several times must yield each time what it did at first: an increment may still be written to, and a dump be
+/// begun again into the same directory. Fed the entries that count, one reading after the other.
+class Readings {
+  public:
+    void add(const EntryView& entry) {
+        const std::string_view bytes = entry.bytes();
+        now_.digest = (now_.digest ^ entry.ts().packed()) * 0x9E3779B97F4A7C15 + bytes.size() + bson::load<std::uint64_t>(bytes.data() + bytes.size() - 9);
+        now_.last = entry.ts();
+        ++now_.entries;
+        if (entry.where() == where_) return;
+        where_ = entry.where();
+        if (where_) file_ = where_->file; // the reader may be gone at the end
+    }
+    /// After the last entry of a reading. Throws DataError if it was not the same as the first.
+    void end() {
+        const Reading now = std::exchange(now_, {});
+        if (!first_) first_ = now;
+        if (now == *first_) return;
+        throw DataError((file_.empty() ? "" : file_ + ": ") + "what is read has changed meanwhile: it ended with entry " + to_string(first_->last) + ", the last of " +
+                        std::to_string(first_->entries) + ", and now with " + to_string(now.last) + ", the last of " + std::to_string(now.entries) +
+                        "; start again when nothing writes there");
+    }
+
+  private:
+    struct Reading {
+        std::uint64_t digest = 0, entries = 0;
+        Timestamp last;
+        friend bool operator==(const Reading&, const Reading&) = default;
+    };
+    Reading now_;
+    std::optional<Reading> first_;
+    const Position* where_ = nullptr; ///< the last one, to be compared alone
+    std::string file_;
+};
+
+} // namespace oplog
