@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import resource
 import shutil
 import struct
@@ -74,6 +75,43 @@ COMMANDS = {
     "apply": ("apply", ["--full", "full", "inc", "-o", "out"], {}),
     "apply --force": ("apply", ["--force", "--copy", "--full", "full", "inc", "-o", "out"], OLD_DUMP),
 }
+
+
+def backup_directory():
+    """Records of two chains, the newer one with two increments and another to come."""
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = pathlib.Path(scratch)
+        n = [operation(ordinal, "i", "shop.a", document(int32("_id", ordinal))) for ordinal in range(9)]
+
+        def chain(*arguments):
+            subprocess.run([BIN / "oplog-chain", *arguments], cwd=directory, env=ENVIRONMENT, check=True, stdout=subprocess.DEVNULL)
+        (directory / "backup").mkdir()
+        for started in ("1000", "2000"):
+            write(directory, {"step/full/oplog.bson": n[2] + n[3], "step/full/shop/a.bson": document(int32("_id", 1)), "step/full/shop/a.metadata.json": metadata(),
+                              "step/full/prelude.json": b'{"ServerVersion":"6.0.5"}', "step/slice/local/oplog.rs.bson": n[1] + n[2] + n[3], "probe/local/oplog.rs.bson": n[1]})
+            chain("add-full", "backup", "step", "--probe", "probe", "--started", started)
+        for number, started in ((3, "2010"), (4, "2020")):
+            write(directory, {"step/local/oplog.rs.bson": n[number] + n[number + 1]})
+            chain("add-inc", "backup", "step", "--chain", "latest", "--started", started)
+        write(directory, {"step/local/oplog.rs.bson": n[5] + n[6]})
+        return {name: data for name, data in tree(directory).items() if data is not None and name.startswith(("backup/", "step/"))}
+
+
+RECORDS = {}  # the directory's files, once the tools are known to be there
+RECORD_COMMANDS = {
+    "chain status": ("chain", ["status", "--json", "backup"], RECORDS),
+    "chain list": ("chain", ["list", "backup"], RECORDS),
+    "chain verify": ("chain", ["verify", "backup"], RECORDS),
+    "chain select": ("chain", ["select", "backup"], RECORDS),
+    "chain prune": ("chain", ["prune", "backup", "--keep", "1"], RECORDS),
+    "chain add-inc": ("chain", ["add-inc", "backup", "step", "--chain", "latest", "--started", "2030"], RECORDS),
+    "chain close": ("chain", ["close", "backup", "--chain", "latest", "--reason", "gap"], RECORDS),
+}
+
+
+def without_times(files):
+    """Records say when they were made."""
+    return {name: re.sub(rb'"(finished|sha256|previous|closed)":"[^"]*"', b"", data) if name.endswith(".json") and data else data for name, data in files.items()}
 
 
 def write(directory, files):

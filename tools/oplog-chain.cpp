@@ -163,8 +163,9 @@ fs::path publish(const fs::path& made, const fs::path& parent, Timestamp at) {
     for (int more = 1;; ++more) {
         const fs::path target = parent / (more == 1 ? name : name + "_" + std::to_string(more));
         if (::renameat2(AT_FDCWD, made.c_str(), AT_FDCWD, target.c_str(), RENAME_NOREPLACE) == 0) {
-            oplog::detail::sync_directory(parent.string());
-            oplog::detail::sync_directory(made.parent_path().string());
+            const auto undo = [&] { return ::rename(target.c_str(), made.c_str()) == 0; };
+            oplog::detail::sync_name(target.string(), undo);
+            oplog::detail::sync_name(made.string(), undo); // that it is gone
             return target;
         }
         if (errno != EEXIST && errno != ENOTEMPTY) oplog::detail::throw_errno(target.string());
