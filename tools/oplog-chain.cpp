@@ -459,6 +459,9 @@ class Commands {
         const auto found = std::find_if(candidates.rbegin(), candidates.rend(), covers);
         if (found == candidates.rend()) throw Error(outside(candidates, time->first));
         const Chain& one = *found;
+        if (!one.damage.empty()) tool_.warn("chain " + one.id + " is damaged: " + one.damage); // what follows the damage is not among the steps
+        for (auto newer = candidates.rbegin(); newer != found; ++newer)
+            if (!newer->good) tool_.warn("chain " + newer->id + ", which is newer, is damaged and not taken: " + newer->damage);
         const Timestamp limit = time ? time->last : one.end();
         if (time && time->last > one.end() && time->first != time->last)
             tool_.warn("the chain ends within " + tool_.value("to") + ", at " + to_string(one.end()));

@@ -130,6 +130,21 @@ class Damaged(Records):
             damages += [(f"{record}: a terabyte", lambda directory, record=record: grow(directory, record))]
         self.assertEqual(self.check_each(damages), len(damages))
 
+    def test_a_restore_from_an_older_chain_says_that_a_newer_one_is_damaged(self):
+        newer = self.full(200, 203, started=5000)["chain"]
+        self.assertEqual(self.run_chain("select")[2], "")
+        (self.folder / newer / "full/step.json").write_text("{}")
+        code, out, err = self.run_chain("select")
+        self.assertEqual((code, f"chain='{self.id}'" in out), (0, True))
+        self.assertRegex(err, rf"\Aoplog-chain: warning: chain {newer}, which is newer, is damaged and not taken: .*full/step.json.*\n\Z")
+
+    def test_a_restore_to_before_a_damage_says_so(self):
+        increment = sorted(self.directory.glob("inc/*/step.json"))[-1]
+        increment.write_text("{}")
+        code, out, err = self.run_chain("select")
+        self.assertEqual((code, str(increment.parent) in out), (0, False))
+        self.assertRegex(err, rf"\Aoplog-chain: warning: chain {self.id} is damaged: .*step.json.*\n\Z")
+
     def test_every_lost_file_is_found(self):
         self.close()
         files = [path.relative_to(self.directory) for path in self.directory.rglob("*") if path.is_file()]
