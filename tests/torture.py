@@ -89,10 +89,10 @@ def backup_directory():
         for started in ("1000", "2000"):
             write(directory, {"step/full/oplog.bson": n[2] + n[3], "step/full/shop/a.bson": document(int32("_id", 1)), "step/full/shop/a.metadata.json": metadata(),
                               "step/full/prelude.json": b'{"ServerVersion":"6.0.5"}', "step/slice/local/oplog.rs.bson": n[1] + n[2] + n[3], "probe/local/oplog.rs.bson": n[1]})
-            chain("add-full", "backup", "step", "--probe", "probe", "--started", started)
+            chain("add-full", "backup", "step", "--quiet", "--probe", "probe", "--started", started)
         for number, started in ((3, "2010"), (4, "2020")):
             write(directory, {"step/local/oplog.rs.bson": n[number] + n[number + 1]})
-            chain("add-inc", "backup", "step", "--chain", "latest", "--started", started)
+            chain("add-inc", "backup", "step", "--quiet", "--chain", "latest", "--started", started)
         write(directory, {"step/local/oplog.rs.bson": n[5] + n[6]})
         return {name: data for name, data in tree(directory).items() if data is not None and name.startswith(("backup/", "step/"))}
 
@@ -111,7 +111,7 @@ RECORD_COMMANDS = {
 
 def without_times(files):
     """Records say when they were made."""
-    return {name: re.sub(rb'"(finished|sha256|previous|closed)":"[^"]*"', b"", data) if name.endswith(".json") and data else data for name, data in files.items()}
+    return {name: re.sub(rb'"(finished|time|sha256|previous|closed)":"[^"]*"|"seconds":\d+', b"", data) if name.endswith(".json") and data else data for name, data in files.items()}
 
 
 def write(directory, files):
@@ -138,7 +138,8 @@ class Run:
 
     def __init__(self, command, files=None, fault=None, also=None, env=None):
         self.command, self.fault = command, fault
-        tool, arguments, old = COMMANDS[command]
+        tool, arguments, old = COMMANDS.get(command) or RECORD_COMMANDS[command]
+        self.tool = tool
         directory = pathlib.Path(tempfile.mkdtemp(prefix="oplog-torture-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
         try:
             write(directory, {**CHAIN, **(files or {}), **old, **(also or {})})
@@ -149,7 +150,9 @@ class Run:
             done = subprocess.run([BIN / f"oplog-{tool}", *arguments], cwd=directory, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=120,
                                   preexec_fn=limits)
             self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
-            self.after = tree(directory)
+            self.raw = tree(directory)
+            self.after = without_times(self.raw)
+            self.before = without_times(self.before)
             counts = self.after.pop(".counts", b"0 0 0")
             self.allocations, self.calls, self.threads = map(int, counts.split())
         finally:
@@ -165,28 +168,44 @@ class Run:
 
     def wrong(self, good):
         """What is wrong with it, or nothing."""
-        if self.code not in (0, 1, 2):
+        if self.code not in ((0, 1, 2, 10, 20, 21) if self.tool == "chain" else (0, 1, 2)):
             return f"exit code {self.code}: {self.err[-200:]}"
         if self.code == 0 and b"could not be removed" in self.err: # what was replaced, and the warning says where it is
             self.after = {name: data for name, data in self.after.items() if not is_hidden(name)}
+        if self.code == 0 and self.tool == "chain" and b"Input/output error" in self.out + self.err and self.after == self.before:
+            return None  # the chain is said to be damaged, and why
         if self.code == 0:
             return None if good is None or self.is_like(good) else f"exit code 0, and not the output of a good run: {self.difference(good.after)}"
         if b"stdout: " in self.err and good and self.after == good.after:
             return None  # split's list of its pieces, which are there
         if self.after != self.before:
             return f"exit code {self.code}, and {self.difference(self.before)}; {self.err}"
-        return None if COMMANDS[self.command][0] == "verify" or COMMANDS[self.command][0] == "range" else self.message_is_wrong()
+        return None if self.tool in ("verify", "range") or (self.tool == "chain" and self.out) else self.message_is_wrong()
 
     def wrong_after_signal(self, good):
         kept = {name: data for name, data in self.after.items() if not is_hidden(name)} if self.fault.startswith("kill") else self.after
         if self.code >= 0:
             return self.wrong(good)
+        if self.command.startswith("chain "):
+            return self.wrong_records(good)
         if kept in (self.before, good.after):
             return None
         if self.fault.startswith("kill") and self.command in ("split into", "split --force"):
             if all(name in kept or name in good.after for name in self.before) and all(data in (self.before.get(name), good.after.get(name)) for name, data in kept.items()):
                 return None  # some of them, each whole
         return f"after the signal {self.difference(self.before)}"
+
+    def wrong_records(self, good):
+        """Each step is there or not, and whole; and what is there passes, or is what the next run mends."""
+        kept = {name: data for name, data in self.after.items() if not is_hidden(name) and not name.startswith("step/")}  # which the next run makes anew
+        allowed = {**self.before, **good.after}
+        strange = [name for name, data in kept.items() if data not in (self.before.get(name, 0), good.after.get(name, 0))]
+        if strange or set(kept) - set(allowed):
+            return f"after the signal {self.difference(self.before)}"
+        with tempfile.TemporaryDirectory() as scratch:
+            write(pathlib.Path(scratch), {name: data for name, data in self.raw.items() if data is not None})
+            done = subprocess.run([BIN / "oplog-chain", "verify", "backup"], cwd=scratch, env=ENVIRONMENT, capture_output=True)
+            return None if done.returncode == 0 else f"after the signal {done.stdout[-300:]}"
 
     def difference(self, expected):
         return ", ".join(f"{name} is {'gone' if name not in self.after else 'there' if name not in expected else 'changed'}"
@@ -198,21 +217,50 @@ def sample(numbers, most, dice):
     return numbers if most is None or len(numbers) <= most else dice.sample(numbers, most)
 
 
+def damaged_records(short, dice):
+    """Whatever is changed, cut or lost in a backup directory, verify says so."""
+    def check(changed):
+        def run():
+            done = Run("chain verify", also=changed)
+            if done.code not in (2, 21):
+                return f"exit code {done.code}: {done.out[-200:]}"
+            return done.wrong(None)
+        return run
+    for name, data in RECORDS.items():
+        if not name.startswith("backup/") or name.endswith("prelude.json"):
+            continue
+        for bit in sample(range(8 * len(data)), 8 if short else None, dice):
+            flipped = bytearray(data)
+            flipped[bit // 8] ^= 1 << bit % 8
+            yield "records", f"{name} bit {bit}", check({name: bytes(flipped)})
+        for at in sample(range(len(data)), 4 if short else None, dice):
+            yield "records", f"{name} cut at {at}", check({name: data[:at]})
+        yield "records", f"{name} grown", check({name: data + b"\n"})
+        if name.count("/") > 2:
+            yield "records", f"a file beside {name}", check({name + ".copy": data})
+
+
 def cases(short, dice):
     """Yields (fault class, what exactly, a function that says what is wrong)."""
-    for command in COMMANDS:
+    RECORDS.update(backup_directory())
+    yield from damaged_records(short, dice)
+    for command in [*COMMANDS, *RECORD_COMMANDS]:
         good = Run(command)
         if good.code != 0:
             sys.exit(f"{command} does not work at all: {good.err}")
         counted = Run(command, fault="none:0")
         for name, number, most in (("memory", counted.allocations, 20), ("io", counted.calls, 30), ("kill", counted.calls, 15), ("term", counted.calls, 30), ("thread", 3, 3)):
+            if command in RECORD_COMMANDS and name in ("memory", "io"):
+                continue  # libbson, which reads records, aborts without memory; and a record that cannot be read is a damaged chain's
             for n in sample(range(1, number + 1), most if short else None, dice):
                 def check(command=command, good=good, fault=f"{name}:{n}"):
                     run = Run(command, fault=fault)
                     return run.wrong_after_signal(good) if fault[:4] in ("kill", "term") else run.wrong(good)
                 yield name, f"{command}, {name}:{n}", check
+        if command in RECORD_COMMANDS:
+            continue
         longer = Run(command, {"inc": increment(9)})
-        for n in range(1, counted.calls + 1) if not short else ():
+        for n in sample(range(1, counted.calls + 1), 25 if short else None, dice):
             def check(command=command, good=good, longer=longer, n=n):
                 run = Run(command, fault=f"move:{n}", also={"next": increment(9)}, env={"FAULT_FROM": "next", "FAULT_TO": "inc"})
                 for tree_ in (run.before, run.after):
@@ -223,6 +271,16 @@ def cases(short, dice):
                         return None
                 return run.wrong(good)
             yield "moving inputs", f"{command}, move:{n}", check
+            if n > counted.calls * 2 // 3:
+                continue
+
+            def cut(command=command, good=good, n=n):
+                run = Run(command, fault=f"move:{n}", also={"next": increment(6)[:-9]}, env={"FAULT_FROM": "next", "FAULT_TO": "inc"})
+                for tree_ in (run.before, run.after):
+                    tree_.pop("next", None)
+                run.before["inc"] = run.after["inc"]
+                return None if run.code == 0 and run.out == good.out and {**run.after, "inc": 0} == {**good.after, "inc": 0} else run.wrong(good)
+            yield "cut meanwhile", f"{command}, move:{n}", cut
     for name, data in CHAIN.items():
         readers = [c for c, (_, arguments, old) in COMMANDS.items() if not old and (name.split("/")[0] in arguments)]
         for at in sample(range(len(data)), 12 if short else None, dice):
