@@ -78,7 +78,7 @@ std::string renamed_away(std::string_view bytes) {
     for (const EntryView& entry : second) {
         const Edit edit = selection.apply(entry);
         if (edit.kind == Edit::Kind::keep) out += entry.bytes();
-        for (const std::string& document : edit.with) out += document;
+        for (const bson::Value& document : edit.with) out += document.bytes();
     }
     return out;
 }

@@ -48,6 +48,9 @@ class Bson {
     std::string body_;
 };
 
+/// A document that is used up within the statement.
+inline bson::Document of_bytes(std::string_view bytes) { return bson::Document(bytes); }
+
 /// An insert on shop.a as a server 5 or later writes it, `ts` in the middle. `value` tells entries apart.
 inline std::string entry(Timestamp ts, int value = 0) {
     return Bson()

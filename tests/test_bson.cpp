@@ -17,7 +17,7 @@ std::string refusal(const std::string& bytes) {
 } // namespace
 
 TEST_CASE("a document's frame is checked") {
-    CHECK_NOTHROW(bson::Document(Bson().bytes()));
+    CHECK_NOTHROW(of_bytes(Bson().bytes()));
     CHECK(bson::Document().empty());
     CHECK(bson::Document().size() == 5);
     for (const std::string& bytes : {std::string(), std::string("\5\0\0", 3), std::string("\4\0\0\0", 4), std::string("\5\0\0\0\1", 5),
@@ -69,7 +69,7 @@ TEST_CASE("every type has its size") {
     CHECK(document.find("document")->document().find("x")->integer() == 1);
     CHECK(document.find("array")->array().find("0")->integer() == 1);
     CHECK(document.find("ts")->timestamp() == Timestamp{5, 6});
-    CHECK(document.find("date")->date() == -1);
+    CHECK(document.find("date")->date().time_since_epoch().count() == -1);
     CHECK(document.find("boolean")->boolean());
     CHECK(document.find("boolean")->truthy());
     CHECK(document.find("int64")->truthy());
@@ -118,4 +118,68 @@ TEST_CASE("no single changed byte leads outside the document") {
             static_cast<void>(message_of<DataError>([&] { static_cast<void>(document.find("nothing")); }));
             static_cast<void>(message_of<DataError>([&] { bson::validate(document); }));
         }
+}
+
+TEST_CASE("every type of value comes out as it went in") {
+    const bson::Value value = bson::Builder()
+                                  .real("r", 1.5)
+                                  .binary("b", {3, "xyz"})
+                                  .object_id("id", "123456789012")
+                                  .decimal128("d", {1, 0x3040000000000000})
+                                  .regex("x", {"^a", "im"})
+                                  .date("t", bson::Date(std::chrono::milliseconds(1500)))
+                                  .finish();
+    const bson::Document document = value.view();
+    CHECK(document.find("r")->real() == 1.5);
+    CHECK(document.find("b")->binary().subtype == 3);
+    CHECK(document.find("b")->binary().data == "xyz");
+    CHECK(document.find("b")->binary_data() == "xyz");
+    CHECK(document.find("r")->binary_data().empty());
+    CHECK(document.find("id")->object_id() == "123456789012");
+    CHECK(document.find("d")->decimal128() == bson::Decimal128{1, 0x3040000000000000});
+    CHECK(document.find("x")->regex().pattern == "^a");
+    CHECK(document.find("x")->regex().options == "im");
+    CHECK(document.find("t")->date() == bson::Date(std::chrono::milliseconds(1500)));
+    CHECK(to_json(document) == R"({"r":{"$numberDouble":"1.5"},"b":{"$binary":{"base64":"eHl6","subType":"03"}},"id":{"$oid":"313233343536373839303132"},)"
+                               R"("d":{"$numberDecimal":"1"},"x":{"$regularExpression":{"pattern":"^a","options":"im"}},"t":{"$date":{"$numberLong":"1500"}}})");
+    const auto refusal_of = [&](auto get) { return message_of<DataError>([&] { static_cast<void>(get(*document.find("x"))); }); };
+    CHECK(refusal_of([](const bson::Element& e) { return e.real(); }) == "field 'x' is a regular expression, not a double");
+    CHECK(refusal_of([](const bson::Element& e) { return e.binary(); }) == "field 'x' is a regular expression, not a binary");
+    CHECK(refusal_of([](const bson::Element& e) { return e.object_id(); }) == "field 'x' is a regular expression, not an ObjectId");
+    CHECK(refusal_of([](const bson::Element& e) { return e.decimal128(); }) == "field 'x' is a regular expression, not a decimal128");
+}
+
+TEST_CASE("a name with dots is found as it is, else as a path") {
+    const bson::Value value = bson::Builder()
+                                  .begin_document("o").int32("_id", 1).begin_array("items").begin_document("0").int32("n", 2).end().end().end()
+                                  .begin_document("a").int32("b", 3).end()
+                                  .int32("a.b", 4)
+                                  .begin_document("c.d").int32("e.f", 5).end()
+                                  .begin_document("g").int32("h", 6).end()
+                                  .begin_document("g").int32("i", 7).end()
+                                  .finish();
+    const bson::Document document = value.view();
+    CHECK(document.find("o._id")->integer() == 1);
+    CHECK(document.find("o.items.0.n")->integer() == 2);
+    CHECK(document.find("a.b")->integer() == 4);
+    CHECK(document.find("c.d.e.f")->integer() == 5);
+    CHECK(document.find("g.i")->integer() == 7);
+    for (const char* missing : {"o.x", "o._id.x", "x.y", "o.", ".o", ".", "o.items.1.n", "a.b.c"}) CHECK_FALSE(document.find(missing));
+}
+
+TEST_CASE("a value owns its document") {
+    bson::Value value;
+    CHECK(value.view().empty());
+    {
+        const std::string bytes = Bson().int32("a", 1).bytes();
+        value = bson::Value(bson::Document(bytes));
+        CHECK(value == bson::Value(bytes));
+    }
+    CHECK(value.view().find("a")->integer() == 1);
+    CHECK(value.size() == value.bytes().size());
+    const std::string copy = value;
+    CHECK(copy == value.bytes());
+    const std::string taken = std::move(value).bytes();
+    CHECK(taken == copy);
+    CHECK_THROWS_AS(bson::Value(std::string("xyz")), DataError);
 }

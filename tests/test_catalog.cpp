@@ -17,7 +17,7 @@ std::string spec(std::string_view name, std::string_view field = "n") {
     return builder.finish();
 }
 
-void add(Catalog& catalog, std::string_view ns, std::string_view name) { catalog.add_index(ns, bson::Document(spec(name))); }
+void add(Catalog& catalog, std::string_view ns, std::string_view name) { catalog.add_index(ns, of_bytes(spec(name))); }
 
 /// The names of a collection's indexes, or "none" without the collection.
 std::string names(Catalog& catalog, std::string_view ns) {
@@ -30,7 +30,7 @@ std::string names(Catalog& catalog, std::string_view ns) {
 
 std::string modified(const std::string& spec, const bson::Builder& change) {
     bson::Builder copy = change;
-    return json(modified_index(bson::Document(spec), bson::Document(copy.finish())));
+    return json(modified_index(bson::Document(spec), of_bytes(copy.finish())));
 }
 
 } // namespace
@@ -98,28 +98,28 @@ TEST_CASE("A collection made anew has nothing of the older one") {
 
 TEST_CASE("An index is replaced by one of its name, and dropped by it") {
     Catalog catalog;
-    catalog.add_index("shop.a", bson::Document(spec("x", "n")));
-    catalog.add_index("shop.a", bson::Document(spec("y", "m")));
-    catalog.add_index("shop.a", bson::Document(spec("x", "k")));
+    catalog.add_index("shop.a", of_bytes(spec("x", "n")));
+    catalog.add_index("shop.a", of_bytes(spec("y", "m")));
+    catalog.add_index("shop.a", of_bytes(spec("x", "k")));
     CHECK(names(catalog, "shop.a") == "y x");
     CHECK(json(catalog.find("shop.a")->index("x")->spec) == R"({"v":2,"key":{"k":1},"name":"x"})");
     CHECK(catalog.drop_index("shop.a", "x"));
     CHECK_FALSE(catalog.drop_index("shop.a", "x"));
     CHECK_FALSE(catalog.drop_index("shop.b", "x"));
     CHECK(names(catalog, "shop.a") == "y");
-    CHECK_THROWS_WITH_AS(catalog.add_index("shop.a", bson::Document(bson::Builder().int32("v", 2).finish())), "an index without a name", DataError);
+    CHECK_THROWS_WITH_AS(catalog.add_index("shop.a", of_bytes(bson::Builder().int32("v", 2).finish())), "an index without a name", DataError);
 }
 
 TEST_CASE("collMod changes options in their place, adds others at the end, and what is switched off is gone") {
     const std::string plain = spec("x");
     CHECK(modified(plain, bson::Builder().string("name", "x").boolean("hidden", true)) == R"({"v":2,"key":{"n":1},"name":"x","hidden":true})");
-    const std::string hidden = modified_index(bson::Document(plain), bson::Document(bson::Builder().boolean("hidden", true).finish()));
+    const std::string hidden = modified_index(bson::Document(plain), of_bytes(bson::Builder().boolean("hidden", true).finish()));
     CHECK(modified(hidden, bson::Builder().string("name", "x").boolean("hidden", false)) == json(plain));
     CHECK(modified(plain, bson::Builder().boolean("hidden", false)) == json(plain));
-    const std::string expiring = modified_index(bson::Document(plain), bson::Document(bson::Builder().int32("expireAfterSeconds", 5).finish()));
+    const std::string expiring = modified_index(bson::Document(plain), of_bytes(bson::Builder().int32("expireAfterSeconds", 5).finish()));
     CHECK(modified(expiring, bson::Builder().int64("expireAfterSeconds", 7)) == R"({"v":2,"key":{"n":1},"name":"x","expireAfterSeconds":7})");
     CHECK(modified(expiring, bson::Builder().int32("expireAfterSeconds", 0)) == R"({"v":2,"key":{"n":1},"name":"x","expireAfterSeconds":0})");
-    const std::string prepared = modified_index(bson::Document(plain), bson::Document(bson::Builder().boolean("prepareUnique", true).finish()));
+    const std::string prepared = modified_index(bson::Document(plain), of_bytes(bson::Builder().boolean("prepareUnique", true).finish()));
     CHECK(json(prepared) == R"({"v":2,"key":{"n":1},"name":"x","prepareUnique":true})");
     CHECK(modified(prepared, bson::Builder().boolean("unique", true)) == R"({"v":2,"key":{"n":1},"name":"x","unique":true})");
     CHECK(modified(prepared, bson::Builder().boolean("prepareUnique", false)) == json(plain));
@@ -128,13 +128,13 @@ TEST_CASE("collMod changes options in their place, adds others at the end, and w
 TEST_CASE("An index to be changed is found by its name or its key") {
     Catalog catalog;
     add(catalog, "shop.a", "x");
-    const auto change = [&](bson::Builder builder) { return catalog.modify_index("shop.a", bson::Document(builder.boolean("hidden", true).finish())); };
+    const auto change = [&](bson::Builder builder) { return catalog.modify_index("shop.a", of_bytes(builder.boolean("hidden", true).finish())); };
     CHECK_FALSE(change(bson::Builder().string("name", "y")));
     bson::Builder by_key, by_other;
     CHECK(change(by_key.begin_document("keyPattern").int32("n", 1).end()));
     CHECK_FALSE(change(by_other.begin_document("keyPattern").int32("n", -1).end()));
     CHECK(json(catalog.find("shop.a")->index("x")->spec) == R"({"v":2,"key":{"n":1},"name":"x","hidden":true})");
-    CHECK_FALSE(catalog.modify_index("shop.b", bson::Document(bson::Builder().string("name", "x").finish())));
+    CHECK_FALSE(catalog.modify_index("shop.b", of_bytes(bson::Builder().string("name", "x").finish())));
 }
 
 TEST_CASE("A changed index of a time series is told in terms of its buckets") {
@@ -142,8 +142,8 @@ TEST_CASE("A changed index of a time series is told in terms of its buckets") {
     Collection& series = catalog.create("shop.system.buckets.ts", {});
     series.time_field = "t";
     series.meta_field = "m";
-    series.indexes.push_back({"x", spec("x", "temp"), "ts"});
-    CHECK(catalog.modify_index("shop.system.buckets.ts", bson::Document(bson::Builder().string("name", "x").boolean("hidden", true).finish())));
+    series.indexes.push_back({"x", bson::Value(spec("x", "temp")), "ts"});
+    CHECK(catalog.modify_index("shop.system.buckets.ts", of_bytes(bson::Builder().string("name", "x").boolean("hidden", true).finish())));
     const Index& index = catalog.find("shop.system.buckets.ts")->indexes.front();
     CHECK(index.collection == "system.buckets.ts");
     CHECK(json(index.spec) == R"({"v":2,"key":{"control.min.temp":1,"control.max.temp":1},"name":"x",)"
@@ -156,7 +156,7 @@ TEST_CASE("An index on a time series has another form on its buckets") {
         const std::string keys = key.finish();
         builder.document("key", bson::Document(keys));
         if (filter) builder.document("partialFilterExpression", bson::Document(*filter));
-        const auto found = index_on_buckets(bson::Document(builder.finish()), "t", "m");
+        const auto found = index_on_buckets(of_bytes(builder.finish()), "t", "m");
         return found ? json(*found) : "none";
     };
     CHECK(on_buckets(bson::Builder().int32("m", 1).int32("t", -1)) == R"({"key":{"meta":1,"control.max.t":-1,"control.min.t":-1}})");

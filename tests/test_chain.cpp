@@ -119,7 +119,7 @@ TEST_CASE("A 2dsphere index of a time series that a dump tells no version of is 
 TEST_CASE("A collection as entries is its creation and its documents") {
     TempDirectory directory;
     std::filesystem::create_directory(directory / "shop");
-    write_file(directory / "shop/a.bson", bson::Builder().int32("_id", 1).finish() + bson::Builder().int32("_id", 2).finish());
+    write_file(directory / "shop/a.bson", bson::Builder().int32("_id", 1).finish().bytes() + bson::Builder().int32("_id", 2).finish().bytes());
     write_file(directory / "shop/a.metadata.json", R"({"options":{"capped":true},"indexes":[],"collectionName":"a"})");
     std::string text;
     const Timestamp next = write_as_entries(*Dump(directory.path()).find("shop.a"), "shop.b", {100, 1}, [&](std::string_view entry) { text += json(entry) + "\n"; });
@@ -202,7 +202,7 @@ TEST_CASE("A dump of which a file changes while it is read is found out") {
         make();
         const Dump dump(directory.path());
         CHECK_NOTHROW(dump.require_unchanged());
-        CHECK(read_file(a) == bson::Builder().int32("_id", 3).finish());
+        CHECK(read_file(a) == bson::Builder().int32("_id", 3).finish().bytes());
         std::filesystem::create_hard_link(a, directory / "link"); // as one that is made of it has
         CHECK_NOTHROW(dump.require_unchanged());
         std::filesystem::remove(directory / "link");

@@ -14,7 +14,7 @@ namespace {
 /// What becomes of a document, as relaxed JSON.
 std::string updated(const std::string& document, const std::string& o) {
     const std::string before = parse_json(document), update = parse_json(o);
-    return to_json(bson::Document(apply_update(bson::Document(before), bson::Document(update))), JsonMode::relaxed);
+    return to_json(of_bytes(apply_update(bson::Document(before), bson::Document(update))), JsonMode::relaxed);
 }
 /// A $v: 2 diff; applied twice, as a fuzzy dump makes it happen, it must give the same.
 std::string diffed(const std::string& document, const std::string& diff) {
@@ -96,7 +96,7 @@ TEST_CASE("a binary value is overwritten from an offset on, and keeps its subtyp
 TEST_CASE("fields keep their types and bytes") {
     const std::string document = parse_json(R"({"_id":1,"d":{"$numberDouble":"NaN"},"n":{"$numberLong":"5"},"t":{"$timestamp":{"t":1,"i":2}}})");
     const std::string o = parse_json(R"({"$v":2,"diff":{"u":{"n":{"$numberDecimal":"1.50"}}}})");
-    CHECK(to_json(bson::Document(apply_update(bson::Document(document), bson::Document(o)))) ==
+    CHECK(to_json(of_bytes(apply_update(bson::Document(document), bson::Document(o)))) ==
           R"({"_id":{"$numberInt":"1"},"d":{"$numberDouble":"NaN"},"n":{"$numberDecimal":"1.50"},"t":{"$timestamp":{"t":1,"i":2}}})");
 }
 
@@ -156,7 +156,7 @@ TEST_CASE("an _id at the top of it makes an update a replacement, wherever it st
 TEST_CASE("an upsert makes of its o2's _id what an update makes of a document") {
     const auto made = [](const std::string& o) {
         const std::string o2 = parse_json(R"({"key":5,"_id":1})"), update = parse_json(o);
-        return to_json(bson::Document(apply_upsert(bson::Document(o2), bson::Document(update))), JsonMode::relaxed);
+        return to_json(of_bytes(apply_upsert(bson::Document(o2), bson::Document(update))), JsonMode::relaxed);
     };
     CHECK(made(R"({"x":1,"_id":1,"y":2})") == R"({"_id":1,"x":1,"y":2})");
     CHECK(made(R"({"$v":1,"$set":{"z":1,"a.b":1,"a.0":1},"$unset":{"q":true}})") == R"({"_id":1,"a":{"0":1,"b":1},"z":1})");
@@ -218,7 +218,7 @@ TEST_CASE("of two fields of one name $set and $unset mean the first") {
     const std::string twice = bson::Builder().int32("a", 1).int32("a", 2).finish();
     const auto result = [&](const std::string& o) {
         const std::string update = parse_json(o);
-        return to_json(bson::Document(apply_update(bson::Document(twice), bson::Document(update))), JsonMode::relaxed);
+        return to_json(of_bytes(apply_update(bson::Document(twice), bson::Document(update))), JsonMode::relaxed);
     };
     CHECK(result(R"({"$v":1,"$set":{"a":9}})") == R"({"a":9,"a":2})");
     CHECK(result(R"({"$v":1,"$unset":{"a":true}})") == R"({"a":2})");

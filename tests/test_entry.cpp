@@ -36,7 +36,7 @@ TEST_CASE("an entry's fields are found in any order, among unknown ones") {
     CHECK(e.ui() == "0123456789abcdef");
     CHECK(e.o().find("_id")->integer() == 1);
     CHECK(e.o2()->find("_id")->integer() == 2);
-    CHECK(e.wall() == 1500);
+    CHECK(e.wall() == bson::Date(std::chrono::milliseconds(1500)));
     CHECK(e.bytes() == bytes);
     CHECK(e.size() == bytes.size());
 }

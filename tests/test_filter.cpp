@@ -24,7 +24,8 @@ std::vector<std::string> filtered(const std::vector<std::string>& entries, const
     for (const std::string& entry : entries) {
         Edit edit = selection.apply(view(entry));
         if (edit.kind == Edit::Kind::keep) result.push_back(entry);
-        for (std::string& document : edit.with) {
+        for (bson::Value& made : edit.with) {
+            std::string document = std::move(made).bytes();
             bson::validate(bson::Document(document));
             CHECK(view(document).ts() == view(entry).ts());
             result.push_back(std::move(document));

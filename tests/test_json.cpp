@@ -496,7 +496,7 @@ TEST_CASE("a buffer collects documents and is used again") {
     JsonBuffer other(std::move(buffer));
     CHECK(other.size() == 10'000);
     buffer = JsonBuffer(JsonMode::canonical, JsonLayout::pretty);
-    buffer.append(bson::Document(Bson().bytes()));
+    buffer.append(of_bytes(Bson().bytes()));
     CHECK(buffer.text() == "{}");
     other = std::move(buffer);
     CHECK(other.text() == "{}");
@@ -504,9 +504,9 @@ TEST_CASE("a buffer collects documents and is used again") {
 
 TEST_CASE("append_json() adds to a string or leaves it as it was") {
     std::string out = "[";
-    append_json(out, bson::Document(Bson().int32("a", 1).bytes()), JsonMode::relaxed);
+    append_json(out, of_bytes(Bson().int32("a", 1).bytes()), JsonMode::relaxed);
     CHECK(out == "[{\"a\":1}");
-    CHECK_THROWS_AS(append_json(out, bson::Document(Bson().int32("a", 1).raw(0x08, "b", "\2").bytes())), DataError);
+    CHECK_THROWS_AS(append_json(out, of_bytes(Bson().int32("a", 1).raw(0x08, "b", "\2").bytes())), DataError);
     CHECK(out == "[{\"a\":1}");
 }
 

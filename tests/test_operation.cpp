@@ -61,7 +61,7 @@ TEST_CASE("an operation knows its fields in whatever order they come") {
     const std::string bare = bson::Builder().timestamp("ts", {1, 1}).finish();
     CHECK(Operation(bson::Document(bare)).op == "");
     CHECK(Operation(bson::Document(bare)).o.empty());
-    CHECK(message_of<DataError>([] { Operation(bson::Document(bson::Builder().int32("op", 1).finish())); }) == "field 'op' is an int32, not a string");
+    CHECK(message_of<DataError>([] { Operation(of_bytes(bson::Builder().int32("op", 1).finish())); }) == "field 'op' is an int32, not a string");
 }
 
 TEST_CASE("every command that names a collection is told from the others") {
@@ -164,7 +164,7 @@ TEST_CASE("index specifications of old servers name their collection once more")
     const auto rules = renaming({{"shop.a", "store.b"}});
     CHECK(renamed_json(operation("c", "shop.$cmd", command("createIndexes", "a", spec("shop.a"))), rules) ==
           R"({"op":"c","ns":"store.$cmd","o":{"createIndexes":"b","key":{"x":1},"name":"x_1","ns":"store.b"}})");
-    const std::string id_index = bson::Builder().document("idIndex", bson::Document(spec("shop.a"))).finish();
+    const std::string id_index = bson::Builder().document("idIndex", of_bytes(spec("shop.a"))).finish();
     CHECK(renamed_json(operation("c", "shop.$cmd", command("create", "a", id_index)), rules) ==
           R"({"op":"c","ns":"store.$cmd","o":{"create":"b","idIndex":{"key":{"x":1},"name":"x_1","ns":"store.b"}}})");
     CHECK(renamed_json(operation("c", "shop.$cmd", command("dropIndexes", "a", with("index", "x_1")), spec("shop.a")), rules) ==
@@ -229,9 +229,9 @@ TEST_CASE("an edit copies nothing as long as nothing changes, and only what chan
     CHECK(without("shop.d") == R"({"applyOps":[)" + a + "," + outer + b + "," + c + R"(]}}],"partialTxn":true})");
     CHECK(edited([](const Operation&) { return Edit::drop(); }) == R"({"applyOps":[],"partialTxn":true})");
     CHECK(edited([](const Operation& o) { return o.ns < "shop.d" ? Edit::drop() : Edit::keep(); }) == R"({"applyOps":[)" + d + R"(],"partialTxn":true})");
-    CHECK(edited([&](const Operation& o) { return o.ns == "shop.a" ? Edit{Edit::Kind::replace, {insert("x.y", 1), insert("x.z", 2)}} : Edit::keep(); })
+    CHECK(edited([&](const Operation& o) { return o.ns == "shop.a" ? Edit{Edit::Kind::replace, {bson::Value(insert("x.y", 1)), bson::Value(insert("x.z", 2))}} : Edit::keep(); })
               .starts_with(R"({"applyOps":[)" + json(insert("x.y", 1)) + "," + json(insert("x.z", 2)) + "," + outer));
-    CHECK(edit_operations(bson::Document(insert("shop.a", 1)), [](const Operation&) { return Edit::drop(); }).kind == Edit::Kind::drop);
+    CHECK(edit_operations(of_bytes(insert("shop.a", 1)), [](const Operation&) { return Edit::drop(); }).kind == Edit::Kind::drop);
 }
 
 TEST_CASE("on real oplogs: a renaming there and back gives the bytes that were") {

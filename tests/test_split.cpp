@@ -13,7 +13,8 @@ std::string pieces(const std::vector<Timestamp>& in, SplitPoints points) {
     Splitter splitter(std::move(points));
     std::string text;
     for (const Timestamp ts : in) {
-        const bool begins = splitter.begins_piece(Entry(entry(ts)));
+        const Entry next(entry(ts));
+        const bool begins = splitter.begins_piece(next);
         text += (begins ? "|" : " ") + std::to_string(ts.seconds == 100 ? ts.ordinal : ts.seconds);
     }
     return text;

@@ -103,7 +103,7 @@ TEST_CASE("a retryable write's internal transaction is one, of a session of its 
                                   .document("lsid", bson::Document(lsid))
                                   .int64("txnNumber", 0)
                                   .string("op", "c")
-                                  .document("o", bson::Document(apply_ops({one}, "partialTxn")))
+                                  .document("o", of_bytes(apply_ops({one}, "partialTxn")))
                                   .timestamp("ts", {100, 1})
                                   .begin_document("prevOpTime").timestamp("ts", {}).int64("t", -1).end()
                                   .finish();

@@ -50,8 +50,8 @@ std::string options_of_restore(const Applier& applier) {
     bool has_old_index = false, is_odd = false;
     for (const AppliedCollection& collection : applier.collections()) {
         is_odd |= is_capped_cluster(bson::Document(collection.metadata.options)); // mongorestore creates it in another way then
-        for (const std::string& spec : collection.metadata.indexes) {
-            const auto version = bson::Document(spec).find("v");
+        for (const bson::Value& spec : collection.metadata.indexes) {
+            const auto version = spec.view().find("v");
             has_old_index |= version && version->is_number() && version->integer() == 1;
         }
     }

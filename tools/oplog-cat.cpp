@@ -56,7 +56,7 @@ struct Wanted {
         if (!operation.ns.empty()) names.emplace_back(operation.ns);
         return std::ranges::count_if(namespaces, [&](const Pattern& pattern) { // any of them, and each is asked
             return pattern.matches(std::ranges::any_of(names, [&](const std::string& name) { return pattern.glob.matches(name); }) ||
-                                   (operation.command() == "dropDatabase" && pattern.glob.may_match_in(split_namespace(operation.ns).database)));
+                                   (operation.command() == "dropDatabase" && pattern.glob.may_match_in(operation.database())));
         }) > 0;
     }
 };

@@ -33,7 +33,7 @@ int main(int argc, char** argv) {
                 ++kept;
                 if (edit.kind == Edit::Kind::keep) return out.write(entry);
                 ++altered;
-                for (const std::string& document : edit.with) out.write(std::string_view(document));
+                for (const bson::Value& document : edit.with) out.write(document.view());
             },
             Check::structure);
         tool.finish(out);

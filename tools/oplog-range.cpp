@@ -23,8 +23,8 @@ struct Details {
         else
             ops.emplace(op, 1);
         if (const auto wall = entry.wall()) {
-            if (!first_wall) first_wall = wall;
-            last_wall = wall;
+            last_wall = wall->time_since_epoch().count();
+            if (!first_wall) first_wall = last_wall;
         }
         if (const std::int64_t term = entry.optime().term; term != -1) {
             if (!first_term) first_term = term;

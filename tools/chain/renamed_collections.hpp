@@ -108,7 +108,7 @@ class DumpMending {
             held(command.ns, uuid, ts);
             held(command.target, uuid, ts);
             if (const auto replaced = operation.o.find("dropTarget"); replaced && replaced->is(bson::Type::binary)) {
-                const std::string other = hex(replaced->value().substr(5));
+                const std::string other = hex(replaced->binary_data());
                 dropped_.insert(other);
                 if (const auto known = renamed_.find(other); known != renamed_.end()) known->second.dropped = true;
                 held(command.target, other, ts);

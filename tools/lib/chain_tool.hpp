@@ -73,8 +73,8 @@ void select(Selection& selection, const EntryView& entry, Use use) {
     if (selection.everything()) return use(entry);
     const Edit edit = selection.apply(entry);
     if (edit.kind == Edit::Kind::keep) use(entry);
-    for (const std::string& document : edit.with) {
-        EntryView edited(bson::Document(document), entry.where());
+    for (const bson::Value& document : edit.with) {
+        EntryView edited(document.view(), entry.where());
         edited.set_ordinary(entry.is_ordinary()); // names alone have changed
         use(edited);
     }

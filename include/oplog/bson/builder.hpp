@@ -2,6 +2,7 @@
 #pragma once
 
 #include <oplog/bson/document.hpp>
+#include <oplog/bson/value.hpp>
 #include <oplog/error.hpp>
 #include <oplog/timestamp.hpp>
 
@@ -15,7 +16,7 @@
 
 namespace oplog::bson {
 
-/// Writes one document, element after element, into a string.
+/// Writes one document, element after element.
 ///
 /// Not libbson's bson_t: that has no way to take over an element's bytes as they are, which is nearly
 /// all that is done here, and this way what rewrites entries needs the standard library alone.
@@ -45,6 +46,8 @@ class Builder {
         return *this;
     }
     Builder& document(std::string_view key, const Document& document) { return value(Type::document, key, document.bytes()); }
+    Builder& document(std::string_view key, const Value& document) { return value(Type::document, key, document.bytes()); }
+    Builder& array(std::string_view key, const Value& array) { return value(Type::array, key, array.bytes()); }
     Builder& array(std::string_view key, const Document& array) { return value(Type::array, key, array.bytes()); }
     Builder& binary(std::string_view key, std::uint8_t subtype, std::string_view data) {
         head(Type::binary, key);
@@ -55,11 +58,33 @@ class Builder {
     }
     Builder& timestamp(std::string_view key, Timestamp ts) { return fixed(Type::timestamp, key, ts.packed()); }
     Builder& date(std::string_view key, std::int64_t milliseconds) { return fixed(Type::date, key, milliseconds); }
+    Builder& date(std::string_view key, Date date) { return fixed(Type::date, key, std::int64_t{date.time_since_epoch().count()}); }
     Builder& int32(std::string_view key, std::int32_t number) { return fixed(Type::int32, key, number); }
     Builder& int64(std::string_view key, std::int64_t number) { return fixed(Type::int64, key, number); }
     Builder& real(std::string_view key, double number) { return fixed(Type::double_, key, number); }
     Builder& boolean(std::string_view key, bool truth) { return fixed(Type::boolean, key, static_cast<char>(truth)); }
     Builder& null(std::string_view key) { return value(Type::null, key, {}); }
+    Builder& binary(std::string_view key, const Binary& binary) { return this->binary(key, binary.subtype, binary.data); }
+    /// Throws ArgumentError for other than 12 bytes.
+    Builder& object_id(std::string_view key, std::string_view bytes) {
+        if (bytes.size() != 12) throw ArgumentError("an ObjectId has 12 bytes, not " + std::to_string(bytes.size()));
+        return value(Type::object_id, key, bytes);
+    }
+    Builder& decimal128(std::string_view key, const Decimal128& decimal) {
+        fixed(Type::decimal128, key, decimal.low);
+        number(decimal.high);
+        return *this;
+    }
+    /// Throws ArgumentError for a zero byte in either text.
+    Builder& regex(std::string_view key, const Regex& regex) {
+        if (regex.pattern.find('\0') != std::string_view::npos || regex.options.find('\0') != std::string_view::npos) throw ArgumentError("a regular expression cannot hold a zero byte");
+        head(Type::regex, key);
+        for (const std::string_view text : {regex.pattern, regex.options}) {
+            bytes_ += text;
+            bytes_ += '\0';
+        }
+        return *this;
+    }
 
     /// What follows goes into a document (an array) of that name, until end(). An array's keys are the caller's.
     Builder& begin_document(std::string_view key) { return begin(Type::document, key); }
@@ -75,10 +100,10 @@ class Builder {
 
     /// The finished document; the builder is empty again. Throws ArgumentError if a nested one is still
     /// open, and DataError for a document beyond BSON's 2 GiB.
-    std::string finish() {
+    [[nodiscard]] Value finish() {
         if (open_.size() != 1) throw ArgumentError("Builder::finish() inside a nested document");
         close();
-        std::string done = std::move(bytes_);
+        Value done(std::move(bytes_));
         bytes_.clear();
         open();
         return done;

@@ -6,6 +6,8 @@
 
 #include <array>
 #include <bit>
+#include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -14,6 +16,16 @@
 #include <optional>
 #include <string>
 #include <string_view>
+
+/// Says to clang that what a function returns points into this object, or into an argument.
+#if defined __has_cpp_attribute
+#if __has_cpp_attribute(clang::lifetimebound)
+#define OPLOG_LIFETIMEBOUND [[clang::lifetimebound]]
+#endif
+#endif
+#ifndef OPLOG_LIFETIMEBOUND
+#define OPLOG_LIFETIMEBOUND
+#endif
 
 static_assert(std::endian::native == std::endian::little,
               "BSON is read in place, so this library needs a little-endian machine");
@@ -90,6 +102,23 @@ T load(const char* bytes) noexcept {
 
 class Element;
 class Iterator;
+class Value;
+
+/// A point in time as BSON has it: milliseconds since 1970 UTC, leap seconds not counted.
+using Date = std::chrono::sys_time<std::chrono::milliseconds>;
+
+struct Binary {
+    std::uint8_t subtype = 0;
+    std::string_view data;
+};
+struct Regex {
+    std::string_view pattern, options;
+};
+/// IEEE 754-2008, binary integer decimal encoding.
+struct Decimal128 {
+    std::uint64_t low = 0, high = 0;
+    friend bool operator==(const Decimal128&, const Decimal128&) = default;
+};
 
 /// One BSON document or array in somebody else's memory, as string_view is to string: valid as long
 /// as those bytes are. Its frame (length prefix, terminator) has been checked, its content has not.
@@ -99,11 +128,16 @@ class Document {
     Document() noexcept : data_("\5\0\0\0") {}
 
     /// A document of exactly these bytes. Throws DataError when length or terminator are wrong.
-    explicit Document(std::string_view bytes) : data_(bytes.data()) {
+    explicit Document(std::string_view bytes OPLOG_LIFETIMEBOUND) : data_(bytes.data()) {
         if (bytes.size() < min_document_size || load<std::uint32_t>(data_) != bytes.size())
             throw DataError("a document's length does not match its " + std::to_string(bytes.size()) + " bytes");
         if (bytes.back() != 0) throw DataError("a document does not end with a zero byte");
     }
+
+    /// A view of bytes that are gone at the end of the statement: keep them in a std::string or a Value.
+    template <class Owner>
+        requires std::same_as<Owner, std::string> || std::same_as<Owner, Value>
+    explicit Document(Owner&&) = delete;
 
     /// For a reader that has checked the frame already.
     static Document trusted(const char* data) noexcept {
@@ -120,7 +154,8 @@ class Document {
     inline Iterator begin() const;
     std::default_sentinel_t end() const noexcept { return {}; }
 
-    /// The first element of that name, or none.
+    /// The first element of that name, or none. A name with dots that no element has is a path: find("o._id") is the `_id` of the document
+    /// `o`, and "items.0" the first item of an array.
     inline std::optional<Element> find(std::string_view key) const;
 
     friend bool operator==(const Document& a, const Document& b) noexcept { return a.bytes() == b.bytes(); }
@@ -162,10 +197,34 @@ class Element {
         expect(Type::boolean);
         return value_[0] != 0;
     }
-    std::int64_t date() const { ///< milliseconds since 1970
+    Date date() const {
         expect(Type::date);
-        return load<std::int64_t>(value_.data());
+        return Date(std::chrono::milliseconds(load<std::int64_t>(value_.data())));
     }
+    double real() const {
+        expect(Type::double_);
+        return load<double>(value_.data());
+    }
+    Binary binary() const {
+        expect(Type::binary);
+        return {static_cast<std::uint8_t>(value_[4]), value_.substr(5)};
+    }
+    /// Its 12 bytes.
+    std::string_view object_id() const {
+        expect(Type::object_id);
+        return value_;
+    }
+    Decimal128 decimal128() const {
+        expect(Type::decimal128);
+        return {load<std::uint64_t>(value_.data()), load<std::uint64_t>(value_.data() + 8)};
+    }
+    Regex regex() const {
+        expect(Type::regex);
+        const std::string_view pattern = value_.substr(0, value_.find('\0'));
+        return {pattern, value_.substr(pattern.size() + 1, value_.size() - pattern.size() - 2)};
+    }
+    /// The data of a binary value; empty if it is something else.
+    std::string_view binary_data() const noexcept { return is(Type::binary) ? value_.substr(5) : std::string_view(); }
     /// A whole number of any of the three plain number types.
     std::int64_t integer() const {
         switch (type_) {
@@ -323,6 +382,11 @@ inline Iterator Document::begin() const { return Iterator(*this); }
 inline std::optional<Element> Document::find(std::string_view key) const {
     for (const Element& element : *this)
         if (element.key() == key) return element;
+    // A name may have dots of its own, so the path may go on after any of them.
+    for (std::size_t dot = key.find('.'); dot != key.npos; dot = key.find('.', dot + 1))
+        for (const Element& element : *this)
+            if (element.key() == key.substr(0, dot) && (element.is(Type::document) || element.is(Type::array)))
+                if (const auto found = (element.is(Type::document) ? element.document() : element.array()).find(key.substr(dot + 1))) return found;
     return std::nullopt;
 }
 

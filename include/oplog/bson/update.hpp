@@ -263,7 +263,7 @@ class Diff {
     static BinaryChange binary_change(const bson::Element& change) {
         const auto offset = change.document().find("o"), data = change.document().find("d");
         if (!offset || !offset->is_number() || offset->integer() < 0 || !data || !data->is(bson::Type::binary)) throw DataError("a diff has a malformed binary change");
-        return {static_cast<std::uint64_t>(offset->integer()), data->value().substr(5)};
+        return {static_cast<std::uint64_t>(offset->integer()), data->binary_data()};
     }
     /// The binary value's bytes from the offset on. One that is too short has seen a later change.
     static void overwrite(const bson::Element& field, const bson::Element& with, bson::Builder& out) {
@@ -539,7 +539,8 @@ inline bool is_upsert(const bson::Document& operation, const bson::Document& ent
 inline std::string apply_upsert(const bson::Document& o2, const bson::Document& o) {
     const auto id = o2.find("_id");
     if (!id) throw DataError("an update without the _id of its document");
-    return apply_update(bson::Document(bson::Builder().append(*id).finish()), o);
+    const bson::Value empty = bson::Builder().append(*id).finish();
+    return apply_update(empty.view(), o);
 }
 
 /// Checks an update by its entry alone, its `o` and `o2`: afterwards apply_update() does not throw on any document of that

@@ -49,11 +49,11 @@ class EntryView {
     /// The collection's UUID, 16 bytes; empty if missing.
     std::string_view ui() const {
         return get("ui", std::string_view{}, [](const bson::Element& found) {
-            return found.is(bson::Type::binary) ? found.value().substr(5) : std::string_view{};
+            return found.binary_data();
         });
     }
-    /// Wall-clock milliseconds since 1970.
-    std::optional<std::int64_t> wall() const { return get("wall", std::optional<std::int64_t>{}, &bson::Element::date); }
+    /// By the server's clock.
+    std::optional<bson::Date> wall() const { return get("wall", std::optional<bson::Date>{}, &bson::Element::date); }
 
     /// Where it was read, or null.
     const Position* where() const noexcept { return where_; }
@@ -132,9 +132,13 @@ class Entry {
         static_cast<void>(EntryView(bson::Document(bytes_)));
     }
 
-    EntryView view() const { return EntryView(bson::Document::trusted(bytes_.data())); }
-    operator EntryView() const { return view(); }
-    std::string_view bytes() const noexcept { return bytes_; }
+    /// Valid as long as this entry is there and not assigned to; that of a temporary does not compile.
+    EntryView view() const& OPLOG_LIFETIMEBOUND { return EntryView(bson::Document::trusted(bytes_.data())); }
+    EntryView view() const&& = delete;
+    operator EntryView() const& OPLOG_LIFETIMEBOUND { return view(); }
+    operator EntryView() const&& = delete;
+    std::string_view bytes() const& noexcept OPLOG_LIFETIMEBOUND { return bytes_; }
+    std::string_view bytes() const&& = delete;
 
   private:
     std::string bytes_;

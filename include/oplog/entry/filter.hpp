@@ -86,7 +86,7 @@ class Selection {
                 }
             }
             for_each_operation(entry.document(), [&](const Operation& operation) {
-                if (const auto view = view_of(operation); view && chosen(*view)) views_.insert(std::string(split_namespace(operation.ns).database));
+                if (const auto view = view_of(operation); view && chosen(*view)) views_.insert(std::string(operation.database()));
                 if (!unmatched_.empty())
                     for (const std::string& ns : namespaces(operation)) see(ns);
                 if (!operation.is_command()) return;
@@ -231,7 +231,7 @@ class Selection {
         static_cast<void>(meaning_of(operation)); // what is damaged cannot be told to be wanted or not
         if (operation.is_command()) return decide_command(operation, parse_command(operation));
         if ((no_noops_ && operation.op == "n") || (!ops_.empty() && !ops_.contains(operation.op))) return drop();
-        const std::string_view collection = split_namespace(operation.ns).collection;
+        const std::string_view collection = operation.collection();
         const bool of_server = operation.op == "n" && (collection.empty() || collection == "$cmd"); // or of a database
         if (looks_ahead() && !of_server) {
             if (operation.ns != last_ns_ || special_) look_up(operation);
@@ -246,7 +246,7 @@ class Selection {
     /// The verdict on what is no command; it holds for the next one on the same namespace too, unless that is a special one.
     void look_up(const Operation& operation) {
         last_ns_ = operation.ns;
-        const std::string_view collection = split_namespace(operation.ns).collection;
+        const std::string_view collection = operation.collection();
         special_ = collection == views_collection || collection == "system.indexes";
         verdict_ = {};
         for (const std::string& ns : namespaces(operation)) {
@@ -290,8 +290,8 @@ class Selection {
         if (command.kind == CommandKind::drop_database && renaming_.gains(command.database) && !renaming_.database(command.database))
             throw Error("dropDatabase of " + std::string(command.database) + " would also drop what is renamed into it");
         if (replaces_other) { // the collection that it puts itself in place of is gone
-            const std::string dropped = drop_target(operation, command);
-            const auto other = renamed(Operation(bson::Document(dropped)), renaming_);
+            const bson::Value dropped = drop_target(operation, command);
+            const auto other = renamed(Operation(dropped.view()), renaming_);
             ++kept_;
             return Edit::replace(other.value_or(dropped));
         }
@@ -306,7 +306,7 @@ class Selection {
         const auto target = operation.o.find("dropTarget");
         return target && (target->is(bson::Type::binary) || target->truthy());
     }
-    static std::string drop_target(const Operation& operation, const Command& command) {
+    static bson::Value drop_target(const Operation& operation, const Command& command) {
         const Namespace target = split_namespace(command.target);
         const auto uuid = operation.o.find("dropTarget");
         return changed(operation.document, [&](const bson::Element& element, bson::Builder& builder) {

@@ -318,7 +318,7 @@ inline Verdict judge_change(const Operation& operation) {
         return DataError(std::string(what) + " without '" + field + "'");
     };
     if (!operation.has_o) throw missing("o");
-    const std::string_view collection = split_namespace(operation.ns).collection;
+    const std::string_view collection = operation.collection();
     if (collection.empty()) throw DataError("a change of " + std::string(operation.ns) + ", which names no collection");
     if (collection == "system.indexes") { // how servers before 4.2 told of an index
         if (op != "i") return {Meaning::refused, "a change of " + std::string(operation.ns) + " other than an insert cannot be followed"};
@@ -329,13 +329,13 @@ inline Verdict judge_change(const Operation& operation) {
     }
     if (collection == "system.namespaces") return {}; // a list of what there is, of MMAPv1
     if (op == "u" && !operation.o2) throw missing("o2");
-    const auto id = (op == "u" ? *operation.o2 : operation.o).find("_id");
+    const auto id = operation.id();
     if (!id) throw missing(op == "u" ? "o2._id" : "o._id");
     if (operation.ns == "admin.system.version")
         if (Verdict verdict = judge_version(operation, *id); verdict.meaning != Meaning::followed) return verdict;
     if (op == "u") check_update(operation.o, *operation.o2);
     if (collection == views_collection) {
-        const std::string_view database = split_namespace(operation.ns).database;
+        const std::string_view database = operation.database();
         if (!id->is(bson::Type::string)) throw DataError("a view's definition without a name");
         if (!id->string().starts_with(std::string(database) + '.')) throw DataError("a view of another database: " + std::string(id->string()));
     }

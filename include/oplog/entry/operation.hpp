@@ -26,7 +26,7 @@ struct Namespace {
     std::string_view collection; ///< empty when there is no dot
 };
 
-inline Namespace split_namespace(std::string_view ns) {
+inline Namespace split_namespace(std::string_view ns) noexcept {
     const std::size_t dot = ns.find('.');
     return dot == ns.npos ? Namespace{ns, {}} : Namespace{ns.substr(0, dot), ns.substr(dot + 1)};
 }
@@ -183,9 +183,7 @@ struct Operation {
                 has_o = true;
                 break;
             case 'o' << 8 | '2': o2 = element.document(); break;
-            case 'u' << 8 | 'i':
-                if (element.is(bson::Type::binary)) ui = element.value().substr(5);
-                break;
+            case 'u' << 8 | 'i': ui = element.binary_data(); break;
             case 't' << 8 | 's':
             case 't' << 8:
             case 'v' << 8:
@@ -196,6 +194,14 @@ struct Operation {
         }
     }
     explicit Operation(const EntryView& entry) : Operation(entry.document()) {}
+
+    std::string_view database() const noexcept { return split_namespace(ns).database; }
+    std::string_view collection() const noexcept { return split_namespace(ns).collection; }
+    /// The `_id` of the document that is inserted, updated or deleted; none for anything else, or where it lacks.
+    std::optional<bson::Element> id() const {
+        if (op == "u") return o2 ? o2->find("_id") : std::nullopt;
+        return op == "i" || op == "d" ? o.find("_id") : std::nullopt;
+    }
 
     bool is_command() const noexcept { return op == "c"; }
     /// The command's name, its first field; empty for what is no command.
@@ -218,7 +224,7 @@ struct Command {
 /// Takes a command apart. Throws DataError when it lacks a name, or one is no string; those of a command without effect do not matter.
 inline Command parse_command(const Operation& operation) {
     const auto known = detail::command_name(operation.command());
-    Command command{known.kind, known.scope, operation.command(), split_namespace(operation.ns).database, {}, {}};
+    Command command{known.kind, known.scope, operation.command(), operation.database(), {}, {}};
     const auto collection_named_by = [&](const bson::Element& field) {
         const std::string_view name = field.string();
         std::string ns = command.scope == CommandScope::collection ? join_namespace(command.database, name) : std::string(name);
@@ -251,8 +257,8 @@ inline Command parse_command(const Operation& operation) {
 
 /// The view that an insert, update or delete on a "<database>.system.views" defines or removes; none for any other operation.
 inline std::optional<std::string_view> view_of(const Operation& operation) {
-    if (operation.is_command() || split_namespace(operation.ns).collection != views_collection) return std::nullopt;
-    const auto id = (operation.op == "u" && operation.o2 ? *operation.o2 : operation.o).find("_id");
+    if (operation.is_command() || operation.collection() != views_collection) return std::nullopt;
+    const auto id = operation.id();
     return id && id->is(bson::Type::string) ? std::optional(id->string()) : std::nullopt;
 }
 
@@ -270,7 +276,7 @@ inline std::vector<std::string> namespaces(const Operation& operation) {
         return names;
     }
     if (const auto view = view_of(operation)) return {std::string(*view)};
-    if (split_namespace(operation.ns).collection == "system.indexes")
+    if (operation.collection() == "system.indexes")
         if (const auto indexed = operation.o.find("ns"); indexed && indexed->is(bson::Type::string)) return {std::string(indexed->string())};
     if (operation.ns.empty()) return {};
     return {logical_namespace(operation.ns)};
@@ -307,11 +313,11 @@ void for_each_operation(const bson::Document& entry, Visit visit) {
 struct Edit {
     enum class Kind { keep, drop, replace };
     Kind kind = Kind::keep;
-    std::vector<std::string> with = {}; ///< the documents in its place; for replace
+    std::vector<bson::Value> with = {}; ///< the documents in its place; for replace
 
     static Edit keep() { return {}; }
     static Edit drop() { return {Kind::drop}; }
-    static Edit replace(std::string document) {
+    static Edit replace(bson::Value document) {
         Edit edit{Kind::replace};
         edit.with.push_back(std::move(document));
         return edit;
@@ -321,7 +327,7 @@ struct Edit {
 /// A document with some elements changed: change(element, builder) says whether it wrote something
 /// (or nothing) in the element's place; where not, the element is copied.
 template <class Change>
-std::string changed(const bson::Document& document, Change change) {
+bson::Value changed(const bson::Document& document, Change change) {
     bson::Builder builder;
     for (const bson::Element& element : document)
         if (!change(element, builder)) builder.append(element);
@@ -352,18 +358,18 @@ Edit edit(const Operation& operation, Decide& decide, int depth) {
         }
         if (outcome.kind == Edit::Kind::keep) add(inner.document);
         if (outcome.kind == Edit::Kind::replace)
-            for (const std::string& document : outcome.with) add(bson::Document(document));
+            for (const bson::Value& document : outcome.with) add(document.view());
     }
     if (!array) return Edit::keep();
     if (depth > 1 && index == 0) return Edit::drop(); // the entry itself stays, for its transaction's sake
-    const std::string bytes = array->finish();
+    const bson::Value kept = array->finish();
     return Edit::replace(changed(operation.document, [&](const bson::Element& element, bson::Builder& entry) {
         if (element.key() != "o") return false;
-        entry.document("o", bson::Document(changed(operation.o, [&](const bson::Element& field, bson::Builder& o) {
+        entry.document("o", changed(operation.o, [&](const bson::Element& field, bson::Builder& o) {
             if (field.key() != "applyOps") return false;
-            o.array("applyOps", bson::Document(bytes));
+            o.array("applyOps", kept);
             return true;
-        })));
+        }));
         return true;
     }));
 }
@@ -489,16 +495,16 @@ inline std::optional<std::string> rename_view(const bson::Document& view, std::s
 }
 
 /// The `ns` that index specifications of servers before 4.4 carry, in the spec itself, in `idIndex` or in each of `indexes`.
-inline std::string rename_index_namespaces(const bson::Document& spec, const std::string& from, const std::string& to) {
+inline bson::Value rename_index_namespaces(const bson::Document& spec, const std::string& from, const std::string& to) {
     return changed(spec, [&](const bson::Element& element, bson::Builder& builder) {
         const std::string_view key = element.key();
         if (key == "ns" && element.is(bson::Type::string) && element.string() == from) {
             builder.string(key, to);
         } else if (key == "idIndex" && element.is(bson::Type::document)) {
-            builder.document(key, bson::Document(rename_index_namespaces(element.document(), from, to)));
+            builder.document(key, rename_index_namespaces(element.document(), from, to));
         } else if (key == "indexes" && element.is(bson::Type::array)) {
             builder.begin_array(key);
-            for (const bson::Element& index : element.array()) builder.document(index.key(), bson::Document(rename_index_namespaces(index.document(), from, to)));
+            for (const bson::Element& index : element.array()) builder.document(index.key(), rename_index_namespaces(index.document(), from, to));
             builder.end();
         } else {
             return false;
@@ -508,7 +514,7 @@ inline std::string rename_index_namespaces(const bson::Document& spec, const std
 }
 
 /// The operation with other values for ns, o and o2, where they are given.
-inline std::string replaced(const Operation& operation, std::optional<std::string_view> ns, std::optional<std::string_view> o,
+inline bson::Value replaced(const Operation& operation, std::optional<std::string_view> ns, std::optional<std::string_view> o,
                             std::optional<std::string_view> o2 = std::nullopt) {
     return changed(operation.document, [&](const bson::Element& element, bson::Builder& builder) {
         const std::string_view key = element.key();
@@ -524,7 +530,7 @@ inline std::string replaced(const Operation& operation, std::optional<std::strin
     });
 }
 
-inline std::optional<std::string> rename_command(const Operation& operation, const Renaming& renaming) {
+inline std::optional<bson::Value> rename_command(const Operation& operation, const Renaming& renaming) {
     const Command command = parse_command(operation);
     const auto whole = renaming.database(command.database);
     const auto command_ns = [](std::string_view database) { return join_namespace(database, "$cmd"); };
@@ -594,7 +600,7 @@ inline std::optional<std::string> rename_command(const Operation& operation, con
 /// (config, users and roles) say about the namespace. Throws Error for what cannot be followed: an
 /// unknown command, a view that would come to stand in another database than what it reads, a
 /// renameCollection that would come to cross databases.
-inline std::optional<std::string> renamed(const Operation& operation, const Renaming& renaming) {
+inline std::optional<bson::Value> renamed(const Operation& operation, const Renaming& renaming) {
     if (operation.is_command()) return detail::rename_command(operation, renaming);
     const auto [database, collection] = split_namespace(operation.ns);
     const auto whole = renaming.database(database);

@@ -30,7 +30,7 @@ inline std::string to_string(const TransactionId& id) {
     std::string text;
     try {
         const auto uuid = bson::Document(id.lsid).find("id");
-        const std::string_view bytes = uuid && uuid->is(bson::Type::binary) ? uuid->value().substr(5) : std::string_view{};
+        const std::string_view bytes = uuid ? uuid->binary_data() : std::string_view{};
         for (const char byte : bytes.substr(0, 4))
             for (const int nibble : {(byte >> 4) & 15, byte & 15}) text += "0123456789abcdef"[nibble];
     } catch (const DataError&) { // no UUID to be shown

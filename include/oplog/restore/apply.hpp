@@ -80,7 +80,7 @@ class Applier {
             if (options_.selection.everything()) return take(entry);
             const Edit edit = options_.selection.apply(entry);
             if (edit.kind == Edit::Kind::keep) take(entry);
-            for (const std::string& document : edit.with) take(EntryView(bson::Document(document), entry.where()));
+            for (const bson::Value& document : edit.with) take(EntryView(document.view(), entry.where()));
         } catch (const FormatError&) {
             throw;
         } catch (const DataError& error) {
@@ -282,7 +282,7 @@ class Applier {
     void apply_change(const Operation& operation, bool upsert) {
         if (!is_followed(operation)) return;
         const std::string_view op = operation.op;
-        const std::string_view name = split_namespace(operation.ns).collection;
+        const std::string_view name = operation.collection();
         if (name == views_collection) return apply_view(operation, upsert);
         const bool is_index = name == "system.indexes"; // how servers before 4.2 make one
         const std::string_view ns = is_index ? operation.o.find("ns")->string() : operation.ns;
@@ -478,7 +478,7 @@ class Applier {
         for (const bson::Element& option : operation.o) {
             const std::string_view name = option.key();
             if (name == "idIndex")
-                made.metadata.indexes.emplace_back(option.document().bytes());
+                made.metadata.indexes.emplace_back(option.document());
             else if (name == "clusteredIndex" || (name == "autoIndexId" && !option.truthy()))
                 has_id_index = false;
             const bool shown = is_kept_option(name) && (!made.is_buckets() || is_series_option(name));
@@ -508,7 +508,7 @@ class Applier {
         AppliedCollection* const collection = &find(operation.ui, command.ns);
         const auto drop_target = operation.o.find("dropTarget");
         if (drop_target && drop_target->is(bson::Type::binary)) {
-            if (AppliedCollection* const target = known(drop_target->value().substr(5), command.target); target && target != collection) erase(*target);
+            if (AppliedCollection* const target = known(drop_target->binary_data(), command.target); target && target != collection) erase(*target);
         } else if (drop_target && drop_target->truthy()) {
             if (AppliedCollection* const target = by_name(command.target); target && target != collection) erase(*target);
         }
@@ -530,11 +530,12 @@ class Applier {
     static std::string build_key(const Operation& operation, const Command& command, std::string_view index) {
         return (operation.ui.empty() ? command.ns : std::string(operation.ui)) + '\0' + std::string(index);
     }
-    static std::vector<std::string>::iterator find_index(AppliedCollection& collection, std::string_view name) {
-        return std::ranges::find_if(collection.metadata.indexes, [&](const std::string& spec) { return index_name(bson::Document(spec)) == name; });
+    static std::vector<bson::Value>::iterator find_index(AppliedCollection& collection, std::string_view name) {
+        return std::ranges::find_if(collection.metadata.indexes, [&](const bson::Value& spec) { return index_name(spec.view()) == name; });
     }
     static void add_index(AppliedCollection& collection, const bson::Document& spec) {
-        const std::string shown = listed_index(collection.is_buckets() ? bson::Document(series_index(collection, spec)) : spec);
+        const bson::Value of_series = collection.is_buckets() ? series_index(collection, spec) : bson::Value(spec);
+        const bson::Value shown = listed_index(of_series.view());
         collection.metadata_changed = true;
         if (const auto old = find_index(collection, index_name(spec)); old != collection.metadata.indexes.end())
             *old = shown;
@@ -559,7 +560,7 @@ class Applier {
     }
 
     /// A specification as listIndexes tells it: fields in an order of their own, and numbers and flags of one type each.
-    static std::string listed_index(const bson::Document& spec) {
+    static bson::Value listed_index(const bson::Document& spec) {
         enum Form { as_is, integer, flag, real };
         static constexpr std::pair<std::string_view, Form> fields[] = {
             {"v", integer}, {"key", as_is}, {"name", as_is}, {"background", flag}, {"unique", flag}, {"hidden", flag},
@@ -598,8 +599,8 @@ class Applier {
 
     /// An index on buckets as listIndexes tells it of the series: `meta` is the metaField, control.min and control.max
     /// of a field are the field.
-    static std::string series_index(const AppliedCollection& collection, const bson::Document& spec) {
-        if (const auto original = spec.find("originalSpec")) return std::string(original->document().bytes()); // what was asked for
+    static bson::Value series_index(const AppliedCollection& collection, const bson::Document& spec) {
+        if (const auto original = spec.find("originalSpec")) return bson::Value(original->document()); // what was asked for
         const std::string meta = series_fields(collection).second;
         const auto unknown = [&](std::string_view field) {
             return DataError("index " + std::string(index_name(spec)) + " of time series " + collection.ns() + " has the unknown key " + std::string(field));
@@ -656,7 +657,7 @@ class Applier {
             if (option.key() != name) out.append(option);
         }
         if (!written) out.append(name, *value);
-        std::string options = out.finish();
+        bson::Value options = out.finish();
         collection.metadata_changed |= options != collection.metadata.options;
         collection.metadata.options = std::move(options);
     }
@@ -716,14 +717,14 @@ class Applier {
             return name ? index_name(document) == name->string() : key && document.find("key")->value() == key->value();
         });
         if (index == collection.metadata.indexes.end()) return; // dropped before the dump
-        std::string modified = modified_index(bson::Document(*index), change);
+        bson::Value modified = modified_index(index->view(), change);
         if (modified == *index) return;
-        if (collection.is_buckets() && keeps_original(collection, bson::Document(*index))) {
+        if (collection.is_buckets() && keeps_original(collection, index->view())) {
             bson::Builder out;
-            for (const bson::Element& field : bson::Document(modified)) out.append(field);
-            modified = out.document("originalSpec", bson::Document(*index)).finish();
+            for (const bson::Element& field : modified.view()) out.append(field);
+            modified = out.document("originalSpec", index->view()).finish();
         }
-        *index = listed_index(bson::Document(modified));
+        *index = listed_index(modified.view());
         collection.metadata_changed = true;
     }
     /// Whether the server remembers how an index on a time series was asked for: when that includes more than time and

@@ -18,7 +18,7 @@ namespace oplog {
 /// One index of a collection.
 struct Index {
     std::string name;
-    std::string spec;       ///< BSON: key, name, and all its options
+    bson::Value spec;       ///< key, name, and all its options
     std::string collection; ///< the name that `spec` is for: a time series' indexes are told in terms of the
                             ///< series by a dump and of its buckets by an oplog, and the two do not mix
     bool may_be_older = false; ///< than what is known: a server to be restored to may have it already
@@ -63,7 +63,7 @@ struct Collection {
 
 /// An index's specification after a collMod, told by its `index`. An option that is switched off is not there at all,
 /// as the server has it.
-inline std::string modified_index(const bson::Document& spec, const bson::Document& change) {
+inline bson::Value modified_index(const bson::Document& spec, const bson::Document& change) {
     const auto wanted = [&](std::string_view option) -> std::optional<bson::Element> {
         return option == "name" || option == "keyPattern" || option == "key" || option == "forceNonUnique" ? std::nullopt : change.find(option);
     };
@@ -155,7 +155,7 @@ class Catalog {
         const auto name = spec.find("name");
         if (!name) throw DataError("an index without a name");
         if (const auto old = collection.index(name->string()); old != collection.indexes.end()) collection.indexes.erase(old);
-        collection.indexes.push_back({std::string(name->string()), std::string(spec.bytes()), std::string(split_namespace(ns).collection), may_be_older});
+        collection.indexes.push_back({std::string(name->string()), bson::Value(spec), std::string(split_namespace(ns).collection), may_be_older});
         collection.indexes_changed = true;
     }
     /// False if there is no such index, or if it may be older than what is known.
@@ -174,16 +174,16 @@ class Catalog {
         if (!collection) return false;
         const auto name = change.find("name"), key = change.find("keyPattern");
         const auto index = std::ranges::find_if(collection->indexes, [&](const Index& each) {
-            return name ? each.name == name->string() : key && bson::Document(each.spec).find("key")->value() == key->value();
+            return name ? each.name == name->string() : key && each.spec.view().find("key")->value() == key->value();
         });
         if (index == collection->indexes.end() || index->may_be_older) return false;
         // A change comes to the index on the buckets alone; what the series tells of it may stay as it was.
         if (const auto buckets = split_namespace(ns).collection; !collection->time_field.empty() && index->collection != buckets)
-            if (auto spec = index_on_buckets(bson::Document(index->spec), collection->time_field, collection->meta_field)) {
+            if (auto spec = index_on_buckets(index->spec.view(), collection->time_field, collection->meta_field)) {
                 index->spec = std::move(*spec);
                 index->collection = buckets;
             }
-        index->spec = modified_index(bson::Document(index->spec), change);
+        index->spec = modified_index(index->spec.view(), change);
         collection->indexes_changed = true;
         return true;
     }

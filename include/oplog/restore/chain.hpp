@@ -55,8 +55,8 @@ Catalog catalog_of(const Dump& dump, Selects selects) {
         collection.is_capped = is_capped(options);
         collection.is_capped_cluster = is_capped_cluster(options);
         collection.granularity = granularity(options);
-        for (const std::string& dumped_spec : metadata.indexes) {
-            const bson::Document spec(dumped_spec);
+        for (const bson::Value& dumped_spec : metadata.indexes) {
+            const bson::Document spec = dumped_spec.view();
             const auto on_buckets = metadata.is_timeseries() && is_unrestorable_geo_index(spec)
                                         ? index_on_buckets(spec, collection.time_field, collection.meta_field)
                                         : std::nullopt;

@@ -140,16 +140,14 @@ inline std::string read_whole(const std::string& path) {
 
 /// What mongodump writes beside a collection's documents.
 struct Metadata {
-    std::string options;              ///< BSON, {} when there are none
-    std::vector<std::string> indexes; ///< BSON each, as listIndexes gives them
+    bson::Value options;              ///< {} when there are none
+    std::vector<bson::Value> indexes; ///< as listIndexes gives them
     std::string uuid;                 ///< 32 hexadecimal digits; empty if unknown
     std::string collection;           ///< its name, unescaped
     std::string type;                 ///< "collection", "view", "timeseries"; empty in old dumps
 
-    Metadata() : options(bson::Document().bytes()) {}
-
     /// Old versions wrote no type; one of a view that was dumped as a collection has no viewOn.
-    bool is_view() const { return bson::Document(options).find("viewOn").has_value(); }
+    bool is_view() const { return options.view().find("viewOn").has_value(); }
     bool is_timeseries() const noexcept { return type == "timeseries"; }
     /// The UUID's 16 bytes; empty if it is unknown.
     std::string uuid_bytes() const { return detail::from_hex(uuid); }
@@ -164,13 +162,13 @@ struct Metadata {
             const std::string_view key = element.key();
             if (key == "options") {
                 check_options(element.document());
-                metadata.options = element.document().bytes();
+                metadata.options = bson::Value(element.document());
             } else if (key == "indexes") {
                 if (element.is(bson::Type::null)) continue;
                 for (const bson::Element& index : element.array()) {
                     check_keys(index.document(), "an index has");
                     if (!is_index(index.document())) throw DataError("an index has no name or no key: " + to_json(index.document()));
-                    metadata.indexes.emplace_back(index.document().bytes());
+                    metadata.indexes.emplace_back(index.document());
                 }
             } else if (key == "uuid") {
                 metadata.uuid = element.string();
@@ -187,14 +185,15 @@ struct Metadata {
     /// The file's text, as mongodump writes it.
     std::string json() const {
         bson::Builder out;
-        if (const bson::Document document(options); !document.empty()) out.document("options", document);
+        if (!options.view().empty()) out.document("options", options);
         out.begin_array("indexes");
-        for (std::size_t i = 0; i < indexes.size(); ++i) out.document(std::to_string(i), bson::Document(indexes[i]));
+        for (std::size_t i = 0; i < indexes.size(); ++i) out.document(std::to_string(i), indexes[i]);
         out.end();
         if (!uuid.empty()) out.string("uuid", uuid);
         out.string("collectionName", collection);
         if (!type.empty()) out.string("type", type);
-        return to_json(bson::Document(out.finish()));
+        const bson::Value document = out.finish();
+        return to_json(document.view());
     }
 
   private:

@@ -135,7 +135,7 @@ class Stager {
                 bson::Builder entry;
                 entry.string("op", "c").string("ns", join_namespace(split_namespace(ns).database, "$cmd"));
                 entry.begin_document("o").string("createIndexes", index.collection);
-                const bson::Document spec(index.spec);
+                const bson::Document spec = index.spec.view();
                 for (const bson::Element& option : spec)
                     if (option.key() != "ns") entry.append(option); // of old servers: a name it may no longer have
                 if (!spec.find("collation") && takes_collation(collection, index)) entry.begin_document("collation").string("locale", "simple").end();
@@ -202,7 +202,7 @@ class Stager {
     template <class Write>
     void put(const Edit& edit, Write& write) {
         if (edit.kind == Edit::Kind::drop) return;
-        const std::string_view document = edit.kind == Edit::Kind::keep ? entry_->bytes() : edit.with.front();
+        const std::string_view document = edit.kind == Edit::Kind::keep ? entry_->bytes() : std::string_view(edit.with.front());
         if (report_ && !entry_->is_ordinary()) check_replay(bson::Document(document), entry_);
         if (entry_->is_command())
             pass_on(bson::Document(document), write);
@@ -292,7 +292,7 @@ class Stager {
         if (verdict.meaning == Meaning::followed) return std::nullopt;
         if (verdict.meaning == Meaning::nothing) {
             if (!verdict.reason.empty()) report(Finding::Severity::warning, verdict.reason);
-            const std::string_view database = split_namespace(operation.ns).database; // mongorestore passes over these by itself
+            const std::string_view database = operation.database(); // mongorestore passes over these by itself
             return database == "config" || database.starts_with("__mdb_internal") ? Edit::keep() : Edit::drop();
         }
         // The dump has seen what it did; the FCV it has not, and no restore takes it from there.
@@ -309,9 +309,9 @@ class Stager {
         const std::string_view op = operation.op;
         if (op == "n") return Edit::keep();
         if (const auto edit = judge(operation)) return *edit;
-        if (split_namespace(operation.ns).collection == "system.indexes") return take_index(operation);
-        if (split_namespace(operation.ns).collection == views_collection && entry_->document().find("h")) return place_view(operation);
-        const bool is_unmade = op != "d" && (split_namespace(operation.ns).collection == views_collection || is_of_users(operation.ns));
+        if (operation.collection() == "system.indexes") return take_index(operation);
+        if (operation.collection() == views_collection && entry_->document().find("h")) return place_view(operation);
+        const bool is_unmade = op != "d" && (operation.collection() == views_collection || is_of_users(operation.ns));
         if (is_unmade && !catalog_.find(operation.ns)) {
             catalog_.get(operation.ns);
             return Edit::replace(after_creation(operation));
@@ -348,8 +348,8 @@ class Stager {
         for (const bson::Element& field : operation.o)
             if (field.key() != "_id") create.append(field);
         const std::string created = create.finish();
-        const std::string command = replaced_entry(operation, "c", join_namespace(database, "$cmd"), bson::Document(created));
-        return Edit::replace(operation.op == "i" ? command : after(Operation(bson::Document(command)), "drop", view, {}, bson::Document(created)));
+        const bson::Value command = replaced_entry(operation, "c", join_namespace(database, "$cmd"), bson::Document(created));
+        return Edit::replace(operation.op == "i" ? command : after(Operation(command.view()), "drop", view, {}, bson::Document(created)));
     }
 
     /// A change of the collection of that name, as it is now. With a full dump all collections are known.
@@ -397,7 +397,7 @@ class Stager {
     }
 
     /// The operation, and before it the creation of its collection.
-    static std::string after_creation(const Operation& operation) {
+    static bson::Value after_creation(const Operation& operation) {
         const std::string id_key = bson::Builder().int32("_id", 1).finish();
         const std::string id_index = bson::Builder().int32("v", 2).document("key", bson::Document(id_key)).string("name", "_id_").finish();
         const std::string options = bson::Builder().document("idIndex", bson::Document(id_index)).finish();
@@ -410,8 +410,8 @@ class Stager {
     bool is_removed_later(const Operation& operation, const std::string* ns) {
         if (in_chain_) return false;
         const bool capped = ns && catalog_.find(*ns)->is_capped;
-        if (!capped && !split_namespace(operation.ns).collection.starts_with(buckets_prefix) && !is_of_users(operation.ns)) return false;
-        const auto id = (operation.op == "u" && operation.o2 ? *operation.o2 : operation.o).find("_id");
+        if (!capped && !operation.collection().starts_with(buckets_prefix) && !is_of_users(operation.ns)) return false;
+        const auto id = operation.id();
         if (!id) return false;
         const std::string key = std::string(operation.ui) + std::string(id->bytes());
         if (operation.op == "d") {
@@ -455,7 +455,7 @@ class Stager {
         return holder && holder->uuid.empty();
     }
 
-    static std::string with_namespace(const Operation& operation, std::string_view ns) {
+    static bson::Value with_namespace(const Operation& operation, std::string_view ns) {
         return changed(operation.document, [&](const bson::Element& element, bson::Builder& builder) {
             if (element.key() != "ns") return false;
             builder.string("ns", ns);
@@ -472,7 +472,7 @@ class Stager {
         if (command.kind == CommandKind::empty_capped && fuzzy()) found_removed_.capped[std::string(operation.ui)].tells = true;
         if (command.kind == CommandKind::drop_database)
             std::erase_if(missing_, [&](const auto& each) { return each.first.starts_with(std::string(command.database) + '.'); });
-        if (const auto target = operation.o.find("dropTarget"); target && target->is(bson::Type::binary)) forget(target->value().substr(5));
+        if (const auto target = operation.o.find("dropTarget"); target && target->is(bson::Type::binary)) forget(target->binary_data());
         if (fuzzy() && is_past(operation, command)) return Edit::drop();
         if (command.kind == CommandKind::rename_collection && is_taken(operation, command)) {
             catalog_.drop(command.ns);
@@ -514,7 +514,7 @@ class Stager {
         const Collection* const holder = catalog_.find(command.target);
         if (!before_dump() || !holder || !holder->dumped_as) return false;
         const auto replaced = operation.o.find("dropTarget");
-        return !replaced || !replaced->is(bson::Type::binary) || replaced->value().substr(5) != holder->uuid;
+        return !replaced || replaced->binary_data() != holder->uuid;
     }
 
     /// Whether a command finds nothing to do, once all collections are known: it is about one that is not there. Reports
@@ -543,7 +543,7 @@ class Stager {
         const auto dropped = operation.o.find("dropTarget");
         const bool drops = dropped && (dropped->is(bson::Type::binary) || dropped->truthy());
         const Collection* const target = catalog_.find(command.target);
-        if (target && (!drops || (dropped->is(bson::Type::binary) && is_other(target, dropped->value().substr(5)))))
+        if (target && (!drops || (dropped->is(bson::Type::binary) && is_other(target, dropped->binary_data()))))
             refuse("renameCollection to " + command.target + ", which is there already: entries are missing in which that collection went");
         return false;
     }
@@ -600,7 +600,7 @@ class Stager {
         }
     }
 
-    static std::string with_o(const Operation& operation, const bson::Document& o) {
+    static bson::Value with_o(const Operation& operation, const bson::Document& o) {
         return changed(operation.document, [&](const bson::Element& element, bson::Builder& builder) {
             if (element.key() != "o") return false;
             builder.document("o", o);
@@ -609,7 +609,7 @@ class Stager {
     }
 
     /// Another operation in an operation's place, without o2.
-    static std::string replaced_entry(const Operation& operation, std::string_view op, std::string_view ns, const bson::Document& o) {
+    static bson::Value replaced_entry(const Operation& operation, std::string_view op, std::string_view ns, const bson::Document& o) {
         return changed(operation.document, [&](const bson::Element& element, bson::Builder& builder) {
             const std::string_view key = element.key();
             if (key == "op")
@@ -642,7 +642,7 @@ class Stager {
     }
 
     /// An operation with that `o`, and a command on a collection before it, as one applyOps: both at one time.
-    static std::string after(const Operation& operation, std::string_view command, std::string_view ns, const bson::Document& options,
+    static bson::Value after(const Operation& operation, std::string_view command, std::string_view ns, const bson::Document& options,
                              const bson::Document& o) {
         const auto [database, collection] = split_namespace(ns);
         bson::Builder both;
@@ -715,7 +715,7 @@ class Stager {
         const bson::Element index = *operation.o.find("index");
         if (!index.is(bson::Type::string)) {
             const Collection* const collection = catalog_.find(command.ns);
-            const auto is_meant = [&](const Index& each) { return bson::Document(each.spec).find("key")->value() == index.value(); };
+            const auto is_meant = [&](const Index& each) { return each.spec.view().find("key")->value() == index.value(); };
             const auto found = collection ? std::ranges::find_if(collection->indexes, is_meant) : std::vector<Index>::const_iterator{};
             if (!collection || found == collection->indexes.end() || !catalog_.drop_index(command.ns, std::string(found->name)))
                 unknown_index(command, "drops", consistent_point_.has_value());

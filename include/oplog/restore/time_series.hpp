@@ -29,7 +29,7 @@ inline std::optional<std::string> meta_name(std::string_view name, std::string_v
 }
 
 /// A filter on the metaField as one on buckets; none for one on anything else.
-inline std::optional<std::string> filter_on_buckets(const bson::Document& filter, std::string_view meta_field) {
+inline std::optional<bson::Value> filter_on_buckets(const bson::Document& filter, std::string_view meta_field) {
     bson::Builder builder;
     for (const bson::Element& part : filter) {
         if (part.key() == "$and" && part.is(bson::Type::array)) {
@@ -55,7 +55,7 @@ inline std::optional<std::string> filter_on_buckets(const bson::Document& filter
 /// series' metaField, control.min and control.max of every other field (but for a place, the field itself), and what was
 /// asked for as `originalSpec` where that could not be told from the keys. None for an index that has another form there (a
 /// partial one by measurements).
-inline std::optional<std::string> index_on_buckets(const bson::Document& spec, std::string_view time_field, std::string_view meta_field) {
+inline std::optional<bson::Value> index_on_buckets(const bson::Document& spec, std::string_view time_field, std::string_view meta_field) {
     const auto key = spec.find("key");
     if (!key) return std::nullopt;
     std::optional<std::string> filter;
