@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 PIECES = [
     ("a Document of a std::string that is gone", "bson::Document d(text());", "const std::string s = text(); bson::Document d(s);", "deleted"),
     ("a Document of a Value that is gone", "bson::Document d(made());", "const bson::Value v = made(); bson::Document d(v);", "deleted"),
+    ("a Document of a constant std::string that is gone", "const std::string a; const bson::Value b; bson::Document d(a.empty() ? a : b);",
+     "const std::string a; const bson::Value b; bson::Document d(a.empty() ? bson::Document(a) : b.view());", "deleted"),
     ("a view of a Value that is gone", "bson::Document d = made().view();", "const bson::Value v = made(); bson::Document d = v.view();", "deleted"),
     ("a Document of what a Builder finishes", "bson::Document d(bson::Builder().int32(\"a\", 1).finish());",
      "const bson::Value v = bson::Builder().int32(\"a\", 1).finish(); bson::Document d(v);", "deleted"),

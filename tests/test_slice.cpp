@@ -49,5 +49,40 @@ TEST_CASE("a slice is a range over what it was given, owned or not") {
     CHECK(timestamps(slice(in, {.after = Timestamp{1, 1}})) == "2:1 3:1");
     CHECK(timestamps(slice(slice(in, {.after = Timestamp{1, 1}}), {.before = Timestamp{3, 1}})) == "2:1");
     CHECK(range(slice(in, {.to = Timestamp{2, 1}})).entries == 2);
-    static_assert(EntryRange<Slice<MemoryReader>>);
+    static_assert(EntryRange<decltype(slice(std::declval<MemoryReader>(), {}))>);
+}
+
+TEST_CASE("slices, merges, filters and readers compose as views") {
+    const auto in_memory = [](const std::string& bytes) { return BasicReader<MemorySource>(MemorySource(bytes), "memory"); };
+    const std::string some = entries({1, 2, 3, 4, 5}), more = entries({4, 5, 6});
+    const auto ordinals = [](auto&& range) {
+        std::string text;
+        for (const EntryView& each : range) text += std::to_string(each.ts().ordinal);
+        return text;
+    };
+    auto first = in_memory(some), second = in_memory(some);
+    CHECK(ordinals(slice(first, {.after = Timestamp{100, 1}}) | std::views::take(2)) == "23");
+    CHECK(ordinals(slice(in_memory(some), {.to = Timestamp{100, 3}}) | std::views::drop(1)) == "23");
+    CHECK(ordinals(second | std::views::filter([](const EntryView& each) { return each.ts().ordinal % 2 == 1; })) == "135");
+    std::vector<BasicReader<MemorySource>> readers;
+    readers.push_back(in_memory(some));
+    readers.push_back(in_memory(more));
+    CHECK(ordinals(readers | std::views::join) == "12345456");
+    readers.clear();
+    readers.push_back(in_memory(more));
+    readers.push_back(in_memory(some));
+    CHECK(ordinals(merge(std::move(readers), Continuity::chain) | std::views::take(4)) == "1234");
+    Selection selection;
+    selection.include("shop.*");
+    CHECK(ordinals(filter(slice(in_memory(some), {.from = Timestamp{100, 2}}), selection) | std::views::take(3)) == "234");
+    Selection renaming;
+    renaming.rename("shop.a", "shop.b");
+    for (auto learned = in_memory(some); const EntryView& each : learned) renaming.learn(each);
+    auto renamed_entries = filter(in_memory(some), renaming);
+    for (const EntryView& each : renamed_entries) CHECK(each.ns() == "shop.b");
+    auto third = in_memory(some);
+    CHECK(third.begin()->ts() == Timestamp{100, 1});
+    static_assert(std::ranges::view<decltype(slice(third, {}))>);
+    static_assert(std::same_as<std::ranges::range_value_t<decltype(third)>, Entry>);
+    static_assert(std::same_as<std::ranges::range_value_t<DocumentReader>, bson::Value>);
 }

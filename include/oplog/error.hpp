@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#if __cplusplus < 202002L
+#error "oplog needs C++20: compile with -std=c++20 or later"
+#endif
+
 #include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// The base of every error of this library but one kind: what the operating system
 /// refuses (a missing file, a full disk) is a std::system_error.

@@ -12,7 +12,7 @@
 #include <string>
 #include <string_view>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// A BSON timestamp, the server's logical clock: seconds since 1970 and an ordinal within the second.
 /// Ordinals are not dense. Written "<seconds>:<ordinal>", mongorestore's --oplogLimit form.

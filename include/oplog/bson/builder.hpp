@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-namespace oplog::bson {
+namespace oplog::inline v0_1::bson {
 
 /// Writes one document, element after element.
 ///

@@ -16,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 /// Says to clang that what a function returns points into this object, or into an argument.
 #if defined __has_cpp_attribute
@@ -32,7 +33,7 @@ static_assert(std::endian::native == std::endian::little,
 
 /// Views over raw BSON. Nothing is copied and nothing is trusted: every step is checked against the
 /// bytes at hand, and what does not fit is a DataError.
-namespace oplog::bson {
+namespace oplog::inline v0_1::bson {
 
 /// The largest document a server writes: 16 MiB, and 16 KiB around it in an oplog entry.
 constexpr std::uint32_t max_document_size = (16u << 20) + (16u << 10);
@@ -136,7 +137,7 @@ class Document {
 
     /// A view of bytes that are gone at the end of the statement: keep them in a std::string or a Value.
     template <class Owner>
-        requires std::same_as<Owner, std::string> || std::same_as<Owner, Value>
+        requires std::same_as<std::remove_const_t<Owner>, std::string> || std::same_as<std::remove_const_t<Owner>, Value>
     explicit Document(Owner&&) = delete;
 
     /// For a reader that has checked the frame already.

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 namespace detail {
 

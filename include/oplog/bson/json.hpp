@@ -33,7 +33,7 @@
 /// - bsondump also skips valid documents that it could not read back: nested more than 200 levels deep, decimals
 ///   out of range, fields that look like Extended JSON and are not ({"$date": "today"}). They are printed.
 /// - A DBPointer's namespace is escaped; bsondump prints it raw, which need not be JSON.
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 enum class JsonMode : std::uint8_t {
     canonical, ///< every type survives: {"$numberInt":"1"}

@@ -20,7 +20,7 @@
 #include <string_view>
 #include <system_error>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 namespace detail {
 

@@ -17,7 +17,7 @@
 #include <vector>
 
 /// What updates in an oplog do to documents, byte for byte as the server does it.
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// How an oplog entry tells an update.
 enum class UpdateKind {

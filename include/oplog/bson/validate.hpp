@@ -10,7 +10,7 @@
 #include <string_view>
 #include <utility>
 
-namespace oplog::bson {
+namespace oplog::inline v0_1::bson {
 
 namespace detail {
 

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <utility>
 
-namespace oplog::bson {
+namespace oplog::inline v0_1::bson {
 
 /// A document that owns its bytes, as std::string does beside std::string_view.
 class Value {

@@ -13,7 +13,7 @@
 #include <string>
 #include <string_view>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// One oplog entry in somebody else's memory: valid until the reader that yielded it moves on. Fields
 /// may come in any order, with any others between them; accessors have the fields' own names, look
@@ -143,6 +143,17 @@ class Entry {
   private:
     std::string bytes_;
 };
+
+namespace detail {
+
+/// For operator-> of iterators that make what they yield.
+template <class T>
+struct Arrow {
+    T item;
+    const T* operator->() const noexcept { return &item; }
+};
+
+} // namespace detail
 
 /// Anything that yields entries one after the other: a Reader, a std::vector<Entry>, a view of either.
 template <class R>

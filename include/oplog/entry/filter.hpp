@@ -19,7 +19,7 @@
 #include <utility>
 #include <vector>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// Whether the server gave the collection a name of its own making, for the time until it is renamed:
 /// $out, mapReduce, convertToCapped, renames across databases and resharding do.

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <utility>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// Whether all of `text` matches a shell-like pattern: `*` is any run of characters, dots too, `?` any one character of UTF-8.
 inline bool glob_matches(std::string_view pattern, std::string_view text) noexcept {

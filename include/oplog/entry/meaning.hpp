@@ -15,7 +15,7 @@
 /// What the operations of servers 3.6 to 9.0 mean to a dump. This is the one place that knows: verifying, staging, applying
 /// and filtering ask it, so that they cannot disagree. The tables follow the servers' oplog_entry.idl, collection_options.cpp,
 /// coll_mod.idl and index_key_validate.h.
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// What an operation does to what a dump holds.
 enum class Meaning {

@@ -6,6 +6,7 @@
 #include <oplog/entry/entry.hpp>
 
 #include <algorithm>
+#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -18,7 +19,7 @@
 
 /// What an entry does: the operations in it, the commands among them, the namespaces that they name,
 /// and how to change some of it while every byte around it stays as it is.
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// "shop.orders" in its two parts. The collection may have dots of its own; a database has none.
 struct Namespace {
@@ -304,7 +305,7 @@ void visit_operations(const Operation& operation, Visit& visit, int depth) {
 
 /// Calls visit(const Operation&) for each operation of an entry, in their order: the entry itself, or
 /// those of an applyOps however deeply nested. Throws DataError for what is malformed.
-template <class Visit>
+template <std::invocable<const Operation&> Visit>
 void for_each_operation(const bson::Document& entry, Visit visit) {
     detail::visit_operations(Operation(entry), visit, 1);
 }

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// What becomes of a value when a stock mongorestore replays it: that decodes every entry and encodes it again.
 enum class Reencoding {

@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// Which transaction: its session's lsid (the bytes of that document) and its number in the session.
 struct TransactionId {

@@ -20,7 +20,7 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 enum class Compression { none, gzip, zstd };
 

@@ -24,7 +24,7 @@
 #include <unistd.h>
 #include <utility>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// Where bytes come from: read() fills up to `size` bytes and returns how many; 0 is the end.
 template <class S>

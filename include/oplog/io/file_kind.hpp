@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <string_view>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// What a file is that is given in place of BSON, and what to do about it.
 struct FileKind {

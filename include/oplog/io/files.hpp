@@ -5,7 +5,7 @@
 #include <oplog/io/reader.hpp>
 #include <oplog/io/writer.hpp>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// What a user means by a file: plain or compressed, told by its content.
 using InputSource = DecompressingSource<FileSource>;

@@ -21,7 +21,7 @@
 #include <unistd.h>
 #include <utility>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 namespace detail {
 

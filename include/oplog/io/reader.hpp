@@ -3,12 +3,14 @@
 
 #include <oplog/bson/document.hpp>
 #include <oplog/bson/validate.hpp>
+#include <oplog/bson/value.hpp>
 #include <oplog/entry/entry.hpp>
 #include <oplog/error.hpp>
 #include <oplog/io/file.hpp>
 #include <oplog/io/file_kind.hpp>
 
 #include <algorithm>
+#include <concepts>
 #include <cstring>
 #include <iterator>
 #include <memory>
@@ -16,7 +18,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// How closely a reader looks at a document before it yields it.
 enum class Check {
@@ -133,12 +135,15 @@ class BasicReader {
 
     class iterator {
       public:
-        using value_type = Item;
+        /// What owns, so that algorithms which keep what they read do not keep views of a buffer that is read into again.
+        using value_type = std::conditional_t<std::same_as<Item, EntryView>, Entry, bson::Value>;
         using difference_type = std::ptrdiff_t;
         using iterator_concept = std::input_iterator_tag;
 
+        iterator() = default; ///< an end
         explicit iterator(BasicReader& reader) : reader_(&reader) { ++*this; }
         Item operator*() const { return reader_->current(); }
+        detail::Arrow<Item> operator->() const { return {**this}; }
         iterator& operator++() {
             if (!reader_->next()) reader_ = nullptr;
             return *this;
@@ -147,7 +152,7 @@ class BasicReader {
         friend bool operator==(const iterator& it, std::default_sentinel_t) noexcept { return it.reader_ == nullptr; }
 
       private:
-        BasicReader* reader_;
+        BasicReader* reader_ = nullptr;
     };
 
     /// Reads the first document. Throws Error when called again: a document would be lost.

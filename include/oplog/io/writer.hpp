@@ -17,7 +17,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// Writes documents to a sink. close() makes the output last and throws if that fails; a writer
 /// destroyed without it hands what it got to the sink and gives the sink up, which leaves no file

@@ -27,7 +27,7 @@
 #include <utility>
 #include <vector>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// A collection as it is after the entries so far.
 struct AppliedCollection {
@@ -219,9 +219,9 @@ class Applier {
         bson::Builder insertion;
         insertion.string("op", "i").string("ns", join_namespace(dumped.database, views_collection)).begin_document("o").string("_id", dumped.ns());
         for (const bson::Element& option : bson::Document(metadata.options)) insertion.append(option);
-        const std::string bytes = insertion.end().finish();
-        const auto other = options_.selection.renaming().empty() ? std::nullopt : renamed(Operation(bson::Document(bytes)), options_.selection.renaming());
-        const Operation operation{bson::Document(other ? *other : bytes)};
+        const bson::Value inserted = insertion.end().finish();
+        const auto other = options_.selection.renaming().empty() ? std::nullopt : renamed(Operation(inserted.view()), options_.selection.renaming());
+        const Operation operation(other ? other->view() : inserted.view());
         views_[std::string(*view_of(operation))] = {std::string(operation.o.bytes()), other ? std::nullopt : std::optional(dumped)};
     }
 

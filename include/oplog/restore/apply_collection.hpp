@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// How a collection's documents are ordered.
 enum class DocumentOrder {

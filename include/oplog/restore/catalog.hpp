@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// One index of a collection.
 struct Index {

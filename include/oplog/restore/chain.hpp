@@ -18,7 +18,7 @@
 #include <utility>
 #include <vector>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 namespace detail {
 

@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 enum class ChangeKind : std::uint8_t {
     insertion,

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 namespace detail {
 

@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// Something that was found out about a chain.
 struct Finding {

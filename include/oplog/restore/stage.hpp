@@ -22,7 +22,7 @@
 #include <utility>
 #include <vector>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// Whether it holds users or roles.
 inline bool is_of_users(std::string_view ns) { return ns == "admin.system.users" || ns == "admin.system.roles"; }

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// Whether it is a 2dsphere index on more than the metaField of a time series: what a dump tells of it does not have the version,
 /// and mongorestore asks for the first one then, which no server makes there.

@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// Reads a chain's entries once, in order, and finds out what staging them needs to know and what would go
 /// wrong. Errors in the data itself (framing, continuity, order) are thrown by whoever yields the entries; all else

@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// Two slices that do not continue each other; what() names both edges.
 class ContinuityError : public DataError {
@@ -81,12 +81,14 @@ class Merge {
 
     class iterator {
       public:
-        using value_type = EntryView;
+        using value_type = Entry;
         using difference_type = std::ptrdiff_t;
         using iterator_concept = std::input_iterator_tag;
 
+        iterator() = default; ///< an end
         explicit iterator(Merge& merge) : merge_(&merge) { ++*this; }
         const EntryView& operator*() const noexcept { return merge_->current(); }
+        const EntryView* operator->() const noexcept { return &merge_->current(); }
         iterator& operator++() {
             if (!merge_->next()) merge_ = nullptr;
             return *this;
@@ -95,7 +97,7 @@ class Merge {
         friend bool operator==(const iterator& it, std::default_sentinel_t) noexcept { return it.merge_ == nullptr; }
 
       private:
-        Merge* merge_;
+        Merge* merge_ = nullptr;
     };
     /// Throws Error when called again: an entry would be lost.
     iterator begin() {
@@ -191,5 +193,12 @@ class Merge {
     Continuity continuity_;
     bool begun_ = false;
 };
+
+/// The entries of all slices as one range:
+///     for (oplog::EntryView e : oplog::merge(std::move(readers), oplog::Continuity::chain)) out.write(e);
+template <EntryRange In>
+Merge<In> merge(std::vector<In> slices, Continuity continuity = Continuity::any) {
+    return Merge<In>(std::move(slices), continuity);
+}
 
 } // namespace oplog

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <optional>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// What a stretch of oplog spans.
 struct Range {

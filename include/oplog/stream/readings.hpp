@@ -8,7 +8,7 @@
 #include <string>
 #include <utility>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// What is read several times must yield each time what it did at first: an increment may still be written to, and a dump be
 /// begun again into the same directory. Fed the entries that count, one reading after the other.

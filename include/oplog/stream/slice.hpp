@@ -8,7 +8,7 @@
 #include <ranges>
 #include <utility>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 namespace detail {
 
@@ -35,20 +35,23 @@ class OrderCheck {
 /// The entries within bounds, as an input range over another. The whole input is read, the entries
 /// past the upper bound too, so that disorder anywhere in it is found and nothing that belongs in the
 /// slice can hide behind it.
-/// Holds what it was given as an rvalue, and refers to what was an lvalue (then In is a reference).
-template <EntryRange In>
-class Slice {
+/// A view: `slice(in, bounds) | std::views::take(2)`.
+template <std::ranges::view In>
+    requires EntryRange<In>
+class Slice : public std::ranges::view_interface<Slice<In>> {
   public:
-    Slice(In&& entries, const Bounds& bounds) : entries_(std::forward<In>(entries)), bounds_(bounds) {}
+    Slice(In entries, const Bounds& bounds) : entries_(std::move(entries)), bounds_(bounds) {}
 
     class iterator {
       public:
-        using value_type = EntryView;
+        using value_type = Entry;
         using difference_type = std::ptrdiff_t;
         using iterator_concept = std::input_iterator_tag;
 
+        iterator() = default; ///< an end
         explicit iterator(Slice& slice) : slice_(&slice), at_(std::ranges::begin(slice.entries_)) { find(); }
         const EntryView& operator*() const noexcept { return *entry_; }
+        const EntryView* operator->() const noexcept { return &*entry_; }
         iterator& operator++() {
             ++at_;
             find();
@@ -68,8 +71,8 @@ class Slice {
             }
         }
 
-        Slice* slice_;
-        std::ranges::iterator_t<In> at_;
+        Slice* slice_ = nullptr;
+        std::ranges::iterator_t<In> at_{};
         OrderCheck check_;
         std::optional<EntryView> entry_;
     };
@@ -85,10 +88,10 @@ class Slice {
 
 /// The entries of `in` within `bounds`, bytes untouched:
 ///     for (oplog::EntryView e : oplog::slice(in, {.after = a, .to = b})) out.write(e);
-/// Throws DataError when `in` is out of order.
+/// Holds an `in` that is an rvalue, and refers to an lvalue. Throws DataError when `in` is out of order.
 template <EntryRange In>
-Slice<In> slice(In&& in, const Bounds& bounds) {
-    return {std::forward<In>(in), bounds};
+Slice<std::views::all_t<In>> slice(In&& in, const Bounds& bounds) {
+    return {std::views::all(std::forward<In>(in)), bounds};
 }
 
 } // namespace oplog

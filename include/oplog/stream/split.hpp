@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// Where to cut; a piece ends when any of what is set is reached.
 struct SplitPoints {

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <oplog/entry/entry.hpp>
+#include <oplog/entry/filter.hpp>
+
+#include <cstddef>
+#include <iterator>
+#include <optional>
+#include <ranges>
+#include <utility>
+
+namespace oplog::inline v0_1 {
+
+/// What a Selection, which has learned what it must, makes of entries, as an input range over them.
+template <std::ranges::view In>
+    requires EntryRange<In>
+class FilterView : public std::ranges::view_interface<FilterView<In>> {
+  public:
+    /// `selection` must outlive the view.
+    FilterView(In entries, Selection& selection) : entries_(std::move(entries)), selection_(&selection) {}
+
+    class iterator {
+      public:
+        using value_type = Entry;
+        using difference_type = std::ptrdiff_t;
+        using iterator_concept = std::input_iterator_tag;
+
+        iterator() = default; ///< an end
+        explicit iterator(FilterView& view) : view_(&view), at_(std::ranges::begin(view.entries_)) { find(); }
+        const EntryView& operator*() const noexcept { return *entry_; }
+        const EntryView* operator->() const noexcept { return &*entry_; }
+        iterator& operator++() {
+            if (next_ < view_->edit_.with.size()) {
+                made();
+            } else {
+                ++at_;
+                find();
+            }
+            return *this;
+        }
+        void operator++(int) { ++*this; }
+        friend bool operator==(const iterator& it, std::default_sentinel_t) { return !it.entry_; }
+
+      private:
+        void find() {
+            for (entry_.reset(); at_ != std::ranges::end(view_->entries_); ++at_) {
+                const EntryView entry = *at_;
+                where_ = entry.where();
+                view_->edit_ = view_->selection_->apply(entry);
+                next_ = 0;
+                if (view_->edit_.kind == Edit::Kind::keep) entry_ = entry;
+                else if (!view_->edit_.with.empty()) made();
+                if (entry_) return;
+            }
+        }
+        void made() { entry_.emplace(view_->edit_.with[next_++].view(), where_); }
+
+        FilterView* view_ = nullptr;
+        std::ranges::iterator_t<In> at_{};
+        std::optional<EntryView> entry_;
+        const Position* where_ = nullptr;
+        std::size_t next_ = 0; ///< of what the edit put in the entry's place
+    };
+
+    /// The input is read as it goes: a second time if it can be, else it throws, as a Reader does.
+    iterator begin() { return iterator(*this); }
+    std::default_sentinel_t end() const noexcept { return {}; }
+
+  private:
+    In entries_;
+    Selection* selection_;
+    Edit edit_; ///< of the current entry
+};
+
+/// The entries of `in` that `selection` keeps, or has made of them:
+///     for (oplog::EntryView e : oplog::filter(in, selection)) out.write(e);
+/// Holds an `in` that is an rvalue, and refers to an lvalue. Throws what Selection::apply() throws.
+template <EntryRange In>
+FilterView<std::views::all_t<In>> filter(In&& in, Selection& selection) {
+    return {std::views::all(std::forward<In>(in)), selection};
+}
+
+} // namespace oplog
