@@ -49,9 +49,11 @@ TEST_CASE("a slice is a range over what it was given, owned or not") {
     CHECK(timestamps(slice(in, {.after = Timestamp{1, 1}})) == "2:1 3:1");
     CHECK(timestamps(slice(slice(in, {.after = Timestamp{1, 1}}), {.before = Timestamp{3, 1}})) == "2:1");
     CHECK(range(slice(in, {.to = Timestamp{2, 1}})).entries == 2);
-    static_assert(EntryRange<decltype(slice(std::declval<MemoryReader>(), {}))>);
+    static_assert(EntryRange<Slice<MemoryReader>>);
 }
 
+// clang before 16 cannot compile the adaptors of libstdc++.
+#if !defined __clang__ || __clang_major__ >= 16
 TEST_CASE("slices, merges, filters and readers compose as views") {
     const auto in_memory = [](const std::string& bytes) { return BasicReader<MemorySource>(MemorySource(bytes), "memory"); };
     const std::string some = entries({1, 2, 3, 4, 5}), more = entries({4, 5, 6});
@@ -86,3 +88,4 @@ TEST_CASE("slices, merges, filters and readers compose as views") {
     static_assert(std::same_as<std::ranges::range_value_t<decltype(third)>, Entry>);
     static_assert(std::same_as<std::ranges::range_value_t<DocumentReader>, bson::Value>);
 }
+#endif

@@ -3,6 +3,7 @@
 
 #include <oplog/entry/entry.hpp>
 #include <oplog/entry/filter.hpp>
+#include <oplog/stream/slice.hpp>
 
 #include <cstddef>
 #include <iterator>
@@ -13,12 +14,12 @@
 namespace oplog::inline v0_1 {
 
 /// What a Selection, which has learned what it must, makes of entries, as an input range over them.
-template <std::ranges::view In>
-    requires EntryRange<In>
-class FilterView : public std::ranges::view_interface<FilterView<In>> {
+/// Holds what it was given as an rvalue, and refers to what was an lvalue (then In is a reference).
+template <EntryRange In>
+class FilterView {
   public:
     /// `selection` must outlive the view.
-    FilterView(In entries, Selection& selection) : entries_(std::move(entries)), selection_(&selection) {}
+    FilterView(In&& entries, Selection& selection) : entries_(std::forward<In>(entries)), selection_(&selection) {}
 
     class iterator {
       public:
@@ -27,7 +28,7 @@ class FilterView : public std::ranges::view_interface<FilterView<In>> {
         using iterator_concept = std::input_iterator_tag;
 
         iterator() = default; ///< an end
-        explicit iterator(FilterView& view) : view_(&view), at_(std::ranges::begin(view.entries_)) { find(); }
+        explicit iterator(FilterView& view) : view_(&view), at_(std::ranges::begin(view.entries_.get())) { find(); }
         const EntryView& operator*() const noexcept { return *entry_; }
         const EntryView* operator->() const noexcept { return &*entry_; }
         iterator& operator++() {
@@ -44,7 +45,7 @@ class FilterView : public std::ranges::view_interface<FilterView<In>> {
 
       private:
         void find() {
-            for (entry_.reset(); at_ != std::ranges::end(view_->entries_); ++at_) {
+            for (entry_.reset(); at_ != std::ranges::end(view_->entries_.get()); ++at_) {
                 const EntryView entry = *at_;
                 where_ = entry.where();
                 view_->edit_ = view_->selection_->apply(entry);
@@ -68,17 +69,20 @@ class FilterView : public std::ranges::view_interface<FilterView<In>> {
     std::default_sentinel_t end() const noexcept { return {}; }
 
   private:
-    In entries_;
+    detail::Held<In> entries_;
     Selection* selection_;
     Edit edit_; ///< of the current entry
 };
 
 /// The entries of `in` that `selection` keeps, or has made of them:
 ///     for (oplog::EntryView e : oplog::filter(in, selection)) out.write(e);
-/// Holds an `in` that is an rvalue, and refers to an lvalue. Throws what Selection::apply() throws.
+/// Throws what Selection::apply() throws.
 template <EntryRange In>
-FilterView<std::views::all_t<In>> filter(In&& in, Selection& selection) {
-    return {std::views::all(std::forward<In>(in)), selection};
+FilterView<In> filter(In&& in, Selection& selection) {
+    return {std::forward<In>(in), selection};
 }
 
 } // namespace oplog
+
+template <class In>
+inline constexpr bool std::ranges::enable_view<oplog::FilterView<In>> = true;

@@ -18,6 +18,27 @@ namespace detail {
                                      : "out of order: entry " + to_string(entry.ts()) + " after " + to_string(before)));
 }
 
+/// A range as a view over it holds it: an rvalue itself, an lvalue by its address. Not std::views::all, whose owning_view clang 14
+/// cannot compile with libstdc++.
+template <class In>
+class Held {
+  public:
+    explicit Held(In&& range) : range_(std::move(range)) {}
+    In& get() noexcept { return range_; }
+
+  private:
+    In range_;
+};
+template <class In>
+class Held<In&> {
+  public:
+    explicit Held(In& range) : range_(&range) {}
+    In& get() noexcept { return *range_; }
+
+  private:
+    In* range_;
+};
+
 } // namespace detail
 
 /// Passes entries on and throws DataError at the first whose ts does not rise.
@@ -36,11 +57,11 @@ class OrderCheck {
 /// past the upper bound too, so that disorder anywhere in it is found and nothing that belongs in the
 /// slice can hide behind it.
 /// A view: `slice(in, bounds) | std::views::take(2)`.
-template <std::ranges::view In>
-    requires EntryRange<In>
-class Slice : public std::ranges::view_interface<Slice<In>> {
+/// Holds what it was given as an rvalue, and refers to what was an lvalue (then In is a reference).
+template <EntryRange In>
+class Slice {
   public:
-    Slice(In entries, const Bounds& bounds) : entries_(std::move(entries)), bounds_(bounds) {}
+    Slice(In&& entries, const Bounds& bounds) : entries_(std::forward<In>(entries)), bounds_(bounds) {}
 
     class iterator {
       public:
@@ -49,7 +70,7 @@ class Slice : public std::ranges::view_interface<Slice<In>> {
         using iterator_concept = std::input_iterator_tag;
 
         iterator() = default; ///< an end
-        explicit iterator(Slice& slice) : slice_(&slice), at_(std::ranges::begin(slice.entries_)) { find(); }
+        explicit iterator(Slice& slice) : slice_(&slice), at_(std::ranges::begin(slice.entries_.get())) { find(); }
         const EntryView& operator*() const noexcept { return *entry_; }
         const EntryView* operator->() const noexcept { return &*entry_; }
         iterator& operator++() {
@@ -62,7 +83,7 @@ class Slice : public std::ranges::view_interface<Slice<In>> {
 
       private:
         void find() {
-            for (entry_.reset(); at_ != std::ranges::end(slice_->entries_); ++at_) {
+            for (entry_.reset(); at_ != std::ranges::end(slice_->entries_.get()); ++at_) {
                 const EntryView entry = *at_;
                 check_(entry);
                 if (!slice_->bounds_.contains(entry.ts())) continue;
@@ -82,16 +103,19 @@ class Slice : public std::ranges::view_interface<Slice<In>> {
     std::default_sentinel_t end() const noexcept { return {}; }
 
   private:
-    In entries_;
+    detail::Held<In> entries_;
     Bounds bounds_;
 };
 
 /// The entries of `in` within `bounds`, bytes untouched:
 ///     for (oplog::EntryView e : oplog::slice(in, {.after = a, .to = b})) out.write(e);
-/// Holds an `in` that is an rvalue, and refers to an lvalue. Throws DataError when `in` is out of order.
+/// Throws DataError when `in` is out of order.
 template <EntryRange In>
-Slice<std::views::all_t<In>> slice(In&& in, const Bounds& bounds) {
-    return {std::views::all(std::forward<In>(in)), bounds};
+Slice<In> slice(In&& in, const Bounds& bounds) {
+    return {std::forward<In>(in), bounds};
 }
 
 } // namespace oplog
+
+template <class In>
+inline constexpr bool std::ranges::enable_view<oplog::Slice<In>> = true;

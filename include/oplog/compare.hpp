@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <oplog/bson/id_key.hpp> // this path goes with 0.2

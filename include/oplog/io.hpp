@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <oplog/io/file.hpp> // this path goes with 0.2
