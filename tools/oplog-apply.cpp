@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "lib/chain_tool.hpp"
+#include "lib/played_chain.hpp"
 #include "lib/undo.hpp"
-
-#include <oplog/restore/apply.hpp>
 
 #include <thread>
 
@@ -10,40 +8,6 @@ using namespace oplog;
 using namespace oplog::tools;
 
 namespace {
-
-/// Plays the entries up to the wanted time, and says what it must of them. Nothing is written yet.
-void play(const Tool& tool, const Chain& chain, const Bounds& bounds, Continuity continuity, Readings& readings, Applier& applier) {
-    Merge<Input> entries = chain.merged<Input>(continuity, Check::structure);
-    std::optional<Timestamp> last, last_wanted;
-    for (const EntryView& entry : entries) {
-        last = entry.ts();
-        if (bounds.too_late(entry.ts())) {
-            applier.look_ahead(entry);
-        } else {
-            last_wanted = last;
-            readings.add(entry);
-            applier.add(entry);
-        }
-    }
-    readings.end();
-    for (const ContinuityError& gap : entries.gaps()) tool.warn(gap.what());
-    const Timestamp consistent = *chain.consistent_point();
-    if (!last_wanted || *last_wanted < consistent)
-        throw DataError(fmt::format("{}: the full dump is consistent from {} ({}) on: there is no earlier state to be made", chain.full()->path(),
-                                    to_string(consistent), to_utc_string(consistent)));
-    if ((bounds.to && last->seconds < bounds.to->seconds) || (bounds.before && last->seconds + 1 < bounds.before->seconds))
-        tool.warn("the chain ends before the time that is wanted, with " + to_string(*last) + " (" + to_utc_string(*last) + ")");
-    for (const auto& [id, state] : applier.open_transactions())
-        tool.warn(fmt::format("transaction {}, begun at {}, is not committed by {} and is left out whole", to_string(id), to_string(state.first), to_string(*last_wanted)));
-    applier.finish();
-}
-
-std::uint64_t size_of(const Chain& chain) {
-    std::uint64_t size = 0;
-    std::error_code unknown;
-    for (const Chain::Slice& slice : chain.slices()) size += std::filesystem::file_size(slice.path, unknown);
-    return size;
-}
 
 /// What mongorestore must be told lest it restores something else. Documents may break a validator that came later.
 std::string options_of_restore(const Applier& applier) {
@@ -66,17 +30,32 @@ std::size_t jobs(const Tool& tool) {
     return number;
 }
 
+/// The one collection that -o - writes. Throws DataError if there is none, and ArgumentError for several.
+AppliedCollection& only_collection(Applier& applier, Timestamp last) {
+    std::vector<AppliedCollection*> found;
+    for (AppliedCollection& collection : applier.collections())
+        if (!is_hidden_in_dumps(collection.ns())) found.push_back(&collection);
+    if (found.size() == 1) return *found.front();
+    if (found.empty())
+        throw DataError(fmt::format("no such collection at {} ({}){}", to_string(last), to_utc_string(last), applier.views().empty() ? "" : ": a view has no documents"));
+    std::string names;
+    for (std::size_t i = 0; i < std::min<std::size_t>(found.size(), 3); ++i) names += (i > 0 ? ", " : "") + found[i]->logical_ns();
+    throw ArgumentError(fmt::format("-o - writes the documents of one collection, and here are {}: {}{}; name one with --ns", found.size(), names, found.size() > 3 ? ", ..." : ""));
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
     Tool tool("oplog-apply", "--full DUMP INC... -o OUT",
               "A chain - a full dump and its increments, in any order - as a new dump of a later time, made without a server:\n"
               "the one that mongodump would have written then. A plain mongorestore loads it, with no oplog to replay.\n"
-              "OUT/oplog.bson is where the next increments go on from.",
+              "OUT/oplog.bson is where the next increments go on from. With -o - the documents of one collection go to stdout.",
               "  oplog-apply --full full inc1 inc2 inc3 --to 2021-01-12T03:39:59Z -o later\n"
-              "  mongorestore --bypassDocumentValidation later\n");
+              "  mongorestore --bypassDocumentValidation later\n"
+              "  oplog-apply --full full inc1 inc2 inc3 --to 2021-01-12T03:39:59Z --ns shop.orders -o - | oplog-cat\n");
+    tool.streams_bson(false);
     tool.add_options()("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")(
-        "o,output", "the directory to make", cxxopts::value<std::string>(), "OUT")("f,force", "replace OUT if it is a dump")(
+        "o,output", "the directory to make; -: the documents of one collection, named with --ns, to stdout", cxxopts::value<std::string>(), "OUT")("f,force", "replace OUT if it is a dump")(
         "to", "the state at T, entries at T included", cxxopts::value<std::string>(), "T")("before", "the state before T", cxxopts::value<std::string>(), "T")(
         "allow-gap", "go on even where entries are missing between slices")("copy", "copy the full dump's unchanged files instead of linking them")(
         "gzip", "write a dump as of mongodump --gzip, even if the full one is not")("jobs", "collections to work on at a time (default: one a processor)", cxxopts::value<std::string>(), "N");
@@ -84,7 +63,10 @@ int main(int argc, char** argv) {
     return tool.run(argc, argv, [&] {
         const auto output = tool.optional("output");
         if (!tool.has("full")) throw ArgumentError("name the full dump: --full DUMP");
-        if (!output || *output == "-") throw ArgumentError("name the directory to make: -o OUT");
+        if (!output) throw ArgumentError("name the directory to make: -o OUT");
+        const bool streams = *output == "-";
+        for (const char* const option : {"force", "copy", "gzip", "jobs"})
+            if (streams && tool.has(option)) throw ArgumentError(fmt::format("--{} is for a directory, not for -o -", option));
         const std::size_t threads = jobs(tool);
         const Bounds bounds = tool.bounds();
         const Continuity continuity = tool.has("allow-gap") ? Continuity::gaps : Continuity::chain;
@@ -92,29 +74,26 @@ int main(int argc, char** argv) {
         const Chain& chain = inputs.chain();
         const Dump& full = *chain.full();
         inputs.warn_of_dump(tool);
-        DumpOutput out(*output, {.if_exists = tool.if_exists(), .take_over = tool.has("copy") ? TakeOver::copy : TakeOver::link,
-                                 .gzip = tool.has("gzip") || full.gzip(), .inputs = inputs.named()});
-
-        Applier::Options options{.scratch = oplog::detail::parent_directory(out.path()), .dump_start = chain.dump_start(),
-                                 .consistent_point = chain.consistent_point(), .report = [&](const Finding& finding) { tool.warn(to_string(finding)); },
-                                 .selection = selection(tool)};
-        options.selection.dumped_at(*chain.dump_start());
+        std::optional<DumpOutput> directory;
+        if (!streams)
+            directory.emplace(*output, DumpWriter::Options{.if_exists = tool.if_exists(), .take_over = tool.has("copy") ? TakeOver::copy : TakeOver::link,
+                                                           .gzip = tool.has("gzip") || full.gzip(), .inputs = inputs.named()});
         Readings readings;
-        if (options.selection.looks_ahead()) {
-            Merge<Input> entries = chain.merged<Input>(continuity);
-            for (const EntryView& entry : entries) {
-                if (bounds.too_late(entry.ts())) continue;
-                readings.add(entry);
-                options.selection.learn(entry);
-            }
-            readings.end();
-        }
-        for (const DumpCollection& dumped : full.collections()) options.selection.see(dumped.ns());
-        warn_of_unmatched(tool, options.selection);
-        Applier applier(full, std::move(options));
+        const Selection selection = learned_selection(tool, chain, bounds, continuity, readings);
+        warn_of_unmatched(tool, selection.unmatched());
+        Applier applier(full, applier_options(tool, chain, directory ? oplog::detail::parent_directory(directory->path()) : std::filesystem::temp_directory_path().string(), selection));
         tool.show_progress(size_of(chain));
-        play(tool, chain, bounds, continuity, readings, applier);
+        WantedState state{&applier, bounds};
+        play(tool, chain, continuity, readings, {&state, 1});
         progress.stop();
+        if (streams) {
+            AppliedDocuments documents = applier.documents(only_collection(applier, *state.last), Check::frame, [](std::uint64_t bytes) { progress.add(bytes); });
+            Output stream = tool.open_output();
+            while (const auto document = documents.next()) stream.write(*document);
+            full.require_unchanged();
+            return tool.finish(stream);
+        }
+        DumpOutput& out = *directory;
         tool.show_progress(full.gzip() ? 0 : applier.bytes_to_read()); // of a compressed dump it is not known
         applier.write(out, threads, [](std::uint64_t bytes) { progress.add(bytes); });
         progress.stop();

@@ -22,7 +22,7 @@ int main(int argc, char** argv) {
 
         TwoPasses inputs(tool.inputs());
         if (wanted.looks_ahead()) inputs.first([&](const EntryView& entry) { wanted.learn(entry); });
-        warn_of_unmatched(tool, wanted);
+        warn_of_unmatched(tool, wanted.unmatched());
         tool.show_progress();
         std::uint64_t entries = 0, kept = 0, altered = 0;
         inputs.second(

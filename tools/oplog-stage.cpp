@@ -18,7 +18,7 @@ class Staging {
             for_each_wanted([&](const EntryView& entry) { selection_.learn(entry); });
         if (chain.full())
             for (const DumpCollection& dumped : chain.full()->collections()) selection_.see(dumped.ns());
-        warn_of_unmatched(tool, selection_);
+        warn_of_unmatched(tool, selection_.unmatched());
         examine();
     }
 

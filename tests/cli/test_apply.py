@@ -5,7 +5,7 @@ import os
 import shutil
 import unittest
 
-from support import CHAINS, DATA, ToolTest, chain, document, entry, field, int32, split_documents, string, timestamp
+from support import CHAINS, DATA, MARK, ToolTest, chain, document, entry, field, int32, split_documents, string, timestamp
 
 
 class Apply(ToolTest):
@@ -123,6 +123,33 @@ class Apply(ToolTest):
         self.assertEqual(code, 1)
         self.assertIn("the stream ends inside a document", err)
         self.assertEqual(self.files(), before)
+
+    def test_one_collection_to_a_pipe(self):
+        for name, ns in (("crud", "shop.a"), ("out", "shop.*"), ("timeseries", "shop.ts*")):
+            with self.subTest(name):
+                self.assertEqual(self.run_tool("apply", "-q", *self.inputs(name), "--ns", ns, "-o", name)[0], 0)
+                files = sorted(n for n in self.dump(self.dir / name) if n.endswith(".bson"))
+                if len(files) > 1:
+                    code, out, err = self.run_tool("apply", *self.inputs(name), "--ns", ns, "-o", "-")
+                    self.assertEqual((code, out), (2, MARK))
+                    self.assertRegex(err, rf"oplog-apply: -o - writes the documents of one collection, and here are {len(files)}: shop\..*; name one with --ns\n")
+                    ns = "shop." + files[0].split("/")[1].removesuffix(".bson").removeprefix("system.buckets.")
+                    files = files[:1]
+                self.assertEqual(self.good("apply", *self.inputs(name), "--ns", ns, "-o", "-"), self.read(f"{name}/{files[0]}"))
+
+    def test_one_collection_as_of_a_time(self):
+        point = self.last(chain("crud")[1])
+        self.assertEqual(self.run_tool("apply", "-q", *self.inputs("crud"), "--to", point, "-o", "at")[0], 0)
+        code, out, err = self.shell(f"oplog-apply --full {DATA}/crud/full {DATA}/crud/inc* --to {point} --ns shop.a -o- | oplog-cat")
+        self.assertEqual((code, out, err), (0, self.good("cat", "at/shop/a.bson"), ""))
+
+    def test_no_empty_stream_for_what_is_not_there(self):
+        last = self.last(chain("crud")[-1])
+        for option in (["-o", "-"], ["-o-"], ["--output", "-"], ["--output=-"]):
+            self.fails(1, f"{{}}: warning: --ns shop.none: no collection matches\n{{}}: no such collection at {last} (2026-11-22T12:58:59Z)\n", "apply", *self.inputs("crud"), "--ns", "shop.none", *option, out=MARK)
+        self.usage("--gzip is for a directory, not for -o -", "apply", *self.inputs("crud"), "--gzip", "-o", "-", out=MARK)
+        self.fails(1, f"{{}}: {DATA}/crud/full: the full dump is consistent from {self.last(chain('crud')[0])} (2026-11-22T12:58:58Z) on: there is no earlier state to be made\n",
+                   "apply", *self.inputs("crud"), "--to", "2020-01-01T00:00:00Z", "--ns", "shop.a", "-o", "-", out=MARK)
 
     def test_a_damaged_collection_leaves_nothing(self):
         shutil.copytree(DATA / "crud/full", self.dir / "full")

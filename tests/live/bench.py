@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from compare import differences, portable, state_of
 from history import History
 from server import Server
-from tools import Refusal, ToolError
+from tools import Refusal, ToolError, run
 
 POINTS_OF_USUAL = 2  # beside the end; the usual way is shown for information only
 FAILURES_SHOWN = 3
@@ -87,6 +87,17 @@ class Bench:
             expected, actual = portable(expected), portable(actual)
         return differences(expected, actual)
 
+    def _dump_differences(self, method, work):
+        """What oplog-diff says of the dump that was restored and one of the restored server. Another version has other metadata."""
+        proof = method.proof(work, work / "redumped")
+        if not proof or self.source.describe() != self.target.describe():
+            return []
+        self.tools.mongodump(self.target, "-o", str(work / "redumped"))
+        try:
+            return run(proof).splitlines()
+        except ToolError as error:
+            return error.lines
+
     def _restored(self, method, history, point, work):
         title = f"{method.name} at {point.time.time}:{point.time.inc}" if point.time else f"{method.name} at the end"
         work.mkdir()
@@ -97,7 +108,7 @@ class Bench:
                 return Cell("NOT REFUSED", [title])
             for arguments in commands:
                 self.tools.mongorestore(self.target, *arguments)
-            lines = self._differences(point.state, state_of(self.target))
+            lines = self._differences(point.state, state_of(self.target)) + self._dump_differences(method, work)
         except Refusal as refusal:
             return Cell(f"refused: {refusal}", [title, *refusal.lines],
                         identical=point.state is None or method.name in history.may_refuse)

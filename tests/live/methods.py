@@ -21,6 +21,10 @@ class Usual:
     def __init__(self, _folder):
         pass
 
+    def proof(self, _scratch, _redumped):
+        """A command that says whether the dump of the restored server is as it should be, if there is one."""
+        return None
+
     def commands(self, history, point, scratch):
         limit = ["--oplogLimit", _text(Timestamp(point.time.time, point.time.inc + 1))] if point.time else []
         compressed = ["--gzip"] if history.gzipped else []
@@ -40,7 +44,11 @@ class _Ours:
     """A tool that makes one directory of the chain, and prints the command that restores it."""
 
     def __init__(self, folder):
+        self.folder = folder
         self.command = folder / self.tool
+
+    def proof(self, _scratch, _redumped):
+        return None
 
     def commands(self, history, point, scratch):
         bound = ["--to", _text(point.time)] if point.time else []
@@ -60,6 +68,9 @@ class Stage(_Ours):
 class Apply(_Ours):
     name = "apply"
     tool = "oplog-apply"
+
+    def proof(self, scratch, redumped):
+        return [self.folder / "oplog-diff", "-q", "--exit-code", scratch / "out", redumped]
 
 
 METHODS = {method.name: method for method in (Usual, Stage, Apply)}

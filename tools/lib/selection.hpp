@@ -32,9 +32,9 @@ inline Selection selection(const Tool& tool) {
 }
 
 /// After learning: of what has matched nothing it is likelier that it was meant otherwise.
-inline void warn_of_unmatched(const Tool& tool, const Selection& selection) {
+inline void warn_of_unmatched(const Tool& tool, const std::vector<Selection::Rule>& unmatched) {
     static constexpr const char* options[] = {"--ns", "--exclude-ns", "--rename"};
-    for (const Selection::Rule& rule : selection.unmatched())
+    for (const Selection::Rule& rule : unmatched)
         tool.warn(fmt::format("{} {}: no collection matches", options[static_cast<int>(rule.kind)], rule.pattern));
 }
 

@@ -238,8 +238,9 @@ class Tool {
             "f,force", "replace FILE if it exists")("compress", "zstd[:LEVEL], gzip[:LEVEL] or none, whatever FILE is called", cxxopts::value<std::string>(), "METHOD");
     }
 
-    /// Without -o the tool writes BSON to stdout: whatever it fails of, the reader of a pipe must not take nothing for an empty stream.
-    void streams_bson() { streams_bson_ = true; }
+    /// Without -o (or, if not `by_default`, with -o -) the tool writes BSON to stdout: whatever it fails of, the reader of a pipe must not take
+    /// nothing for an empty stream.
+    void streams_bson(bool by_default = true) { unnamed_output_ = by_default ? "-" : "none"; }
 
     /// Parses the command line, does the work, and turns what goes wrong into a message and an exit code.
     template <class Work>
@@ -265,7 +266,7 @@ class Tool {
         } catch (const std::exception& error) {
             progress.stop();
             report(error);
-            if (streams_bson_ && !opened_ && !names_output(argc, argv)) mark_pipe();
+            if (!unnamed_output_.empty() && !opened_ && named_output(argc, argv).value_or(unnamed_output_) == "-") mark_pipe();
         }
         return exit_code_;
     }
@@ -429,10 +430,16 @@ class Tool {
 
   private:
     /// By the arguments as they are: they may not parse.
-    static bool names_output(int argc, char** argv) {
-        return std::any_of(argv + 1, argv + std::max(argc, 1), [](std::string_view argument) {
-            return (argument.starts_with("-o") && argument != "-o-") || (argument.starts_with("--output") && argument != "--output=-");
-        });
+    static std::optional<std::string_view> named_output(int argc, char** argv) {
+        for (int i = 1; i < argc; ++i)
+            for (const std::string_view option : {"--output", "-o"}) {
+                std::string_view argument = argv[i];
+                if (!argument.starts_with(option)) continue;
+                argument.remove_prefix(option.size());
+                if (argument.empty()) return i + 1 < argc ? argv[i + 1] : "";
+                return argument.substr(argument.front() == '=' ? 1 : 0);
+            }
+        return std::nullopt;
     }
     /// A file that stdout was redirected to may be an input, and is left alone.
     static void mark_pipe() {
@@ -506,7 +513,7 @@ class Tool {
     cxxopts::Options options_;
     cxxopts::ParseResult parsed_;
     Exit exit_code_ = fine;
-    bool streams_bson_ = false;
+    std::string_view unnamed_output_; ///< what it writes BSON to where no output is named; empty: it writes none
     bool opened_ = false; ///< an output, which tells of a failure itself
 };
 

@@ -47,6 +47,83 @@ struct AppliedCollection {
     bool is_buckets() const { return std::string_view(name).starts_with(buckets_prefix); }
     /// As its users know it.
     std::string logical_name() const { return is_buckets() ? name.substr(buckets_prefix.size()) : name; }
+    std::string logical_ns() const { return join_namespace(database, logical_name()); }
+    /// Whether its documents are those of the full dump.
+    bool is_as_dumped() const { return base && has_data && changes.empty(); }
+    /// What mongodump writes beside its documents.
+    Metadata dumped_metadata() const {
+        Metadata dumped = metadata;
+        dumped.collection = logical_name();
+        dumped.options = changed(bson::Document(metadata.options), [](const bson::Element& option, bson::Builder&) {
+            return option.key() == "temp"; // mongorestore fails with it
+        });
+        return dumped;
+    }
+};
+
+/// Told of bytes read.
+using ReadProgress = std::function<void(std::uint64_t)>;
+
+/// The documents that a collection has after the entries, one after the other.
+class AppliedDocuments {
+  public:
+    /// After Applier::finish(); the collection's changes are read by one at a time. What is in the full dump is checked as `check` says.
+    AppliedDocuments(const ChangeLog& log, AppliedCollection& collection, Check check = Check::frame, ReadProgress progress = {})
+        : log_(&log), collection_(&collection), check_(check), progress_(std::move(progress)) {
+        // Old servers do not log what a capped collection drops at its front.
+        const bson::Document options(collection.metadata.options);
+        drops_oldest_ = !collection.is_as_dumped() && is_capped(options) && !is_capped_cluster(options);
+        open();
+        if (!drops_oldest_) return;
+        while (const auto document = read()) bytes_ += document->size(), ++documents_;
+        const auto size = options.find("size"), max = options.find("max");
+        if (size && size->integer() > 0) most_bytes_ = static_cast<std::uint64_t>(size->integer());
+        if (max && max->integer() > 0) most_documents_ = static_cast<std::uint64_t>(max->integer());
+        open();
+    }
+
+    /// The next document, valid until it is asked again; none at the end. Throws DataError.
+    std::optional<std::string_view> next() {
+        if (!drops_oldest_) return read();
+        while (const auto document = read()) {
+            const bool too_much = (most_bytes_ > 0 && bytes_ > most_bytes_) || (most_documents_ > 0 && documents_ > most_documents_);
+            bytes_ -= document->size(), --documents_;
+            if (!too_much) return document;
+        }
+        return std::nullopt;
+    }
+
+  private:
+    void open() {
+        changes_.reset(); // the list is put back before it is taken again
+        changes_.emplace(*log_, collection_->changes, drops_oldest_ ? DocumentOrder::insertion : DocumentOrder::any);
+        reported_ = 0;
+        if (collection_->base && collection_->has_data && !collection_->base->data.empty()) reader_.emplace(collection_->base->data, check_);
+    }
+    std::optional<std::string_view> read() {
+        while (reader_) {
+            const bool more = reader_->next();
+            if (progress_ && (!more || reader_->bytes() - reported_ >= 1 << 20)) progress_(reader_->bytes() - std::exchange(reported_, reader_->bytes()));
+            if (!more) {
+                reader_.reset();
+                break;
+            }
+            std::optional<std::string_view> document;
+            changes_->apply(reader_->current(), [&](std::string_view bytes) { document = bytes; });
+            if (document) return document;
+        }
+        return changes_->next_inserted();
+    }
+
+    const ChangeLog* log_;
+    AppliedCollection* collection_;
+    Check check_;
+    ReadProgress progress_;
+    std::optional<CollectionChanges> changes_;
+    std::optional<DocumentReader> reader_;
+    std::uint64_t reported_ = 0;
+    bool drops_oldest_ = false;
+    std::uint64_t bytes_ = 0, documents_ = 0, most_bytes_ = 0, most_documents_ = 0; ///< what is still to come, and what there may be
 };
 
 /// Plays entries onto a dump, without a server.
@@ -124,7 +201,7 @@ class Applier {
 
     /// Writes what there is into a new dump: collections, views and the prelude; to be called once, after finish().
     /// `jobs` collections are worked on at a time; `progress`, if given, is told of bytes read, by one thread at a time.
-    void write(DumpWriter& out, std::size_t jobs = 1, const std::function<void(std::uint64_t)>& progress = {}) {
+    void write(DumpWriter& out, std::size_t jobs = 1, const ReadProgress& progress = {}) {
         for (const auto& [ns, view] : views_)
             if (!is_timeseries_view(view.definition)) write_view(ns, view, out);
         if (const auto& prelude = dump_->prelude()) {
@@ -139,7 +216,7 @@ class Applier {
         std::ranges::stable_sort(left, {}, [](const auto& each) { return each.first; });
         std::mutex mutex;
         std::exception_ptr failure;
-        const auto report = [&](std::uint64_t bytes) {
+        const ReadProgress report = [&](std::uint64_t bytes) {
             const std::lock_guard lock(mutex);
             if (progress) progress(bytes);
         };
@@ -177,8 +254,20 @@ class Applier {
         return bytes;
     }
 
-    /// What there is. After finish().
+    /// What there is. After finish(); those of which is_hidden_in_dumps(ns()) is true are not written.
     const std::list<AppliedCollection>& collections() const noexcept { return collections_; }
+    std::list<AppliedCollection>& collections() noexcept { return collections_; }
+    /// The documents of one of them.
+    AppliedDocuments documents(AppliedCollection& collection, Check check = Check::frame, ReadProgress progress = {}) const {
+        return AppliedDocuments(log_, collection, check, std::move(progress));
+    }
+    /// The views, by their namespaces, as mongodump writes them. After finish().
+    std::map<std::string, Metadata> views() const {
+        std::map<std::string, Metadata> views;
+        for (const auto& [ns, view] : views_)
+            if (!is_timeseries_view(view.definition)) views.emplace(ns, view_metadata(ns, view));
+        return views;
+    }
     /// Transactions that were not committed, and are left out.
     const TransactionTracker::Open& open_transactions() const noexcept { return tracker_.open(); }
     /// From where on the oplog is needed to go on from here: the first entry of the oldest open transaction, else the last one.
@@ -319,15 +408,19 @@ class Applier {
         const auto on = bson::Document(definition).find("viewOn");
         return on && on->is(bson::Type::string) && on->string().starts_with(buckets_prefix);
     }
-    static void write_view(const std::string& ns, const StoredView& view, DumpWriter& out) {
-        const auto [database, name] = split_namespace(ns);
+    static Metadata view_metadata(const std::string& ns, const StoredView& view) {
         Metadata metadata;
         bson::Builder options;
         for (const std::string_view option : {"viewOn", "pipeline", "collation"})
             if (const auto field = bson::Document(view.definition).find(option)) options.append(*field);
         metadata.options = options.finish();
-        metadata.collection = name;
+        metadata.collection = split_namespace(ns).collection;
         metadata.type = "view";
+        return metadata;
+    }
+    static void write_view(const std::string& ns, const StoredView& view, DumpWriter& out) {
+        const auto [database, name] = split_namespace(ns);
+        const Metadata metadata = view_metadata(ns, view);
         if (view.base && view.base->metadata.ends_with(".gz") == out.gzip())
             out.take(view.base->metadata, out.metadata_name(database, name));
         else
@@ -769,60 +862,24 @@ class Applier {
         return unknown ? 0 : size;
     }
 
-    template <class Report>
-    void write_collection(AppliedCollection& collection, DumpWriter& out, const Report& report) const {
+    void write_collection(AppliedCollection& collection, DumpWriter& out, const ReadProgress& report) const {
         const std::string database = collection.database;
         const auto fits = [&](const std::string& file) { return !file.empty() && file.ends_with(".gz") == out.gzip(); };
         const auto& base = collection.base;
-        if (base && collection.has_data && collection.changes.empty() && fits(base->data))
+        if (collection.is_as_dumped() && fits(base->data)) {
             out.take(base->data, out.data_name(database, collection.name));
-        else
-            write_documents(collection, out, report);
+        } else {
+            Writer file = out.open_data(database, collection.name);
+            AppliedDocuments documents(log_, collection, Check::frame, report);
+            while (const auto document = documents.next()) file.write(*document);
+            file.close();
+        }
 
-        Metadata metadata = collection.metadata;
-        metadata.collection = collection.logical_name();
-        metadata.options = changed(bson::Document(metadata.options), [](const bson::Element& option, bson::Builder&) {
-            return option.key() == "temp"; // mongorestore fails with it
-        });
+        const Metadata metadata = collection.dumped_metadata();
         if (base && !collection.metadata_changed && metadata.options.size() == collection.metadata.options.size() && fits(base->metadata))
             out.take(base->metadata, out.metadata_name(database, metadata.collection));
         else
             out.write_metadata(database, metadata);
-    }
-
-    template <class Report>
-    void write_documents(AppliedCollection& collection, DumpWriter& out, const Report& report) const {
-        const bson::Document options(collection.metadata.options);
-        const bool drops_oldest = is_capped(options) && !is_capped_cluster(options);
-        const auto order = drops_oldest ? DocumentOrder::insertion : DocumentOrder::any;
-        const auto each = [&](auto&& write) {
-            CollectionChanges changes(log_, collection.changes, order);
-            if (collection.base && collection.has_data && !collection.base->data.empty()) {
-                DocumentReader documents(collection.base->data);
-                std::uint64_t reported = 0;
-                for (const bson::Document& document : documents) {
-                    changes.apply(document, write);
-                    if (documents.bytes() - reported >= 1 << 20) report(documents.bytes() - std::exchange(reported, documents.bytes()));
-                }
-                report(documents.bytes() - reported);
-            }
-            changes.finish(write);
-        };
-        // Old servers do not log what a capped collection drops at its front.
-        std::uint64_t bytes = 0, documents = 0, most_bytes = 0, most_documents = 0;
-        if (drops_oldest) {
-            each([&](std::string_view document) { bytes += document.size(), ++documents; });
-            const auto size = options.find("size"), max = options.find("max");
-            if (size && size->integer() > 0) most_bytes = static_cast<std::uint64_t>(size->integer());
-            if (max && max->integer() > 0) most_documents = static_cast<std::uint64_t>(max->integer());
-        }
-        Writer file = out.open_data(collection.database, collection.name);
-        each([&](std::string_view document) {
-            const bool too_much = (most_bytes > 0 && bytes > most_bytes) || (most_documents > 0 && documents > most_documents);
-            bytes -= document.size(), --documents;
-            if (!too_much) file.write(document);
-        });
-        file.close();
     }
 
     const Dump* dump_;

@@ -38,6 +38,11 @@ class CollectionChanges {
         for (const Change& change : changes) touched_[bit(change.hash) / 64] |= std::uint64_t{1} << bit(change.hash) % 64;
         done_.resize(changes.size());
     }
+    CollectionChanges(const CollectionChanges&) = delete;
+    /// The list has all its changes again, for whoever reads the documents once more.
+    ~CollectionChanges() {
+        for (auto& [key, group] : collided_) changes_->insert(changes_->end(), group.changes.begin(), group.changes.end()); // there is room: they were in it
+    }
 
     /// Calls write(std::string_view) with what becomes of a document of the collection, if it stays.
     template <class Write>
@@ -60,7 +65,24 @@ class CollectionChanges {
     /// Calls write(std::string_view) with the documents that were inserted, in the order of that.
     template <class Write>
     void finish(Write&& write) {
-        std::vector<std::pair<std::uint64_t, std::span<const Change>>> inserted;
+        while (const auto document = next_inserted()) write(*document);
+    }
+    /// After all documents: the next one that was inserted, until it is asked again; none at the end.
+    std::optional<std::string_view> next_inserted() {
+        if (!insertions_) find_insertions();
+        if (next_ == insertions_->size()) return std::nullopt;
+        play((*insertions_)[next_++].second, nullptr, [](std::string_view) {});
+        return document_;
+    }
+
+  private:
+    struct Collided {
+        ChangeList changes;
+        bool done = false;
+    };
+
+    void find_insertions() {
+        auto& inserted = insertions_.emplace();
         const auto consider = [&](std::span<const Change> group) {
             if (const Change* const created = creation(group, false)) inserted.emplace_back(created->place, group);
         };
@@ -72,14 +94,7 @@ class CollectionChanges {
         for (auto& [key, group] : collided_)
             if (!group.done) consider(group.changes);
         std::ranges::sort(inserted, {}, [](const auto& each) { return each.first; });
-        for (const auto& [place, group] : inserted) play(group, nullptr, write);
     }
-
-  private:
-    struct Collided {
-        ChangeList changes;
-        bool done = false;
-    };
 
     std::size_t bit(std::uint64_t hash) const noexcept { return hash & (std::bit_floor(touched_.size() * 64) - 1); }
     std::size_t end_of_group(std::size_t first) const {
@@ -186,6 +201,8 @@ class CollectionChanges {
     std::vector<std::uint64_t> touched_; ///< a bit is set for each hash: most documents have no changes
     std::vector<bool> done_;             ///< for the first change of each group
     std::map<std::string, Collided> collided_;
+    std::optional<std::vector<std::pair<std::uint64_t, std::span<const Change>>>> insertions_; ///< by their places
+    std::size_t next_ = 0;                                                                       ///< of them
     std::string key_, other_key_, document_;
 };
 

@@ -30,6 +30,7 @@ struct Change {
     ChangeKind kind() const noexcept { return static_cast<ChangeKind>(place & 3); }
     bool updates() const noexcept { return kind() == ChangeKind::update || kind() == ChangeKind::upsert; }
     std::uint64_t offset() const noexcept { return place >> 2; }
+    friend bool operator==(const Change&, const Change&) noexcept = default;
 };
 using ChangeList = std::vector<Change>;
 

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "chain_tool.hpp"
+
+#include <oplog/restore/apply.hpp>
+
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <system_error>
+
+/// What the tools that make states of a chain have in common.
+namespace oplog::tools {
+
+/// What an Applier for the chain is to be told. `scratch` is a directory for temporary files.
+inline Applier::Options applier_options(const Tool& tool, const Chain& chain, std::string scratch, Selection selection) {
+    return {.scratch = std::move(scratch), .dump_start = chain.dump_start(), .consistent_point = chain.consistent_point(),
+            .report = [&tool](const Finding& finding) { tool.warn(to_string(finding)); }, .selection = std::move(selection)};
+}
+
+/// The selection that the options tell, which knows the chain's entries up to the bounds.
+inline Selection learned_selection(const Tool& tool, const Chain& chain, const Bounds& bounds, Continuity continuity, Readings& readings) {
+    Selection learned = selection(tool);
+    learned.dumped_at(*chain.dump_start());
+    if (!learned.looks_ahead()) return learned;
+    for (const DumpCollection& dumped : chain.full()->collections()) learned.see(dumped.ns());
+    Merge<Input> entries = chain.merged<Input>(continuity);
+    for (const EntryView& entry : entries) {
+        if (bounds.too_late(entry.ts())) continue;
+        readings.add(entry);
+        learned.learn(entry);
+    }
+    readings.end();
+    return learned;
+}
+
+/// A state of a chain that is wanted, and what plays the entries up to it.
+struct WantedState {
+    Applier* applier;
+    Bounds bounds{};
+    std::optional<Timestamp> last{}; ///< the last entry of it, once it has been played
+};
+
+/// Plays a chain's entries up to each wanted state, the last of them last, and says what it must of them. Nothing is written yet.
+inline void play(const Tool& tool, const Chain& chain, Continuity continuity, Readings& readings, std::span<WantedState> states) {
+    Merge<Input> entries = chain.merged<Input>(continuity, Check::structure);
+    std::optional<Timestamp> last;
+    for (const EntryView& entry : entries) {
+        last = entry.ts();
+        if (!states.back().bounds.too_late(entry.ts())) readings.add(entry);
+        for (WantedState& state : states) {
+            if (state.bounds.too_late(entry.ts())) {
+                state.applier->look_ahead(entry);
+            } else {
+                state.last = last;
+                state.applier->add(entry);
+            }
+        }
+    }
+    readings.end();
+    for (const ContinuityError& gap : entries.gaps()) tool.warn(gap.what());
+    const Timestamp consistent = *chain.consistent_point();
+    for (const WantedState& state : states)
+        if (!state.last || *state.last < consistent)
+            throw DataError(fmt::format("{}: the full dump is consistent from {} ({}) on: there is no earlier state to be made", chain.full()->path(),
+                                        to_string(consistent), to_utc_string(consistent)));
+    const Bounds& bounds = states.back().bounds;
+    if ((bounds.to && last->seconds < bounds.to->seconds) || (bounds.before && last->seconds + 1 < bounds.before->seconds))
+        tool.warn("the chain ends before the time that is wanted, with " + to_string(*last) + " (" + to_utc_string(*last) + ")");
+    for (const WantedState& state : states) {
+        for (const auto& [id, transaction] : state.applier->open_transactions())
+            tool.warn(fmt::format("transaction {}, begun at {}, is not committed by {} and is left out whole", to_string(id), to_string(transaction.first), to_string(*state.last)));
+        state.applier->finish();
+    }
+}
+
+inline std::uint64_t size_of(const Chain& chain) {
+    std::uint64_t size = 0;
+    std::error_code unknown;
+    for (const Chain::Slice& slice : chain.slices()) size += std::filesystem::file_size(slice.path, unknown);
+    return size;
+}
+
+} // namespace oplog::tools
