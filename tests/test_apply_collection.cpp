@@ -59,7 +59,7 @@ TEST_CASE("a collection's changes can be applied once more, those whose hashes c
     const TempDirectory directory;
     ChangeLog log(directory.path(), 1);
     ChangeList list;
-    for (int id = 0; id < 9; ++id) log.append(list, ChangeKind::insertion, bson::Document(Bson().int32("_id", id).bytes()), {});
+    for (int id = 0; id < 9; ++id) log.append(list, ChangeKind::insertion, of_bytes(Bson().int32("_id", id).bytes()), {});
     log.seal();
     for (int round = 0; round < 2; ++round) {
         std::size_t count = 0;

@@ -17,7 +17,7 @@
 #include <utility>
 #include <vector>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// What differs between the documents of a collection at two times, or in two places.
 struct DocumentCounts {

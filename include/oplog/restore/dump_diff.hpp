@@ -18,7 +18,7 @@
 #include <vector>
 
 /// What differs between two dumps, or between two times of one chain.
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// An option of a collection, or one of its indexes, that is not the same on both sides.
 struct MetadataDifference {
@@ -92,7 +92,7 @@ inline bool same_index(const std::optional<std::string>& before, const std::opti
 inline std::vector<MetadataDifference> compare_indexes(const Metadata& before, const Metadata& after, bool as_dumped = true) {
     std::map<std::string, MetadataDifference> indexes;
     const auto put = [&](const Metadata& metadata, std::optional<std::string> MetadataDifference::*side) {
-        for (const std::string& spec : metadata.indexes) {
+        for (const bson::Value& spec : metadata.indexes) {
             const bson::Document index(spec);
             if (const auto clustered = index.find("clustered"); !clustered || !clustered->truthy()) indexes[std::string(index.find("name")->string())].*side = spec;
         }
