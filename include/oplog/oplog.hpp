@@ -16,3 +16,4 @@
 #include <oplog/restore/document_comparison.hpp>
 #include <oplog/restore/dump.hpp>
 #include <oplog/restore/dump_diff.hpp>
+#include <oplog/restore/history.hpp>

@@ -120,6 +120,20 @@ class Diff {
         });
         if (const auto twice = names.conflict()) fail_twice(*twice);
     }
+    /// Whether every field that a diff of its own goes into is there, and of the type that this expects.
+    static bool fits(const bson::Document& document, const bson::Document& diff, std::size_t depth = 1) {
+        check_depth(depth);
+        bool all = true;
+        for_each_change(diff, [&](Kind kind, std::string_view name, const bson::Element& with) {
+            if (!all || (kind != Kind::nested && kind != Kind::binary)) return;
+            const auto field = document.find(name);
+            if (kind == Kind::binary)
+                all = field && field->is(bson::Type::binary) && binary_change(with).offset <= field->value().size() - 5;
+            else
+                all = nested_fits(field, with.document(), depth);
+        });
+        return all;
+    }
     /// Whether a field of the document itself changes, not one of a document in it.
     static bool names(const bson::Document& diff, std::string_view wanted) {
         bool found = false;
@@ -210,6 +224,20 @@ class Diff {
         for_each_array_change(diff, [&](std::uint64_t, const bson::Element& change) {
             if (change.key().front() == 's') check_nested(change.document(), depth + 1);
         });
+    }
+
+    static bool nested_fits(const std::optional<bson::Element>& field, const bson::Document& diff, std::size_t depth) {
+        if (!is_for_array(diff)) return field && field->is(bson::Type::document) && fits(field->document(), diff, depth + 1);
+        if (!field || !field->is(bson::Type::array)) return false;
+        check_depth(depth + 1);
+        bool all = true;
+        for_each_array_change(diff, [&](std::uint64_t index, const bson::Element& change) {
+            if (!all || change.key().front() != 's') return;
+            auto at = field->array().begin();
+            for (std::uint64_t i = 0; i < index && at != std::default_sentinel; ++i) ++at;
+            all = nested_fits(at == std::default_sentinel ? std::nullopt : std::optional(*at), change.document(), depth + 1);
+        });
+        return all;
     }
 
     /// A field that a diff of its own goes into. Where the field is not what the diff expects (or missing), a later
@@ -311,6 +339,20 @@ class PathUpdate {
         }
     }
     static std::string_view first_part(std::string_view path) { return path.substr(0, path.find('.')); }
+    /// Whether nothing stands in the path's way: what it leads through has fields, or positions, or is not there.
+    static bool fits(bson::Document document, bool is_array, std::string_view path) {
+        for (;;) {
+            const std::string_view part = first_part(path);
+            if (is_array && !array_index(part)) return false;
+            if (part.size() == path.size()) return true;
+            const auto field = document.find(part);
+            if (!field) return true;
+            if (!field->is(bson::Type::document) && !field->is(bson::Type::array)) return false;
+            is_array = field->is(bson::Type::array);
+            document = is_array ? field->array() : field->document();
+            path.remove_prefix(part.size() + 1);
+        }
+    }
 
     /// `sets` tells $set from $unset. Nothing happens where a path leads through what has no fields.
     static std::string apply(const bson::Document& document, std::vector<Path> paths, bool sets) {
@@ -522,6 +564,19 @@ inline std::string apply_update(const bson::Document& document, const bson::Docu
     if (!set.empty()) result = detail::PathUpdate::apply(bson::Document(result), std::move(set), true);
     if (!unset.empty()) result = detail::PathUpdate::apply(bson::Document(result), std::move(unset), false);
     return detail::stored(document, std::move(result));
+}
+
+/// Whether an update, told by the `o` of its entry, finds what it was made for: every value that it goes into is there, and of that type. apply_update()
+/// of one that does not yields what the oplog needs, which is not what anyone wanted. Throws DataError.
+inline bool update_fits(const bson::Document& document, const bson::Document& o) {
+    switch (update_kind(o)) {
+    case UpdateKind::diff: return detail::Diff::fits(document, o.find("diff")->document());
+    case UpdateKind::replacement: return true;
+    case UpdateKind::modifiers: break;
+    }
+    bool all = true;
+    detail::for_each_path(o, [&](std::string_view path, const bson::Element&, bool) { all = all && detail::PathUpdate::fits(document, false, path); });
+    return all;
 }
 
 /// Whether an update makes its document where there is none. `operation` is the update, `entry` the entry that holds it: the

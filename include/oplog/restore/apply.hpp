@@ -126,6 +126,32 @@ class AppliedDocuments {
     std::uint64_t bytes_ = 0, documents_ = 0, most_bytes_ = 0, most_documents_ = 0; ///< what is still to come, and what there may be
 };
 
+/// Why a collection is no longer there.
+enum class Ending {
+    dropped,
+    database_dropped,
+    replaced, ///< another one was renamed onto it
+};
+
+/// Is told what an Applier does when it does it: for who wants to know more than what there is in the end. Transactions are told when they commit.
+class ApplyWatcher {
+  public:
+    virtual ~ApplyWatcher() = default;
+    /// The next operations are of this document: an entry, or one of a transaction that waited for its commit.
+    virtual void entry(const bson::Document& holder) = 0;
+    /// A document changes. The answer is put aside with the change (ChangeLog::tag); with none, the change is not.
+    virtual std::optional<std::uint64_t> change(const AppliedCollection&, const Operation&, ChangeLog&) = 0;
+    /// A command that is followed, before it is.
+    virtual void command(const Operation&, const Command&, const AppliedCollection*, ChangeLog&) = 0;
+    /// A view's definition changes; `before` is the old one, empty for none.
+    virtual void view(const std::string& ns, const std::string& before, ChangeLog&) = 0;
+    virtual void rename(AppliedCollection&, const std::string& to, ChangeLog&) = 0;
+    /// A capped collection loses its documents.
+    virtual void emptied(AppliedCollection&, ChangeLog&) = 0;
+    /// The collection is gone after this: what is wanted of it may be moved.
+    virtual void ends(AppliedCollection&, Ending, ChangeLog&) = 0;
+};
+
 /// Plays entries onto a dump, without a server.
 ///
 /// Fed entry by entry, in order, up to the wanted time; collections are followed by their UUIDs, so that a fuzzy dump
@@ -143,12 +169,16 @@ class Applier {
         std::optional<Timestamp> consistent_point{}; ///< what the dump was at then, it has whole
         Report report{};                       ///< is told of what is left out, and taken for granted
         Selection selection{};               ///< which collections are wanted, and under what names; has learned the entries
+        ApplyWatcher* watcher = nullptr;     ///< outlives the applier; a collection that is emptied keeps its changes then
+        bool partial = false;                ///< the entries do not begin with a dump: transactions that began before are left out
     };
 
     /// The dump must outlive the applier.
     Applier(const Dump& dump, Options options) : dump_(&dump), options_(std::move(options)), log_(options_.scratch) {
         for (const DumpCollection& dumped : dump.collections()) add_dumped(dumped);
     }
+    /// Onto nothing: for a watcher alone.
+    explicit Applier(Options options) : options_(std::move(options)), log_(options_.scratch) {}
 
     /// Takes in the next entry. Throws FormatError for what is malformed and for what cannot be applied.
     void add(const EntryView& entry) {
@@ -198,6 +228,9 @@ class Applier {
         }
         log_.seal();
     }
+    /// Instead of finish(), when what there is need not be known whole.
+    void seal() { log_.seal(); }
+    const ChangeLog& log() const noexcept { return log_; }
 
     /// Writes what there is into a new dump: collections, views and the prelude; to be called once, after finish().
     /// `jobs` collections are worked on at a time; `progress`, if given, is told of bytes read, by one thread at a time.
@@ -331,6 +364,7 @@ class Applier {
         if (!info.commits()) return;
         if (step.closed->began_before || step.closed->broken) {
             if (options_.dump_start && entry.ts() <= *options_.dump_start) return; // the dump has it
+            if (options_.partial) return warn("transaction " + to_string(id) + " began before the first entry: its operations are not known");
             throw DataError("transaction " + to_string(id) + " commits here, and " + (step.closed->broken ? "entries of it are missing" : "began before the first entry"));
         }
         if (!node.empty())
@@ -342,6 +376,7 @@ class Applier {
     }
 
     void apply_entry(const bson::Document& document) {
+        if (options_.watcher) options_.watcher->entry(document);
         for_each_operation(document, [&](const Operation& operation) {
             if (operation.is_command())
                 apply_command(operation);
@@ -384,6 +419,11 @@ class Applier {
             return add_index(find({}, ns), bson::Document(spec));
         }
         AppliedCollection& collection = find(operation.ui, operation.ns);
+        if (options_.watcher) {
+            const auto tag = options_.watcher->change(collection, operation, log_);
+            if (!tag) return;
+            log_.append_tag(*tag);
+        }
         if (op == "u")
             log_.append(collection.changes, upsert ? ChangeKind::upsert : ChangeKind::update, *operation.o2, operation.o);
         else
@@ -394,6 +434,10 @@ class Applier {
 
     void apply_view(const Operation& operation, bool upsert) {
         const std::string ns(*view_of(operation));
+        if (options_.watcher) {
+            const auto old = views_.find(ns);
+            options_.watcher->view(ns, old == views_.end() ? "" : old->second.definition, log_);
+        }
         if (operation.op == "d") {
             views_.erase(ns);
         } else if (operation.op == "i") {
@@ -490,16 +534,18 @@ class Applier {
             for (const int nibble : {(byte >> 4) & 15, byte & 15}) text += "0123456789abcdef"[nibble];
         return text;
     }
-    void erase(const AppliedCollection& collection) { erase(by_name_.find(name_key(collection))); }
-    NameIndex::iterator erase(NameIndex::iterator named) {
+    void erase(const AppliedCollection& collection, Ending ending) { erase(by_name_.find(name_key(collection)), ending); }
+    NameIndex::iterator erase(NameIndex::iterator named, Ending ending) {
         last_found_ = nullptr;
-        by_uuid_.erase(named->second->uuid);
+        const std::string uuid = named->second->uuid;
+        if (options_.watcher) options_.watcher->ends(*named->second, ending, log_);
+        by_uuid_.erase(uuid);
         collections_.erase(named->second);
         return by_name_.erase(named);
     }
     void erase_database(std::string_view database) {
         const std::string prefix = std::string(database) + '.';
-        for (auto at = by_name_.lower_bound({prefix, 0}); at != by_name_.end() && at->first.first.starts_with(prefix);) at = erase(at);
+        for (auto at = by_name_.lower_bound({prefix, 0}); at != by_name_.end() && at->first.first.starts_with(prefix);) at = erase(at, Ending::database_dropped);
     }
 
     // ---- commands ----
@@ -507,11 +553,12 @@ class Applier {
     void apply_command(const Operation& operation) {
         if (!is_followed(operation)) return;
         const Command command = parse_command(operation);
+        if (options_.watcher) options_.watcher->command(operation, command, command.ns.empty() ? nullptr : known(operation.ui, command.ns), log_);
         switch (command.kind) {
         case CommandKind::create: return apply_create(operation, command);
         case CommandKind::drop:
             if (split_namespace(command.ns).collection == views_collection) drop_views(command.database);
-            if (AppliedCollection* const gone = known(operation.ui, command.ns)) erase(*gone);
+            if (AppliedCollection* const gone = known(operation.ui, command.ns)) erase(*gone, Ending::dropped);
             return;
         case CommandKind::drop_database:
             drop_views(command.database);
@@ -539,6 +586,7 @@ class Applier {
             return apply_coll_mod(find(operation.ui, command.ns), operation.o);
         case CommandKind::empty_capped:
             if (AppliedCollection* const collection = known(operation.ui, command.ns)) {
+                if (options_.watcher) return options_.watcher->emptied(*collection, log_);
                 collection->has_data = false;
                 collection->changes.clear();
             }
@@ -549,7 +597,10 @@ class Applier {
 
     void drop_views(std::string_view database) {
         const std::string prefix = std::string(database) + '.';
-        for (auto at = views_.lower_bound(prefix); at != views_.end() && at->first.starts_with(prefix);) at = views_.erase(at);
+        for (auto at = views_.lower_bound(prefix); at != views_.end() && at->first.starts_with(prefix);) {
+            if (options_.watcher) options_.watcher->view(at->first, at->second.definition, log_);
+            at = views_.erase(at);
+        }
     }
 
     void apply_create(const Operation& operation, const Command& command) {
@@ -601,14 +652,15 @@ class Applier {
         AppliedCollection* const collection = &find(operation.ui, command.ns);
         const auto drop_target = operation.o.find("dropTarget");
         if (drop_target && drop_target->is(bson::Type::binary)) {
-            if (AppliedCollection* const target = known(drop_target->binary_data(), command.target); target && target != collection) erase(*target);
+            if (AppliedCollection* const target = known(drop_target->binary_data(), command.target); target && target != collection) erase(*target, Ending::replaced);
         } else if (drop_target && drop_target->truthy()) {
-            if (AppliedCollection* const target = by_name(command.target); target && target != collection) erase(*target);
+            if (AppliedCollection* const target = by_name(command.target); target && target != collection) erase(*target, Ending::replaced);
         }
         if (const AppliedCollection* const other = by_name(command.target); is_after_dump() && other && other != collection)
             refuse("renameCollection to " + command.target + ", which is there already: entries are missing in which that collection went");
         const auto [database, name] = split_namespace(command.target);
         collection->metadata_changed |= collection->database != database || collection->name != name;
+        if (options_.watcher) options_.watcher->rename(*collection, command.target, log_);
         move(*collection, database, name);
         const auto stay_temporary = operation.o.find("stayTemp");
         if (!stay_temporary || !stay_temporary->truthy()) set_option(*collection, "temp", nullptr);
@@ -882,7 +934,7 @@ class Applier {
             out.write_metadata(database, metadata);
     }
 
-    const Dump* dump_;
+    const Dump* dump_ = nullptr;
     Options options_;
     ChangeLog log_;
     std::list<AppliedCollection> collections_; ///< a list, since others point into it

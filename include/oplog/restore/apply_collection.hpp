@@ -75,6 +75,26 @@ class CollectionChanges {
         return document_;
     }
 
+    /// The changes of one document of the collection, in their order, which may be none; std::nullopt if they have been taken: a dump may see a
+    /// document twice.
+    std::optional<std::span<const Change>> take(const bson::Document& document) {
+        key_.clear();
+        append_id_key(key_, document);
+        const std::span<const Change> group = find(key_);
+        return !group.empty() && is_done(group) ? std::nullopt : std::optional(group);
+    }
+    /// Calls use(std::span<const Change>) for each document whose changes have not been taken.
+    template <class Use>
+    void take_others(Use&& use) const {
+        const std::span<const Change> all(*changes_);
+        for (std::size_t first = 0, end = 0; first < all.size(); first = end) {
+            end = end_of_group(first);
+            if (!done_[first]) use(all.subspan(first, end - first));
+        }
+        for (const auto& [key, group] : collided_)
+            if (!group.done) use(std::span<const Change>(group.changes));
+    }
+
   private:
     struct Collided {
         ChangeList changes;
@@ -83,16 +103,9 @@ class CollectionChanges {
 
     void find_insertions() {
         auto& inserted = insertions_.emplace();
-        const auto consider = [&](std::span<const Change> group) {
+        take_others([&](std::span<const Change> group) {
             if (const Change* const created = creation(group, false)) inserted.emplace_back(created->place, group);
-        };
-        const std::span<const Change> all(*changes_);
-        for (std::size_t first = 0, end = 0; first < all.size(); first = end) {
-            end = end_of_group(first);
-            if (!done_[first]) consider(all.subspan(first, end - first));
-        }
-        for (auto& [key, group] : collided_)
-            if (!group.done) consider(group.changes);
+        });
         std::ranges::sort(inserted, {}, [](const auto& each) { return each.first; });
     }
 

@@ -47,6 +47,8 @@ class ChangeLog {
         if (map_) ::munmap(const_cast<char*>(map_), size_);
     }
 
+    /// Puts a word aside, to be asked of the change that is appended next.
+    void append_tag(std::uint64_t tag) { put({reinterpret_cast<const char*>(&tag), sizeof tag}); }
     /// Puts a change aside. `document` has the `_id`: what is inserted or removed, or, of an update or upsert, its o2;
     /// `update` is then its o. Throws DataError for an `_id` that is malformed.
     void append(ChangeList& list, ChangeKind kind, const bson::Document& document, const bson::Document& update) {
@@ -80,6 +82,12 @@ class ChangeLog {
         if (map == MAP_FAILED) detail::throw_errno(name_);
         map_ = static_cast<const char*>(map);
     }
+    /// What append_tag() was told before the change.
+    std::uint64_t tag(const Change& change) const noexcept { return bson::load<std::uint64_t>(map_ + change.offset() - sizeof(std::uint64_t)); }
+    /// What append_entry() was told, after seal().
+    bson::Document entry(std::uint64_t offset) const noexcept { return bson::Document::trusted(map_ + offset); }
+    /// Where the next change will be: larger than any place of a change before, and no larger than any after.
+    std::uint64_t next_place() const noexcept { return size_ << 2; }
     /// What has the `_id`.
     bson::Document document(const Change& change) const noexcept { return bson::Document::trusted(map_ + change.offset()); }
     /// The `o` of an update or upsert.

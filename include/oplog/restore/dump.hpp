@@ -473,6 +473,7 @@ class DumpWriter {
         TakeOver take_over = TakeOver::link;
         bool gzip = false;                ///< collections, metadata and oplog are compressed, as with mongodump --gzip
         std::vector<std::string> inputs{}; ///< files and directories that it must not be, hold, or lie in
+        bool (*is_ours)(const std::string& path) = nullptr; ///< whether a directory that is no dump may be replaced too
     };
 
     /// Throws ArgumentError for a place that cannot be, std::system_error (EEXIST) for one that is taken. Only a
@@ -486,7 +487,7 @@ class DumpWriter {
         if (fs::exists(fs::symlink_status(target))) {
             if (options_.if_exists == IfExists::refuse) detail::throw_errno(path, EEXIST);
             if (!fs::is_directory(target)) throw ArgumentError(path + " is no directory: not replaced");
-            if (!is_dump(path_)) throw ArgumentError(path + " holds other things than a dump: not replaced");
+            if (!is_dump(path_) && !(options_.is_ours && options_.is_ours(path_))) throw ArgumentError(path + " holds other things than a dump: not replaced");
         }
         temporary_ = detail::make_hidden_directory(path_, path);
     }

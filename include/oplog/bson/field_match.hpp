@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <oplog/bson/document.hpp>
+#include <oplog/bson/id_key.hpp>
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace oplog {
+
+/// Whether a document's field has a value, as a query {path: value} asks it: a path has dots, and leads into documents, positions of
+/// arrays and the documents in arrays; a value is one of the same key (see append_key), in an array too; null is also what is not there.
+/// Strings are compared by their bytes, and nothing is an operator.
+class FieldMatch {
+  public:
+    /// `value` may go out of scope.
+    FieldMatch(std::string path, const bson::Element& value) : path_(std::move(path)), is_null_(value.is(bson::Type::null)) { append_key(key_, value); }
+
+    /// Throws DataError for what is malformed.
+    bool matches(const bson::Document& document) const { return in_document(document, path_, 1); }
+
+  private:
+    bool in_document(const bson::Document& document, std::string_view path, std::size_t depth) const {
+        if (depth > bson::max_depth) throw DataError("a document is nested too deeply");
+        const std::size_t dot = path.find('.');
+        const auto field = document.find(path.substr(0, dot));
+        if (!field) return is_null_;
+        return dot == path.npos ? is(*field) : in_value(*field, path.substr(dot + 1), depth);
+    }
+    /// Where the path goes on in a value.
+    bool in_value(const bson::Element& value, std::string_view path, std::size_t depth) const {
+        if (value.is(bson::Type::document)) return in_document(value.document(), path, depth + 1);
+        if (!value.is(bson::Type::array)) return is_null_;
+        const std::size_t dot = path.find('.');
+        if (const auto position = value.array().find(path.substr(0, dot)))
+            if (dot == path.npos ? is(*position) : in_value(*position, path.substr(dot + 1), depth + 1)) return true;
+        for (const bson::Element& each : value.array())
+            if (each.is(bson::Type::document) && in_document(each.document(), path, depth + 1)) return true;
+        return false;
+    }
+    bool is(const bson::Element& value) const {
+        if (same(value)) return true;
+        if (value.is(bson::Type::array))
+            for (const bson::Element& each : value.array())
+                if (same(each)) return true;
+        return false;
+    }
+    bool same(const bson::Element& value) const {
+        std::string key;
+        append_key(key, value);
+        return key == key_;
+    }
+
+    std::string path_;
+    std::string key_;
+    bool is_null_;
+};
+
+} // namespace oplog
