@@ -16,7 +16,7 @@ namespace {
 const std::string id_index = R"({"v":{"$numberInt":"2"},"key":{"_id":{"$numberInt":"1"}},"name":"_id_"})";
 
 /// A dump, and entries after it.
-class History {
+class Recorded {
   public:
     std::string folder(const std::string& name) const { return directory_ / name; }
     void dump(const std::string& folder, const std::string& name, const std::vector<std::string>& json, const std::string& options = "", const std::string& uuid = "") {
@@ -87,7 +87,7 @@ class History {
 } // namespace
 
 TEST_CASE("a collection that was emptied and filled again differs, whatever the number of its changes") {
-    History history;
+    Recorded history;
     history.add("c", "shop.$cmd", R"({"create":"a","capped":true,"size":4096,"idIndex":)" + id_index + "}", 1);
     history.add("i", "shop.a", R"({"_id":1})", 1);
     history.add("i", "shop.a", R"({"_id":2})", 1);
@@ -101,7 +101,7 @@ TEST_CASE("a collection that was emptied and filled again differs, whatever the 
 }
 
 TEST_CASE("what a capped collection drops depends on its size then") {
-    History history;
+    Recorded history;
     history.add("c", "shop.$cmd", R"({"create":"a","capped":true,"size":4096,"max":3,"idIndex":)" + id_index + "}", 1);
     for (int i = 0; i < 3; ++i) history.add("i", "shop.a", R"({"_id":)" + std::to_string(i) + "}", 1);
     const int then = history.now();
@@ -110,7 +110,7 @@ TEST_CASE("what a capped collection drops depends on its size then") {
 }
 
 TEST_CASE("of one chain a collection is followed through renames without a UUID") {
-    History history;
+    Recorded history;
     history.dump("full", "a", {R"({"_id":1})"});
     history.add("i", "shop.a", R"({"_id":2})");
     const int then = history.now();
@@ -122,7 +122,7 @@ TEST_CASE("of one chain a collection is followed through renames without a UUID"
 }
 
 TEST_CASE("a collection dropped and made again is compared by its name") {
-    History history;
+    Recorded history;
     history.dump("full", "a", {R"({"_id":1})", R"({"_id":2})"}, "", "00000000000000000000000000000001");
     const int then = history.now();
     history.add("c", "shop.$cmd", R"({"drop":"a"})", 1);
@@ -133,7 +133,7 @@ TEST_CASE("a collection dropped and made again is compared by its name") {
 }
 
 TEST_CASE("what both dumps have in one file is not read") {
-    History history;
+    Recorded history;
     history.dump("one", "a", {R"({"_id":1})"});
     history.dump("two", "a", {});
     for (const char* const dump : {"one", "two"}) history.dump(dump, "b", {R"({"_id":1})"});
@@ -144,7 +144,7 @@ TEST_CASE("what both dumps have in one file is not read") {
 }
 
 TEST_CASE("documents that break off are an error with their place") {
-    History history;
+    Recorded history;
     history.dump("one", "a", {R"({"_id":1})"});
     history.dump("two", "a", {R"({"_id":1})"});
     write_file(history.folder("two/shop/a.bson"), parse_json(R"({"_id":1})").substr(0, 10));
@@ -152,7 +152,7 @@ TEST_CASE("documents that break off are an error with their place") {
 }
 
 TEST_CASE("options are equal in any order, and indexes but for what has no meaning") {
-    History history;
+    Recorded history;
     history.dump("one", "a", {}, R"("capped":true,"size":4096,"validator":{"a":1,"b":1},"temp":true)");
     history.dump("two", "a", {}, R"("size":4096,"capped":true,"validator":{"a":1,"b":1})");
     CHECK(history.between_dumps("one", "two").empty());

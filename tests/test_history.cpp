@@ -38,7 +38,7 @@ Last play(const std::string& chain_directory, const std::string& full_name) {
         before = version.find("ts")->timestamp();
         if (version.find("unknown")) ++last.unknown;
         std::string ns(version.find("ns")->string());
-        const std::string id = to_json(bson::Document(bson::Builder().append(*version.find("_id")).finish()));
+        const std::string id = to_json(of_bytes(bson::Builder().append(*version.find("_id")).finish()));
         const auto after = version.find("after");
         if (const auto to = version.find("to")) {
             last.documents.erase(ns + id);
@@ -69,7 +69,7 @@ TEST_CASE("the last version of each document is what a dump has that was made at
             const bool buckets = fs::path(collection.data).filename().string().starts_with(buckets_prefix);
             DocumentReader documents(collection.data);
             for (const bson::Document& document : documents)
-                dumped[collection.database + "." + (buckets ? std::string(buckets_prefix) : "") + collection.name + to_json(bson::Document(bson::Builder().append(*document.find("_id")).finish()))] =
+                dumped[collection.database + "." + (buckets ? std::string(buckets_prefix) : "") + collection.name + to_json(of_bytes(bson::Builder().append(*document.find("_id")).finish()))] =
                     document.bytes();
         }
         std::size_t wrong = 0;

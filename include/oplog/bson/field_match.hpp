@@ -8,7 +8,7 @@
 #include <string_view>
 #include <utility>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// Whether a document's field has a value, as a query {path: value} asks it: a path has dots, and leads into documents, positions of
 /// arrays and the documents in arrays; a value is one of the same key (see append_key), in an array too; null is also what is not there.

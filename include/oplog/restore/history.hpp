@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// "collection dropped" and the like: what an event is to the documents of the collection.
 inline std::string_view to_string(const CollectionEvent& event) {

@@ -17,7 +17,7 @@
 #include <utility>
 #include <vector>
 
-namespace oplog {
+namespace oplog::inline v0_1 {
 
 /// What happened to a collection, and so to each document in it.
 struct CollectionEvent {
