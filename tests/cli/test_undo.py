@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""oplog-undo: chosen operations are taken back, and nothing else; compared with a model that knows nothing of oplogs."""
+import json
+import random
+import unittest
+
+from made_chain import MadeChain, encode
+from support import ToolTest, split_documents
+
+
+def canonical(value):
+    """As Extended JSON has it; the model has whole numbers only."""
+    if isinstance(value, dict):
+        return {key: canonical(each) for key, each in value.items()}
+    return {"$numberInt": str(value)} if isinstance(value, int) else value
+
+
+class Model:
+    """What happened to each document of a collection: [(ordinal, document or None, the operation)], the first of them at 0."""
+
+    def __init__(self, documents):
+        self.versions = {each["_id"]: [(0, each, None)] for each in documents}
+
+    def now(self, identity):
+        return self.versions.get(identity, [(0, None, None)])[-1][1]
+
+    def add(self, ordinal, identity, document, change):
+        self.versions.setdefault(identity, [(0, None, None)]).append((ordinal, document, change))
+
+    def taken_back(self, first, last, conflict):
+        """{_id: (verdict, before, after, now, target)} of the documents that operations from first to last changed."""
+        result = {}
+        for identity, versions in self.versions.items():
+            chosen = [i for i, (ordinal, *_) in enumerate(versions) if first <= ordinal <= last]
+            if not chosen:
+                continue
+            before, after, now = versions[chosen[0] - 1][1], versions[chosen[-1]][1], versions[-1][1]
+            others = [versions[i][2] for i in range(chosen[0], len(versions)) if i not in chosen]
+            target, verdict = before, None
+            if others and conflict == "skip":
+                target, verdict = now, "conflict"
+            elif others and conflict == "replay":
+                for kind, value in others:
+                    if kind == "u" and target is None:
+                        target, verdict = now, "unapplicable"
+                        break
+                    target = {"i": value, "d": None, "u": {**(target or {}), **(value or {})}}[kind]
+            if verdict is None:
+                verdict = "unchanged" if target == now else "deleted" if target is None else "inserted" if now is None else "restored"
+            result[identity] = (verdict, before, after, now, target)
+        return result
+
+
+class Undo(ToolTest):
+    def setUp(self):
+        super().setUp()
+        self.chain = MadeChain(self)
+
+    def undo(self, *args, said=(), out="undo"):
+        code, _, err = self.run_tool("undo", *self.chain.write(), *args, *(("-o", out) if out else ()))
+        self.assertEqual(code, 0, err)
+        for text in said:
+            self.assertIn(text, err)
+        return [json.loads(line) for line in self.read(f"{out}/report.jsonl").splitlines()] if out else err
+
+    def test_an_update_without_a_filter_is_taken_back(self):
+        self.chain.dump("shop.orders", 1, [{"_id": 1, "paid": 0}, {"_id": 2, "paid": 1}, {"_id": 3, "paid": 0}])
+        self.chain.set("shop.orders", 3, {"paid": 1})
+        for identity in (1, 2, 3):
+            self.chain.set("shop.orders", identity, {"paid": 9})
+        self.chain.insert("shop.orders", {"_id": 4})
+        lines = self.undo("--from", "100:3", "--to", "100:5", "--ns", "shop.orders", said=["shop.orders: 3 restored, 0 deleted, 0 inserted, 0 unchanged, 0 conflict, 0 unapplicable"])
+        self.assertEqual([line["verdict"] for line in lines], ["restored"] * 3)
+        self.assertEqual({line["_id"]["$numberInt"]: line["before"]["paid"] for line in lines}, {"1": {"$numberInt": "0"}, "2": {"$numberInt": "1"}, "3": {"$numberInt": "1"}})
+        self.assertEqual(sorted(split_documents(self.read("undo/before/shop/orders.bson"))), sorted(encode({"_id": i, "paid": p}) for i, p in ((1, 0), (2, 1), (3, 1))))
+        self.assertEqual(sorted(f[5:] for f in self.files() if f.startswith("undo/") and (self.dir / f).is_file()), sorted(["before/shop/orders.bson", "before/shop/orders.metadata.json", "replay/oplog.bson", "report.jsonl", "undo.js", "undo.jsonl"]))
+
+    def test_what_is_taken_back_is_what_a_model_says(self):
+        verdicts = set()
+        for seed in range(25):
+            dice = random.Random(seed)
+            self.chain = MadeChain(self)
+            documents = [{"_id": i, "n": i} for i in range(6)]
+            self.chain.dump("shop.a", 1, documents)
+            model = Model(documents)
+            for _ in range(dice.randrange(10, 60)):
+                identity = dice.randrange(10)
+                document = model.now(identity)
+                if document is None:
+                    document = {"_id": identity, "n": dice.randrange(5)}
+                    model.add(self.chain.insert("shop.a", document).ordinal, identity, document, ("i", document))
+                elif dice.random() < 0.3:
+                    model.add(self.chain.delete("shop.a", identity).ordinal, identity, None, ("d", None))
+                else:
+                    change = {"n": dice.randrange(5)}
+                    model.add(self.chain.set("shop.a", identity, change).ordinal, identity, {**document, **change}, ("u", change))
+            first = dice.randrange(2, self.chain.ordinal + 1)
+            last = dice.randrange(first, self.chain.ordinal + 1)
+            for conflict in ("skip", "before", "replay"):
+                lines = self.undo("--from", f"100:{first}", "--to", f"100:{last}", "--conflict", conflict, "-f")
+                expected = model.taken_back(first, last, conflict)
+                self.assertEqual({int(line["_id"]["$numberInt"]): (line["verdict"], line["before"], line["after"], line["now"]) for line in lines},
+                                 {identity: (verdict, *map(canonical, (before, after, now))) for identity, (verdict, before, after, now, _) in expected.items()}, (seed, conflict))
+                verdicts |= {each[0] for each in expected.values()}
+                self.assertEqual(self.replayed(model), {identity: each[4] for identity, each in expected.items() if each[4] != each[3]}, (seed, conflict))
+        self.assertEqual(verdicts, {"restored", "deleted", "inserted", "unchanged", "conflict", "unapplicable"})
+
+    def replayed(self, model):
+        """What the entries of replay/ make of documents that they change."""
+        del model
+        result = {}
+        for line in self.good("cat", "--relaxed", "undo/replay/oplog.bson").splitlines():
+            entry = json.loads(line)
+            result[entry["o"]["_id"]] = entry["o"] if entry["op"] == "i" else None
+        return result
+
+    def test_a_dropped_collection_comes_back_as_it_was(self):
+        self.chain.dump("shop.a", 1, [{"_id": 1, "n": 1}, {"_id": 2}])
+        self.chain.set("shop.a", 1, {"n": 2})
+        self.chain.insert("shop.a", {"_id": 3})
+        self.chain.drop("shop.a")
+        self.chain.create("shop.a", 2)
+        self.chain.insert("shop.a", {"_id": 1, "new": 1})
+        self.undo("--from", "100:4", "--to", "100:4", "--ns", "shop.a", said=["shop.a", "comes back as dropped/shop/a"])
+        self.assertEqual(sorted(split_documents(self.read("undo/dropped/shop/a.bson"))), sorted(map(encode, ({"_id": 1, "n": 2}, {"_id": 2}, {"_id": 3}))))
+        self.assertEqual(json.loads(self.read("undo/dropped/shop/a.metadata.json"))["collectionName"], "a")
+        self.undo("--from", "100:4", "--to", "100:4", "--ns", "shop.a", "--rename", "shop.a=shop.b", "-f")
+        self.assertEqual(json.loads(self.read("undo/dropped/shop/b.metadata.json"))["collectionName"], "b")
+
+    def test_operations_are_chosen_by_id_by_field_and_by_kind(self):
+        self.chain.dump("shop.a", 1, [{"_id": 1, "n": 1}, {"_id": 2, "n": 2}])
+        for identity in (1, 2):
+            self.chain.set("shop.a", identity, {"n": 5})
+        self.chain.insert("shop.a", {"_id": 3, "n": 5})
+        everything = ("--from", "100:2", "--to", "100:9")
+        chosen = lambda *options: [int(line["_id"]["$numberInt"]) for line in self.undo(*everything, *options, "-f")]
+        self.assertEqual(sorted(chosen()), [1, 2, 3])
+        self.assertEqual(chosen("--id", "2"), [2])
+        self.assertEqual(chosen("--where", "n=1"), [1])
+        self.assertEqual(sorted(chosen("--where", "n=5")), [1, 2, 3])
+        self.assertEqual(chosen("--op", "i"), [3])
+        self.assertEqual(chosen("--ns", "shop.a", "--exclude-ns", "shop.*"), [])
+
+    def test_a_transaction_is_chosen_as_a_whole_and_parts_are_warned_of(self):
+        self.chain.dump("shop.a", 1, [{"_id": 1, "n": 1}, {"_id": 2, "n": 2}])
+        self.chain.transaction([self.chain.set_operation("shop.a", 1, {"n": 7}), self.chain.set_operation("shop.a", 2, {"n": 7})])
+        lines = self.undo("--txn", "aaaaaaaa/7")
+        self.assertEqual([(line["verdict"], len(line["txn"])) for line in lines], [("restored", 1)] * 2)
+        self.undo("--txn", "aaaaaaaa/7", "--id", "1", "-f", said=["1 of its 2 operations are chosen"])
+
+    def test_what_cannot_be_taken_back_is_refused_with_its_place(self):
+        self.chain.dump("shop.log", 1, [{"_id": 1, "n": 1}], options={"capped": True, "size": 4096})
+        self.chain.insert("shop.log", {"_id": 2})
+        offset = len(self.chain.noop)
+        code, _, err = self.run_tool("undo", *self.chain.write(), "--from", "100:2", "--to", "100:2", "-o", "undo")
+        self.assertEqual(code, 1)
+        self.assertIn(f"inc.bson: offset {offset}: document 2: ", err)
+        self.assertIn("shop.log, a capped collection, cannot be taken back", err)
+        self.assertNotIn("undo", " ".join(self.files()))
+
+    def test_check_makes_nothing_and_an_undo_replaces_only_another(self):
+        self.chain.dump("shop.a", 1, [{"_id": 1, "n": 1}])
+        self.chain.delete("shop.a", 1)
+        before = self.files()
+        err = self.undo("--from", "100:2", "--to", "100:2", "--check", out=None)
+        self.assertIn("1 inserted", err)
+        self.assertEqual(set(self.files()), set(before) | {"inc.bson"})
+        self.write("other/keep", b"x")
+        code, _, err = self.run_tool("undo", *self.chain.write(), "--from", "100:2", "--to", "100:2", "-o", "other", "-f")
+        self.assertEqual((code, self.read("other/keep")), (2, b"x"), err)
+
+    def test_a_choice_must_be_made(self):
+        self.chain.dump("shop.a", 1)
+        for options in ((), ("--from", "100:1"), ("--to", "100:1"), ("--from", "100:1", "--to", "100:2", "--conflict", "x"), ("--txn", "x/1"), ("--from", "100:1", "--to", "100:2", "--op", "n")):
+            self.assertEqual(self.run_tool("undo", *self.chain.write(), *options, "-o", "undo")[0], 2, options)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string_view>
+
+namespace oplog::tools {
+
+/// undo.js, as oplog-undo writes it. mongosh rewrites what it runs so that it may look synchronous: no callback may ask the server.
+inline constexpr std::string_view undo_script = R"js(// Takes operations back. Each document is written only if the server still has it byte for byte as the chain ended with it; what has changed since, or
+// is there already, is left alone. Made by oplog-undo; the documents are in undo.jsonl, beside this file.
+//
+//   mongosh URI undo.js            says what it would do
+//   APPLY=1 mongosh URI undo.js    does it; again if it was interrupted
+//
+// A batch is one transaction: its documents go, and what they become comes, so that unique values may pass between them, or nothing happens.
+const undoFs = require('fs'), undoPath = require('path');
+const undoWord = String(typeof APPLY !== 'undefined' ? APPLY : process.env.APPLY || '');
+const undoWrites = !['', '0', 'false', 'no'].includes(undoWord);
+const undoDirectory = process.env.UNDO_DIRECTORY || __dirname;
+const undoCounts = {};
+let undoWaiting = {};
+
+function undoCount(item, what) {
+  if (!undoCounts[item.ns]) undoCounts[item.ns] = { restored: 0, deleted: 0, inserted: 0, already: 0, conflict: 0 };
+  undoCounts[item.ns][what]++;
+}
+function undoConflict(item, reason) {
+  undoCount(item, 'conflict');
+  print('conflict: ' + item.ns + ' ' + item.idText + ': ' + reason);
+}
+function undoKey(bytes) { return Buffer.from(bytes).toString('base64'); }
+function undoIds(items) {
+  const ids = [];
+  for (let i = 0; i < items.length; i++) ids.push(items[i].id);
+  return ids;
+}
+function undoRaw(collection, ids) {
+  const found = {};
+  const documents = ids.length === 0 ? [] : collection.find({ _id: { $in: ids } }, {}, { raw: true }).toArray();
+  for (let i = 0; i < documents.length; i++) found[undoKey(documents[i])] = true;
+  return found;
+}
+
+// Looks at each document: what is to be written, what is so already, and what has changed.
+function undoLook(collection, items) {
+  const found = undoRaw(collection, undoIds(items));
+  const look = { write: [], already: [], changed: [] };
+  for (let i = 0; i < items.length; i++) {
+    const item = items[i];
+    if (item.now !== null && found[item.now]) look.write.push(item);
+    else if (item.bytes !== null && found[item.bytes]) look.already.push(item);
+    else {
+      const there = collection.find({ _id: { $eq: item.id } }, {}, { raw: true }).toArray().length > 0;
+      if (there) look.changed.push(item);
+      else if (item.now === null) look.write.push(item);
+      else if (item.bytes === null) look.already.push(item);
+      else look.changed.push(item);
+    }
+  }
+  return look;
+}
+
+// Writes what is still as the chain had it. Yields the documents that cannot be, and why: null if all is done, or nothing could be.
+function undoTransaction(ns, items) {
+  const dot = ns.indexOf('.');
+  const session = db.getMongo().startSession();
+  const collection = session.getDatabase(ns.substring(0, dot)).getCollection(ns.substring(dot + 1));
+  session.startTransaction({ readConcern: { level: 'snapshot' }, writeConcern: { w: 'majority' } });
+  try {
+    const look = undoLook(collection, items);
+    const gone = [], come = [], documents = [];
+    for (let i = 0; i < look.write.length; i++) {
+      if (look.write[i].now !== null) gone.push(look.write[i]);
+      if (look.write[i].target !== null) {
+        come.push(look.write[i]);
+        documents.push(look.write[i].target);
+      }
+    }
+    if (gone.length > 0) {
+      const deleted = collection.deleteMany({ _id: { $in: undoIds(gone) } }).deletedCount;
+      if (deleted !== gone.length) throw new Error(ns + ': ' + deleted + ' documents went instead of ' + gone.length + '; nothing of this batch is written');
+    }
+    for (let i = 0; i < come.length; i++) {
+      try {
+        collection.insertOne(documents[i], { bypassDocumentValidation: true });
+      } catch (error) {
+        if (undoHas(error, 'TransientTransactionError')) throw error;
+        session.abortTransaction();
+        return { refused: [come[i]], reason: error.message, unique: error.code === 11000 };
+      }
+    }
+    const written = undoRaw(collection, undoIds(come)), inexact = [];
+    for (let i = 0; i < come.length; i++) if (!written[come[i].bytes]) inexact.push(come[i]);
+    if (inexact.length > 0) {
+      session.abortTransaction();
+      return { refused: inexact, reason: 'mongosh cannot write it byte for byte; replay/ can', unique: false };
+    }
+    undoCommit(session);
+    return { refused: [], look: look };
+  } catch (error) {
+    try { session.abortTransaction(); } catch (ignored) { }
+    throw error;
+  } finally {
+    session.endSession();
+  }
+}
+function undoHas(error, label) {
+  return (typeof error.hasErrorLabel === 'function' && error.hasErrorLabel(label)) || (Array.isArray(error.errorLabels) && error.errorLabels.includes(label));
+}
+function undoCommit(session) {
+  for (let tries = 0; ; tries++) {
+    try {
+      session.commitTransaction();
+      return;
+    } catch (error) {
+      if (tries === 10 || !undoHas(error, 'UnknownTransactionCommitResult')) throw error;
+    }
+  }
+}
+
+// `last`: documents whose unique values are taken are told of, and do not wait for others to give them up. Yields whether anything was written.
+function undoBatch(ns, items, last) {
+  if (!undoWrites) {
+    const dot = ns.indexOf('.');
+    undoTell(undoLook(db.getSiblingDB(ns.substring(0, dot)).getCollection(ns.substring(dot + 1)), items));
+    return false;
+  }
+  for (let tries = 0; items.length > 0;) {
+    let outcome = null;
+    try {
+      outcome = undoTransaction(ns, items);
+    } catch (error) {
+      if (!undoHas(error, 'TransientTransactionError') || ++tries > 20) throw error;
+      sleep(20 * tries);
+      continue;
+    }
+    if (outcome.refused.length === 0) {
+      undoTell(outcome.look);
+      return outcome.look.write.length > 0;
+    }
+    const rest = [];
+    for (let i = 0; i < items.length; i++) if (!outcome.refused.includes(items[i])) rest.push(items[i]);
+    for (let i = 0; i < outcome.refused.length; i++) {
+      if (outcome.unique && !last) {
+        if (!undoWaiting[ns]) undoWaiting[ns] = [];
+        undoWaiting[ns].push(outcome.refused[i]);
+      } else {
+        undoConflict(outcome.refused[i], outcome.reason);
+      }
+    }
+    items = rest;
+  }
+  return false;
+}
+function undoTell(look) {
+  for (let i = 0; i < look.write.length; i++) undoCount(look.write[i], look.write[i].target === null ? 'deleted' : look.write[i].now === null ? 'inserted' : 'restored');
+  for (let i = 0; i < look.already.length; i++) undoCount(look.already[i], 'already');
+  for (let i = 0; i < look.changed.length; i++) undoConflict(look.changed[i], 'has changed since the chain\'s end');
+}
+
+function undoAll() {
+  const file = undoFs.openSync(undoPath.join(undoDirectory, 'undo.jsonl'), 'r');
+  const buffer = Buffer.alloc(1 << 20);
+  let parts = [], batch = [], size = 0, ns = '';
+  for (let got = 1; got > 0;) {
+    got = undoFs.readSync(file, buffer, 0, buffer.length, null);
+    for (let at = 0; at < got;) {
+      const end = buffer.subarray(0, got).indexOf(10, at);
+      parts.push(Buffer.from(buffer.subarray(at, end < 0 ? got : end)));
+      if (end < 0) break;
+      at = end + 1;
+      const line = Buffer.concat(parts).toString('utf8');
+      parts = [];
+      const plain = JSON.parse(line), typed = EJSON.parse(line, { relaxed: false });
+      const item = { ns: plain.ns, id: typed._id, idText: JSON.stringify(plain._id), now: plain.now, target: typed.target, bytes: plain.bytes };
+      if (batch.length > 0 && (item.ns !== ns || batch.length === 500 || size + line.length > 8 << 20)) {
+        undoBatch(ns, batch, false);
+        batch = [];
+        size = 0;
+      }
+      ns = item.ns;
+      batch.push(item);
+      size += line.length;
+    }
+  }
+  if (batch.length > 0) undoBatch(ns, batch, false);
+  undoFs.closeSync(file);
+  // What waited for unique values that documents of other batches had.
+  for (let progress = true; progress;) {
+    progress = false;
+    const waiting = undoWaiting, names = Object.keys(waiting);
+    undoWaiting = {};
+    for (let i = 0; i < names.length; i++) progress = undoBatch(names[i], waiting[names[i]], false) || progress;
+  }
+  const names = Object.keys(undoWaiting);
+  for (let i = 0; i < names.length; i++) undoBatch(names[i], undoWaiting[names[i]], true);
+  const all = Object.keys(undoCounts);
+  for (let i = 0; i < all.length; i++) {
+    const c = undoCounts[all[i]];
+    print(all[i] + ': ' + c.restored + ' restored, ' + c.deleted + ' deleted, ' + c.inserted + ' inserted, ' + c.already + ' already, ' + c.conflict + ' conflict');
+  }
+  print(undoWrites ? 'done' : 'a dry run: nothing has been written; APPLY=1 mongosh … does');
+}
+undoAll();
+)js";
+
+} // namespace oplog::tools
