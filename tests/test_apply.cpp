@@ -24,9 +24,9 @@ std::vector<std::string> documents(const std::string& path) {
 }
 
 /// A server's history made by hand: a dump, entries after it, and what the dump becomes.
-class History {
+class Recorded {
   public:
-    History() {
+    Recorded() {
         fs::create_directories(directory_ / "full/shop");
         put("full/oplog.bson", entry_bytes("n", "", Bson()));
     }
@@ -108,7 +108,7 @@ class History {
 
 /// The metadata of a collection with number `uuid` and an _id index, and more indexes.
 std::string metadata(const std::string& name, int uuid, const std::string& indexes = "", const std::string& options = "") {
-    return "{" + options + R"("indexes":[{"v":{"$numberInt":"2"},"key":{"_id":{"$numberInt":"1"}},"name":"_id_"})" + indexes + R"(],"uuid":")" + History::uuid(uuid) +
+    return "{" + options + R"("indexes":[{"v":{"$numberInt":"2"},"key":{"_id":{"$numberInt":"1"}},"name":"_id_"})" + indexes + R"(],"uuid":")" + Recorded::uuid(uuid) +
            R"(","collectionName":")" + name + R"(","type":"collection"})";
 }
 const std::string id_index = R"(,"idIndex":{"v":2,"key":{"_id":1},"name":"_id_"})";
@@ -148,7 +148,7 @@ TEST_CASE("each real chain, applied, is the dump that was made at its end, docum
 }
 
 TEST_CASE("collections are followed by their UUIDs through renames, drops and new ones of the same name") {
-    History h;
+    Recorded h;
     h.dump("a", metadata("a", 1), {R"({"_id":1})"});
     h.command(R"({"renameCollection":"shop.a","to":"shop.b","stayTemp":false})", 1);
     h.command(R"({"create":"a")" + id_index + "}", 2);
@@ -171,7 +171,7 @@ TEST_CASE("collections are followed by their UUIDs through renames, drops and ne
 }
 
 TEST_CASE("a fuzzy dump may know a collection under a later name, or its successor") {
-    History h;
+    Recorded h;
     h.dump("b", metadata("b", 1), {R"({"_id":1})", R"({"_id":2})"});
     h.dump("c", metadata("c", 5), {R"({"_id":"c"})"});
     h.add("i", "shop.a", R"({"_id":1})", 1);
@@ -188,7 +188,7 @@ TEST_CASE("a fuzzy dump may know a collection under a later name, or its success
 
 TEST_CASE("indexes change as listIndexes would tell it") {
     const std::string by_a = R"(,{"v":{"$numberInt":"2"},"key":{"a":{"$numberInt":"1"}},"name":"a_1"})";
-    History h;
+    Recorded h;
     h.dump("a", metadata("a", 1, by_a));
     h.command(R"({"createIndexes":"a","unique":true,"v":2,"key":{"b":1},"name":"b_1","expireAfterSeconds":60.0})", 1);
     h.command(R"({"collMod":"a","index":{"name":"a_1","hidden":true}})", 1);
@@ -206,7 +206,7 @@ TEST_CASE("indexes change as listIndexes would tell it") {
 
 TEST_CASE("an index counts when its build commits, and the dump's own when it was not being built") {
     const std::string by_a = R"(,{"v":{"$numberInt":"2"},"key":{"a":{"$numberInt":"1"}},"name":"a_1"})", specs = R"("indexes":[{"v":2,"key":{"a":1},"name":"a_1"}]})";
-    History h;
+    Recorded h;
     h.dump("a", metadata("a", 1, by_a));
     h.command(R"({"startIndexBuild":"a",)" + specs, 1);
     h.apply();
@@ -222,7 +222,7 @@ TEST_CASE("an index counts when its build commits, and the dump's own when it wa
 
 TEST_CASE("collMod changes options to what the server lists") {
     const auto after = [](const std::string& options, const std::string& change) {
-        History h;
+        Recorded h;
         h.dump("a", metadata("a", 1, "", options));
         h.command(R"({"collMod":"a",)" + change + "}", 1);
         h.apply();
@@ -241,7 +241,7 @@ TEST_CASE("collMod changes options to what the server lists") {
 }
 
 TEST_CASE("a capped collection drops what is too much at its front") {
-    History h;
+    Recorded h;
     h.dump("a", metadata("a", 1, "", R"("options":{"capped":true,"size":4096,"max":2},)"), {R"({"_id":1})", R"({"_id":2})"});
     h.add("i", "shop.a", R"({"_id":3})", 1);
     h.apply();
@@ -253,7 +253,7 @@ TEST_CASE("a capped collection drops what is too much at its front") {
 }
 
 TEST_CASE("a capped collection that is clustered drops nothing") {
-    History h;
+    Recorded h;
     h.dump("a", metadata("a", 1, "", R"("options":{"capped":true,"size":4096,"max":2,"clusteredIndex":{"key":{"_id":1},"unique":true}},)"), {R"({"_id":1})", R"({"_id":2})"});
     h.add("i", "shop.a", R"({"_id":3})", 1);
     h.apply();
@@ -262,7 +262,7 @@ TEST_CASE("a capped collection that is clustered drops nothing") {
 
 TEST_CASE("views are metadata alone") {
     const std::string view = R"({"options":{"viewOn":"a","pipeline":[{"$match":{"n":{"$numberInt":"1"}}}]},"indexes":[],"collectionName":"v","type":"view"})";
-    History h;
+    Recorded h;
     h.dump("v", view);
     h.apply();
     CHECK(h.metadata_of("shop.v") == view);
@@ -278,7 +278,7 @@ TEST_CASE("views are metadata alone") {
 }
 
 TEST_CASE("a time series' indexes are told in terms of the series") {
-    History h;
+    Recorded h;
     h.command(R"({"create":"system.buckets.ts","validator":{},"clusteredIndex":true,"timeseries":{"timeField":"t","metaField":"m","granularity":"seconds","bucketMaxSpanSeconds":3600}})", 3);
     h.add("i", "shop.system.views", R"({"_id":"shop.ts","viewOn":"system.buckets.ts","pipeline":[]})", 9);
     h.command(R"({"createIndexes":"system.buckets.ts","v":2,"key":{"meta.a":1,"control.max.t":-1,"control.min.t":-1},"name":"x"})", 3);
@@ -299,7 +299,7 @@ TEST_CASE("a transaction counts when it commits") {
         return R"(,"lsid":{"id":1},"txnNumber":{"$numberLong":")" + std::to_string(number) + R"("},"prevOpTime":{"ts":{"$timestamp":{"t":)" + (previous ? "2" : "0") + R"(,"i":)" +
                std::to_string(previous) + R"(}},"t":{"$numberLong":"1"}})";
     };
-    History h;
+    Recorded h;
     h.dump("a", metadata("a", 1));
     h.add("c", "admin.$cmd", part("1", R"(,"partialTxn":true)"), 0, "", session(1, 0));
     h.add("i", "shop.a", R"({"_id":"between"})", 1);
@@ -319,7 +319,7 @@ TEST_CASE("a transaction counts when it commits") {
 }
 
 TEST_CASE("upserts make the documents that are not there, alone and in what a client put into an applyOps") {
-    History h;
+    Recorded h;
     h.dump("a", metadata("a", 1), {R"({"_id":1,"x":1})"});
     h.add("u", "shop.a", R"({"$v":1,"$set":{"x":2}})", 1, R"({"_id":1})", R"(,"b":true)");
     h.add("u", "shop.a", R"({"w":1,"_id":2})", 1, R"({"_id":2})", R"(,"b":true)");
@@ -332,55 +332,55 @@ TEST_CASE("upserts make the documents that are not there, alone and in what a cl
 
 TEST_CASE("what cannot be done exactly is refused, with its place") {
     {
-        History h;
+        Recorded h;
         h.dump("a", metadata("a", 1));
         h.add("u", "shop.a", R"({"_id":1})", 1, R"({"_id":1})", R"(,"b":1)");
         CHECK(h.refused() == "in: offset 0: document 1: field 'b' is an int32, not a boolean");
     }
     {
-        History h;
+        Recorded h;
         h.dump("a", metadata("a", 1));
         h.add("u", "shop.a", R"({"$v":2,"diff":{"u":{"_id":2}}})", 1, R"({"_id":1})");
         CHECK(h.refused() == "in: offset 0: document 1: an update that changes the _id of its document");
     }
     {
-        History h;
+        Recorded h;
         h.add("i", "shop.unknown", R"({"_id":1})", 7);
         CHECK(h.refused() == "in: offset 0: document 1: 2:1: collection shop.unknown is not in the full dump, and no entry creates it: what it holds is not known (--exclude-ns leaves it out)");
     }
     {
-        History h;
+        Recorded h;
         h.add("u", "admin.system.version", R"({"$v":1,"$set":{"version":"7.0"}})", 7, R"({"_id":"featureCompatibilityVersion"})");
         CHECK(h.refused() == "in: offset 0: document 1: the source's featureCompatibilityVersion changes here, and a replay would change the target's; apply up to before it (--before 2:1)");
     }
     {
-        History h;
+        Recorded h;
         h.dump("a", metadata("a", 1));
         h.command(R"({"convertToCapped":"a","size":4096})", 1);
         CHECK(h.refused() == "in: offset 0: document 1: the command convertToCapped of shop.a cannot be followed: which documents it keeps, the server alone knows (MongoDB 4.0 and older log it); apply up to before it (--before 2:1)");
         CHECK_FALSE(fs::exists(h / "out"));
     }
     {
-        History h;
+        Recorded h;
         h.dump("a", metadata("a", 1));
         h.command(R"({"collMod":"a","novelty":1})", 1);
         CHECK(h.refused() == "in: offset 0: document 1: collMod of shop.a has the unknown option 'novelty'; apply up to before it (--before 2:1)");
     }
     {
-        History h;
+        Recorded h;
         h.dump("a", metadata("a", 1));
         h.add("u", "shop.a", R"({"$v":9})", 1, R"({"_id":1})");
         CHECK(h.refused() == "in: offset 0: document 1: an update of the unknown version $v: 9");
     }
     {
-        History h;
+        Recorded h;
         h.command(R"({"create":"ts","timeseries":{"timeField":"t"}})", 1);
         CHECK(h.refused() == "in: offset 0: document 1: time series shop.ts has no buckets of its own, as of MongoDB 8.3: no tool here can follow it yet; apply up to before it (--before 2:1)");
     }
 }
 
 TEST_CASE("what mongodump leaves out is left out") {
-    History h;
+    Recorded h;
     h.add("i", "config.transactions", R"({"_id":1})", 11);
     h.add("i", "shop.system.profile", R"({"_id":1})", 12);
     h.add("i", "local.x", R"({"_id":1})", 13);
@@ -390,7 +390,7 @@ TEST_CASE("what mongodump leaves out is left out") {
 }
 
 TEST_CASE("without UUIDs, as old servers write it, names decide") {
-    History h;
+    Recorded h;
     h.dump("a", R"({"options":{},"indexes":[{"v":1,"key":{"_id":1},"name":"_id_","ns":"shop.a"}]})", {R"({"_id":1})"});
     h.add("u", "shop.a", R"({"$set":{"x.y":1}})", 0, R"({"_id":1})");
     h.add("i", "shop.system.indexes", R"({"v":1,"key":{"x":1},"name":"x_1","ns":"shop.a"})", 0);
@@ -408,7 +408,7 @@ TEST_CASE("without UUIDs, as old servers write it, names decide") {
 }
 
 TEST_CASE("collections are selected and renamed") {
-    History h;
+    Recorded h;
     h.dump("a", metadata("a", 1), {R"({"_id":1})"});
     h.dump("b", metadata("b", 2), {R"({"_id":1})"});
     h.add("i", "shop.a", R"({"_id":2})", 1);

@@ -160,7 +160,7 @@ TEST_CASE("What a dump has seen of a capped collection that does not tell what i
         for (auto entries = chain.merged(); const EntryView& entry : entries) examiner.add(entry);
         examiner.finish();
         Stager::Start start = examiner.start();
-        chain.examine_capped(start.removed);
+        chain.examine_capped(start);
         Stager stager(std::move(start), {});
         std::string text;
         for (auto entries = chain.merged(); const EntryView& entry : entries)

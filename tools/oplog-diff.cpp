@@ -315,7 +315,7 @@ int main(int argc, char** argv) {
               "consistent point, with the entries of its own oplog. No output means no difference.",
               "  oplog-diff yesterday today --stat\n"
               "  oplog-diff --full full inc1 inc2 inc3 --from 2021-01-12T03:00:00Z --to 2021-01-12T03:39:59Z --documents\n");
-    tool.add_options()("full", "the full dump of a chain, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")(
+    tool.add_options()("full", "the full dump of a chain", cxxopts::value<std::string>(), "DUMP")(
         "from", "compare the state at T, entries at T included (default: the full dump's)", cxxopts::value<std::string>(), "T")(
         "to", "with the state at T, entries at T included (default: the chain's end)", cxxopts::value<std::string>(), "T")(
         "documents", "a JSON line for each document that differs, with what changed in it")("json", "all but the documents as a JSON object")(

@@ -100,7 +100,7 @@ class Staging {
             tool_.warn("the chain ends before the time that is wanted, with " + to_string(*last) + " (" + to_utc_string(*last) + ")");
         examiner.finish();
         start_ = examiner.start();
-        chain_.examine_capped(start_.removed);
+        chain_.examine_capped(start_);
         first_ = examiner.range().first;
         time_ = *last_wanted;
     }

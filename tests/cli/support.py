@@ -132,7 +132,8 @@ class ToolTest(unittest.TestCase):
             self.assertEqual(got, out)
 
     def usage(self, message, name, *args, **options):
-        if name in ("slice", "merge", "filter", "stage") and not any(str(a).startswith(("-o", "--output")) for a in args):
+        to_file = any(str(a).startswith(("-o", "--output")) and (a, after) != ("-o", "-") for a, after in zip(args, (*args[1:], None)))
+        if name in ("slice", "merge", "filter", "stage") and not to_file:
             options.setdefault("out", MARK)  # the reader of the pipe must not take it for an empty stream
         self.fails(2, f"{{}}: {message}\nhint: oplog-{name} --help\n", name, *args, **options)
 

@@ -145,14 +145,16 @@ class Chain {
 
     /// Finds out what the full dump has of capped collections that do not tell what they give up: reads those, and the entries up to
     /// its consistent point.
-    void examine_capped(Removed& removed) const {
+    void examine_capped(Stager::Start& start) const {
+        Removed& removed = start.removed;
         removed.absent = std::move(removed.updated);
         std::map<std::string, std::string, std::less<>> last; // `_id` in each, which is the last that was inserted
-        for (const DumpCollection& dumped : full_ ? full_->collections() : std::vector<DumpCollection>()) {
-            const std::string uuid = dumped.read_metadata().uuid_bytes();
+        for (const auto& [ns, collection] : start.catalog.collections()) {
+            const std::string& uuid = collection.uuid;
             const auto capped = removed.capped.find(uuid);
-            if (dumped.data.empty() || capped == removed.capped.end() || capped->second.tells) continue;
-            DocumentReader documents(dumped.data);
+            const DumpCollection* const dumped = full_ && collection.dumped_as ? full_->find(*collection.dumped_as) : nullptr;
+            if (!dumped || dumped->data.empty() || capped == removed.capped.end() || capped->second.tells) continue;
+            DocumentReader documents(dumped->data);
             for (const bson::Document& document : documents) {
                 const auto id = document.find("_id");
                 last[uuid] = id ? id->bytes() : "";
