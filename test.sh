@@ -36,11 +36,15 @@ for preset in release dev; do
     build "$preset"
     ctest --preset "$preset" -j2 || failed+=("$preset")
 done
-# ThreadSanitizer knows no address space as random as some kernels make it; where that cannot be turned off it says so and fails.
+# ThreadSanitizer knows no address space as random as some kernels make it, and that cannot be turned off everywhere.
 build tsan
 as_it_is=()
 ! setarch -R true 2>/dev/null || as_it_is=(setarch -R)
-"${as_it_is[@]}" ctest --preset tsan || failed+=(tsan)
+if "${as_it_is[@]}" build/tsan/tools/oplog-range --version >/dev/null; then
+    "${as_it_is[@]}" ctest --preset tsan || failed+=(tsan)
+else
+    echo "THREADSANITIZER DOES NOT RUN ON THIS MACHINE: its tests are skipped" >&2
+fi
 if ((${#failed[@]})); then
     echo "FAILED, see above: ${failed[*]}" >&2
     exit 1
