@@ -95,7 +95,7 @@ TEST_CASE("a collection that was emptied and filled again differs, whatever the 
     history.add("c", "shop.$cmd", R"({"emptycapped":"a"})", 1);
     history.add("i", "shop.a", R"({"_id":1})", 1);
     history.add("i", "shop.a", R"({"_id":3})", 1);
-    CHECK(history.between(then) == "shop.a {\"_id\":2}> >{\"_id\":3}\n");
+    CHECK(history.between(then) == "shop.a >{\"_id\":3} {\"_id\":2}>\n");
     CHECK(history.between(then, false) == history.between(then));
     CHECK(history.between(history.now()).empty());
 }
@@ -118,18 +118,18 @@ TEST_CASE("of one chain a collection is followed through renames without a UUID"
     history.add("d", "shop.b", R"({"_id":1})");
     history.add("c", "shop.$cmd", R"({"create":"a","idIndex":)" + id_index + "}");
     CHECK(history.between(then) == "new shop.a\nshop.a => shop.b {\"_id\":1}>\n");
-    CHECK(history.between(0) == "new shop.a\nshop.a => shop.b {\"_id\":1}> >{\"_id\":2}\n");
+    CHECK(history.between(0) == "new shop.a\nshop.a => shop.b >{\"_id\":2} {\"_id\":1}>\n");
 }
 
 TEST_CASE("a collection dropped and made again is compared by its name") {
     Recorded history;
-    history.dump("full", "a", {R"({"_id":1})", R"({"_id":2})"}, "", "00000000000000000000000000000001");
+    history.dump("full", "a", {R"({"_id":1})", R"({"_id":2})"}, "", "00000000000000000000000000000004");
     const int then = history.now();
     history.add("c", "shop.$cmd", R"({"drop":"a"})", 1);
     history.add("c", "shop.$cmd", R"({"create":"a","idIndex":)" + id_index + "}", 2);
     history.add("i", "shop.a", R"({"_id":2})", 2);
     history.add("i", "shop.a", R"({"_id":3})", 2);
-    CHECK(history.between(then) == "shop.a {\"_id\":1}> >{\"_id\":3}\n");
+    CHECK(history.between(then) == "shop.a >{\"_id\":3} {\"_id\":1}>\n");
 }
 
 TEST_CASE("what both dumps have in one file is not read") {
