@@ -164,6 +164,8 @@ TEST_CASE("a name with dots is found as it is, else as a path") {
     CHECK(document.find("a.b")->integer() == 4);
     CHECK(document.find("c.d.e.f")->integer() == 5);
     CHECK(document.find("g.i")->integer() == 7);
+    CHECK(document.field("a.b")->integer() == 4);
+    for (const char* path : {"o._id", "c.d.e.f", "g.i"}) CHECK_FALSE(document.field(path));
     for (const char* missing : {"o.x", "o._id.x", "x.y", "o.", ".o", ".", "o.items.1.n", "a.b.c"}) CHECK_FALSE(document.find(missing));
 }
 

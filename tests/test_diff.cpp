@@ -309,3 +309,11 @@ TEST_CASE("paths are checked as the server checks them") {
     for (int i = 0; i < 1000; ++i) path += ".a";
     CHECK(set_refusal(R"({")" + path + R"(":1})") == "an update's path is too long");
 }
+
+TEST_CASE("a field whose name has dots is no path") {
+    const std::string nested = parse_json(R"({"_id":1,"a":{"b":{"x":1}}})"), dotted = parse_json(R"({"_id":1,"a.b":{"x":1}})");
+    const std::string update = parse_json(R"({"$v":2,"diff":{"sa.b":{"u":{"x":2}}}})");
+    CHECK_FALSE(update_fits(bson::Document(nested), bson::Document(update)));
+    CHECK(update_fits(bson::Document(dotted), bson::Document(update)));
+    CHECK(apply_update(bson::Document(dotted), bson::Document(update)) == parse_json(R"({"_id":1,"a.b":{"x":2}})"));
+}

@@ -155,6 +155,8 @@ class Document {
     inline Iterator begin() const;
     std::default_sentinel_t end() const noexcept { return {}; }
 
+    /// The first element of exactly that name, or none. For names that come out of data, which may have dots.
+    inline std::optional<Element> field(std::string_view name) const;
     /// The first element of that name, or none. A name with dots that no element has is a path: find("o._id") is the `_id` of the document
     /// `o`, and "items.0" the first item of an array.
     inline std::optional<Element> find(std::string_view key) const;
@@ -380,9 +382,14 @@ class Iterator {
 
 inline Iterator Document::begin() const { return Iterator(*this); }
 
-inline std::optional<Element> Document::find(std::string_view key) const {
+inline std::optional<Element> Document::field(std::string_view name) const {
     for (const Element& element : *this)
-        if (element.key() == key) return element;
+        if (element.key() == name) return element;
+    return std::nullopt;
+}
+
+inline std::optional<Element> Document::find(std::string_view key) const {
+    if (auto found = field(key)) return found;
     // A name may have dots of its own, so the path may go on after any of them.
     for (std::size_t dot = key.find('.'); dot != key.npos; dot = key.find('.', dot + 1))
         for (const Element& element : *this)

@@ -25,7 +25,7 @@ class FieldMatch {
     bool in_document(const bson::Document& document, std::string_view path, std::size_t depth) const {
         if (depth > bson::max_depth) throw DataError("a document is nested too deeply");
         const std::size_t dot = path.find('.');
-        const auto field = document.find(path.substr(0, dot));
+        const auto field = document.field(path.substr(0, dot));
         if (!field) return is_null_;
         return dot == path.npos ? is(*field) : in_value(*field, path.substr(dot + 1), depth);
     }
@@ -34,7 +34,7 @@ class FieldMatch {
         if (value.is(bson::Type::document)) return in_document(value.document(), path, depth + 1);
         if (!value.is(bson::Type::array)) return is_null_;
         const std::size_t dot = path.find('.');
-        if (const auto position = value.array().find(path.substr(0, dot)))
+        if (const auto position = value.array().field(path.substr(0, dot)))
             if (dot == path.npos ? is(*position) : in_value(*position, path.substr(dot + 1), depth + 1)) return true;
         for (const bson::Element& each : value.array())
             if (each.is(bson::Type::document) && in_document(each.document(), path, depth + 1)) return true;

@@ -126,7 +126,7 @@ class Diff {
         bool all = true;
         for_each_change(diff, [&](Kind kind, std::string_view name, const bson::Element& with) {
             if (!all || (kind != Kind::nested && kind != Kind::binary)) return;
-            const auto field = document.find(name);
+            const auto field = document.field(name);
             if (kind == Kind::binary)
                 all = field && field->is(bson::Type::binary) && binary_change(with).offset <= field->value().size() - 5;
             else
@@ -345,7 +345,7 @@ class PathUpdate {
             const std::string_view part = first_part(path);
             if (is_array && !array_index(part)) return false;
             if (part.size() == path.size()) return true;
-            const auto field = document.find(part);
+            const auto field = document.field(part);
             if (!field) return true;
             if (!field->is(bson::Type::document) && !field->is(bson::Type::array)) return false;
             is_array = field->is(bson::Type::array);

@@ -891,7 +891,7 @@ class Applier {
         out.begin_document("timeseries");
         const auto granularity = change.find("granularity");
         for (const bson::Element& field : series->document()) {
-            if (const auto changed = change.find(field.key()))
+            if (const auto changed = change.field(field.key()))
                 out.append(*changed);
             else if (granularity && field.key() == "bucketMaxSpanSeconds" && !change.find("bucketMaxSpanSeconds"))
                 out.int32("bucketMaxSpanSeconds", granularity->string() == "hours" ? 2592000 : granularity->string() == "minutes" ? 86400 : 3600);
@@ -899,7 +899,7 @@ class Applier {
                 out.append(field);
         }
         for (const bson::Element& field : change)
-            if (!series->document().find(field.key())) out.append(field);
+            if (!series->document().field(field.key())) out.append(field);
         const std::string wrapped = out.end().finish();
         const bson::Element value = *bson::Document(wrapped).begin();
         set_option(collection, "timeseries", &value);

@@ -65,7 +65,7 @@ struct Collection {
 /// as the server has it.
 inline bson::Value modified_index(const bson::Document& spec, const bson::Document& change) {
     const auto wanted = [&](std::string_view option) -> std::optional<bson::Element> {
-        return option == "name" || option == "keyPattern" || option == "key" || option == "forceNonUnique" ? std::nullopt : change.find(option);
+        return option == "name" || option == "keyPattern" || option == "key" || option == "forceNonUnique" ? std::nullopt : change.field(option);
     };
     const auto non_unique = change.find("forceNonUnique");
     const auto off = [](const bson::Element& value) { return value.is(bson::Type::boolean) && !value.boolean(); };
@@ -81,7 +81,7 @@ inline bson::Value modified_index(const bson::Document& spec, const bson::Docume
             builder.append(*changed);
     }
     for (const bson::Element& option : change)
-        if (wanted(option.key()) && !off(option) && !spec.find(option.key())) builder.append(option);
+        if (wanted(option.key()) && !off(option) && !spec.field(option.key())) builder.append(option);
     return builder.finish();
 }
 
