@@ -92,15 +92,15 @@ class Printer {
     void document(const CollectionDiff& diff, const bson::Document* before, const bson::Document* after) {
         const bson::Document& any = after ? *after : *before;
         const auto id = any.find("_id");
-        out_ += fmt::format("{{\"ns\":{},\"_id\":{},\"change\":\"{}\"", json_quoted(diff.ns()), id ? value_json(*id) : "null",
+        out_ += fmt::format("{{\"ns\":{},\"_id\":{},\"change\":\"{}\"", json_quoted(diff.ns()), id ? to_json(*id) : "null",
                             !before ? "added" : !after ? "removed" : "changed");
         if (before && after) {
             out_ += ",\"changes\":[";
             const std::size_t none = out_.size();
             for_each_changed_path(*before, *after, [&](std::string_view path, const std::optional<bson::Element>& old, const std::optional<bson::Element>& now) {
                 out_ += fmt::format("{}{{\"path\":{}", out_.size() > none ? "," : "", json_quoted(path));
-                if (old) out_ += ",\"before\":" + value_json(*old);
-                if (now) out_ += ",\"after\":" + value_json(*now);
+                if (old) out_ += ",\"before\":" + to_json(*old);
+                if (now) out_ += ",\"after\":" + to_json(*now);
                 out_ += '}';
             });
             if (out_.size() == none) // only how the elements of an array are numbered, which is nothing that JSON shows
@@ -145,11 +145,6 @@ class Printer {
         out_.clear();
     }
 
-    static std::string value_json(const bson::Element& value) {
-        const std::string document = bson::Builder().append("", value).finish();
-        const std::string json = to_json(bson::Document(document));
-        return json.substr(4, json.size() - 5); // {"":VALUE}
-    }
     static std::string counts_json(const DocumentCounts& counts) {
         return fmt::format("\"added\":{},\"removed\":{},\"changed\":{}", counts.added, counts.removed, counts.changed);
     }
@@ -161,7 +156,7 @@ class Printer {
     static std::string side_json(const std::optional<std::string>& document, bool is_option) {
         if (!document) return "null";
         const bson::Document value(*document);
-        return is_option ? value_json(*value.begin()) : to_json(value);
+        return is_option ? to_json(*value.begin()) : to_json(value);
     }
     static std::string as_json(const std::vector<MetadataDifference>& differences, bool are_options) {
         std::string text;

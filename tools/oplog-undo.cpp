@@ -17,22 +17,13 @@ namespace {
 constexpr std::size_t shown_conflicts = 20;
 
 std::string base64(std::string_view bytes) {
-    static constexpr std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    std::string text;
-    text.reserve(bytes.size() / 3 * 4 + 4);
-    for (std::size_t at = 0; at < bytes.size(); at += 3) {
-        std::uint32_t triple = 0;
-        for (std::size_t i = 0; i < 3; ++i) triple = triple << 8 | (at + i < bytes.size() ? static_cast<unsigned char>(bytes[at + i]) : 0u);
-        for (std::size_t i = 0; i < 4; ++i) text += at + i > bytes.size() ? '=' : alphabet[triple >> (18 - 6 * i) & 63];
-    }
+    std::string text((bytes.size() + 2) / 3 * 4, '\0');
+    oplog::detail::put_base64(text.data(), bytes.data(), bytes.size());
     return text;
 }
 
 std::string json(std::optional<std::string_view> document) { return document ? to_json(bson::Document(*document)) : "null"; }
-std::string value_json(std::string_view id) {
-    const std::string text = to_json(bson::Document(id)); // {"_id":VALUE}
-    return text.substr(7, text.size() - 8);
-}
+std::string value_json(std::string_view id) { return to_json(*bson::Document(id).begin()); }
 
 /// "2 h 5 min": seconds for people.
 std::string duration(std::int64_t seconds) {

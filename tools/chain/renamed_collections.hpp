@@ -83,7 +83,7 @@ class DumpMending {
 
     void add(const Operation& operation, Timestamp ts) {
         const Command command = parse_command(operation);
-        const std::string uuid = hex(operation.ui);
+        const std::string uuid = bson::to_hex(operation.ui);
         switch (command.kind) {
         case CommandKind::create:
             made_.insert(uuid);
@@ -108,7 +108,7 @@ class DumpMending {
             held(command.ns, uuid, ts);
             held(command.target, uuid, ts);
             if (const auto replaced = operation.o.find("dropTarget"); replaced && replaced->is(bson::Type::binary)) {
-                const std::string other = hex(replaced->binary_data());
+                const std::string other = bson::to_hex(replaced->binary_data());
                 dropped_.insert(other);
                 if (const auto known = renamed_.find(other); known != renamed_.end()) known->second.dropped = true;
                 held(command.target, other, ts);
@@ -182,12 +182,6 @@ class DumpMending {
         const std::string text = metadata.json();
         sink.write(text.data(), text.size());
         sink.close();
-    }
-
-    static std::string hex(std::string_view bytes) {
-        std::string text;
-        for (const char byte : bytes) text += fmt::format("{:02x}", static_cast<unsigned char>(byte));
-        return text;
     }
 
     Dump dump_;

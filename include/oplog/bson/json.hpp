@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <oplog/bson/builder.hpp>
 #include <oplog/bson/document.hpp>
 #include <oplog/bson/validate.hpp>
 #include <oplog/error.hpp>
@@ -925,6 +926,12 @@ inline std::string to_json(const bson::Document& document, JsonMode mode = JsonM
     std::string out;
     append_json(out, document, mode, layout);
     return out;
+}
+/// A value alone, without its name.
+inline std::string to_json(const bson::Element& value, JsonMode mode = JsonMode::canonical) {
+    const bson::Value document = bson::Builder().append("", value).finish();
+    const std::string json = to_json(document.view(), mode);
+    return json.substr(4, json.size() - 5); // {"":VALUE}
 }
 
 } // namespace oplog

@@ -3,6 +3,7 @@
 
 #include <oplog/bson/builder.hpp>
 #include <oplog/bson/document.hpp>
+#include <oplog/bson/hex.hpp>
 #include <oplog/bson/validate.hpp>
 #include <oplog/error.hpp>
 #include <oplog/timestamp.hpp>
@@ -23,18 +24,6 @@
 namespace oplog::inline v0_1 {
 
 namespace detail {
-
-/// The bytes that pairs of hexadecimal digits stand for; empty if it is anything else.
-inline std::string from_hex(std::string_view digits) {
-    std::string bytes;
-    for (std::size_t i = 0; i < digits.size(); i += 2) {
-        std::uint8_t byte = 0;
-        const std::string_view pair = digits.substr(i, 2);
-        if (pair.size() != 2 || std::from_chars(pair.data(), pair.data() + 2, byte, 16).ptr != pair.data() + 2) return {};
-        bytes += static_cast<char>(byte);
-    }
-    return bytes;
-}
 
 /// Extended JSON (version 2) in, as MongoDB's Go driver reads it, and so mongorestore. libbson's parser
 /// takes more for types: {"$regex": "a", "$options": "i"}, a document in a view's pipeline, would become
@@ -253,7 +242,7 @@ class JsonParser {
         return value;
     }
     std::string object_id() {
-        const std::string bytes = from_hex(string());
+        const std::string bytes = bson::from_hex(string());
         if (bytes.size() != 12) fail("an ObjectId is not 24 hexadecimal digits");
         return bytes;
     }
@@ -262,7 +251,7 @@ class JsonParser {
         std::string text = string(), bytes;
         if (text.size() == 36 && text[8] == '-' && text[13] == '-' && text[18] == '-' && text[23] == '-') {
             std::erase(text, '-');
-            bytes = from_hex(text);
+            bytes = bson::from_hex(text);
         }
         if (bytes.size() != 16) fail("a UUID is not 32 hexadecimal digits and four hyphens");
         return bytes;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <oplog/bson/hex.hpp>
 #include <oplog/entry/entry.hpp>
 
 #include <compare>
@@ -30,9 +31,7 @@ inline std::string to_string(const TransactionId& id) {
     std::string text;
     try {
         const auto uuid = bson::Document(id.lsid).find("id");
-        const std::string_view bytes = uuid ? uuid->binary_data() : std::string_view{};
-        for (const char byte : bytes.substr(0, 4))
-            for (const int nibble : {(byte >> 4) & 15, byte & 15}) text += "0123456789abcdef"[nibble];
+        if (uuid) text = bson::to_hex(uuid->binary_data().substr(0, 4));
     } catch (const DataError&) { // no UUID to be shown
     }
     return (text.empty() ? "?" : text) + "/" + std::to_string(id.number);

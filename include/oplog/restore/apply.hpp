@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <oplog/bson/hex.hpp>
 #include <oplog/entry/filter.hpp>
 #include <oplog/entry/meaning.hpp>
 #include <oplog/entry/operation.hpp>
@@ -525,14 +526,8 @@ class Applier {
         made.first_seen = entry_->where() ? FormatError(*entry_->where(), to_string(entry_->ts())).what() : to_string(entry_->ts());
         made.metadata_changed = true;
         made.metadata.type = made.is_buckets() ? "timeseries" : "collection";
-        if (!made.is_buckets()) made.metadata.uuid = hex(uuid);
+        if (!made.is_buckets()) made.metadata.uuid = bson::to_hex(uuid);
         return made;
-    }
-    static std::string hex(std::string_view bytes) {
-        std::string text;
-        for (const char byte : bytes)
-            for (const int nibble : {(byte >> 4) & 15, byte & 15}) text += "0123456789abcdef"[nibble];
-        return text;
     }
     void erase(const AppliedCollection& collection, Ending ending) { erase(by_name_.find(name_key(collection)), ending); }
     NameIndex::iterator erase(NameIndex::iterator named, Ending ending) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <oplog/bson/builder.hpp>
+#include <oplog/bson/hex.hpp>
 #include <oplog/bson/json.hpp>
 #include <oplog/bson/json_parser.hpp>
 #include <oplog/entry/operation.hpp>
@@ -150,7 +151,7 @@ struct Metadata {
     bool is_view() const { return options.view().find("viewOn").has_value(); }
     bool is_timeseries() const noexcept { return type == "timeseries"; }
     /// The UUID's 16 bytes; empty if it is unknown.
-    std::string uuid_bytes() const { return detail::from_hex(uuid); }
+    std::string uuid_bytes() const { return bson::from_hex(uuid); }
 
     /// Throws DataError. An empty file, which old versions wrote, says nothing.
     static Metadata parse(std::string_view json) {

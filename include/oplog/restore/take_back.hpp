@@ -2,6 +2,7 @@
 #pragma once
 
 #include <oplog/bson/field_match.hpp>
+#include <oplog/bson/hex.hpp>
 #include <oplog/restore/history.hpp>
 #include <oplog/restore/versions.hpp>
 
@@ -160,10 +161,7 @@ class TakeBack : VersionLog {
         const auto lsid = entry.document().find("lsid"), number = entry.document().find("txnNumber");
         if (!lsid || !number) return false;
         const auto uuid = lsid->document().find("id");
-        std::string digits;
-        if (uuid && uuid->is(bson::Type::binary))
-            for (const char byte : uuid->value().substr(5))
-                for (const int nibble : {(byte >> 4) & 15, byte & 15}) digits += "0123456789abcdef"[nibble];
+        const std::string digits = uuid ? bson::to_hex(uuid->binary_data()) : std::string();
         bool found = false;
         for (const TransactionName& name : names) {
             if (name.number != number->integer() || !digits.starts_with(name.session)) continue;
@@ -222,10 +220,8 @@ class TakeBack : VersionLog {
         tell({ns}, nullptr, "view " + ns + (before.empty() ? " was made" : " was changed or dropped; it was " + to_json(bson::Document(before), JsonMode::relaxed)));
     }
     static std::string quoted(std::string_view text) {
-        bson::Builder builder;
-        const bson::Value document = builder.string("s", text).finish();
-        const std::string json = to_json(document.view());
-        return json.substr(5, json.size() - 6); // without {"s": and }
+        const bson::Value document = bson::Builder().string("", text).finish();
+        return to_json(*document.view().begin());
     }
     void tell(std::vector<std::string> names, const AppliedCollection* collection, std::string text) {
         const Position* const where = current().where();
