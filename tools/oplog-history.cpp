@@ -20,12 +20,7 @@ Selection learned(const Tool& tool, const Chain& chain, Readings& readings) {
     Selection selection;
     for (const std::string& glob : tool.value<std::vector<std::string>>("ns")) selection.include(glob);
     if (chain.full()) selection.dumped_at(*chain.dump_start());
-    Merge<Input> entries = chain.merged<Input>();
-    for (const EntryView& entry : entries) {
-        readings.add(entry);
-        selection.learn(entry);
-    }
-    readings.end();
+    read_chain(chain, readings, [&](const EntryView& entry) { selection.learn(entry); });
     return selection;
 }
 
@@ -59,12 +54,7 @@ int main(int argc, char** argv) {
         if (options.ids.empty()) options.selection = learned(tool, chain, readings);
         History history(chain.full() ? &*chain.full() : nullptr, chain.dump_start(), chain.consistent_point(), std::move(options));
         tool.show_progress();
-        Merge<Input> entries = chain.merged<Input>(Continuity::chain, Check::structure);
-        for (const EntryView& entry : entries) {
-            readings.add(entry);
-            history.add(entry);
-        }
-        readings.end();
+        read_chain(chain, readings, [&](const EntryView& entry) { history.add(entry); }, {.check = Check::structure});
         progress.stop();
         JsonBuffer text(tool.has("relaxed") ? JsonMode::relaxed : JsonMode::canonical, tool.has("pretty") ? JsonLayout::pretty : JsonLayout::line);
         bool unknown = false;

@@ -15,7 +15,7 @@ class Staging {
           continuity_(tool.has("allow-gap") ? Continuity::gaps : Continuity::chain) {
         if (const auto start = chain.dump_start()) selection_.dumped_at(*start);
         if (selection_.looks_ahead())
-            for_each_wanted([&](const EntryView& entry) { selection_.learn(entry); });
+            read_chain(chain_, readings_, [&](const EntryView& entry) { selection_.learn(entry); }, {.bounds = bounds_, .continuity = continuity_});
         if (chain.full())
             for (const DumpCollection& dumped : chain.full()->collections()) selection_.see(dumped.ns());
         warn_of_unmatched(tool, selection_.unmatched());
@@ -33,25 +33,14 @@ class Staging {
         Selection wanted = selection_;
         const auto write = [&](std::string_view document) { out.write(document); };
         write_capped_clusters(write);
-        for_each_wanted([&](const EntryView& entry) {
+        read_chain(chain_, readings_, [&](const EntryView& entry) {
             select(wanted, entry, [&](const EntryView& selected) { stager.add(selected, write); });
-        });
+        }, {.bounds = bounds_, .continuity = continuity_});
         stager.finish(write);
         return std::move(stager.catalog());
     }
 
   private:
-    template <class Use>
-    void for_each_wanted(Use use) {
-        Merge<Input> entries = chain_.merged<Input>(continuity_);
-        for (const EntryView& entry : entries) {
-            if (bounds_.too_late(entry.ts())) continue;
-            readings_.add(entry);
-            use(entry);
-        }
-        readings_.end();
-    }
-
     /// They are not taken over into the directory: see take_collections().
     template <class Write>
     void write_capped_clusters(Write& write) const {

@@ -281,12 +281,7 @@ int main(int argc, char** argv) {
         TakeBack undo(*chain.full(), *chain.dump_start(), *chain.consistent_point(), std::move(options));
         Readings readings;
         tool.show_progress();
-        Merge<Input> entries = chain.merged<Input>(Continuity::chain, Check::structure);
-        for (const EntryView& entry : entries) {
-            readings.add(entry);
-            undo.add(entry);
-        }
-        readings.end();
+        read_chain(chain, readings, [&](const EntryView& entry) { undo.add(entry); }, {.check = Check::structure});
         progress.stop();
         Summary summary;
         UndoOutput files(out ? &*out : nullptr, scratch, undo.last(), summary);

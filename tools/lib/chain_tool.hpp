@@ -58,6 +58,23 @@ class ChainInputs {
     Chain chain_;
 };
 
+struct ChainReading {
+    Bounds bounds{}; ///< entries after them do not count
+    Continuity continuity = Continuity::chain;
+    Check check = Check::frame;
+};
+/// Calls use(const EntryView&) for each entry of one reading of the chain.
+template <class Use>
+void read_chain(const Chain& chain, Readings& readings, Use use, const ChainReading& reading = {}) {
+    Merge<Input> entries = chain.merged<Input>(reading.continuity, reading.check);
+    for (const EntryView& entry : entries) {
+        if (reading.bounds.too_late(entry.ts())) continue;
+        readings.add(entry);
+        use(entry);
+    }
+    readings.end();
+}
+
 /// A word as a shell takes it.
 inline std::string shell_word(const std::string& text) {
     constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:+=,@%";

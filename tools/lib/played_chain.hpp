@@ -25,13 +25,7 @@ inline Selection learned_selection(const Tool& tool, const Chain& chain, const B
     learned.dumped_at(*chain.dump_start());
     if (!learned.looks_ahead()) return learned;
     for (const DumpCollection& dumped : chain.full()->collections()) learned.see(dumped.ns());
-    Merge<Input> entries = chain.merged<Input>(continuity);
-    for (const EntryView& entry : entries) {
-        if (bounds.too_late(entry.ts())) continue;
-        readings.add(entry);
-        learned.learn(entry);
-    }
-    readings.end();
+    read_chain(chain, readings, [&](const EntryView& entry) { learned.learn(entry); }, {.bounds = bounds, .continuity = continuity});
     return learned;
 }
 
