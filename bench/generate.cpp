@@ -12,6 +12,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 using namespace oplog;
@@ -226,8 +227,15 @@ class Generator {
         Builder inserts;
         add_fields(inserts, random_.below(10));
         Builder changes;
-        for (const bson::Element& element : diff->document()) changes.copy(element);
-        changes.document("i", inserts.done());
+        bool inserted = false; // before the fields that have a diff of their own, as servers have it
+        const auto insert = [&] {
+            if (!std::exchange(inserted, true)) changes.document("i", inserts.done());
+        };
+        for (const bson::Element& element : diff->document()) {
+            if (element.key() != "d" && element.key() != "u") insert();
+            changes.copy(element);
+        }
+        insert();
         Builder out;
         for (const bson::Element& element : from) {
             if (element.key() == "diff")
