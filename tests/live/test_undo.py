@@ -33,20 +33,22 @@ def documents(client):
 
 
 def write(collection, dice, ids):
-    """A few operations on those documents; yields the `_id`s that they touched."""
+    """A few operations on those documents; yields the `_id`s that they changed: what changes nothing is not in the oplog."""
     touched = set()
     for _ in range(dice.randrange(5, 40)):
         identity = dice.choice(ids)
         there = collection.find_one({"_id": identity})
-        touched.add(repr(identity))
+        changed = 1
         if there is None:
             collection.insert_one({"_id": identity, "v": dice.choice(VALUES)})
         elif dice.random() < 0.25:
             collection.delete_one({"_id": identity})
         elif dice.random() < 0.3:
-            collection.replace_one({"_id": identity}, {"w": dice.choice(VALUES), "v": dice.choice(VALUES)})
+            changed = collection.replace_one({"_id": identity}, {"w": dice.choice(VALUES), "v": dice.choice(VALUES)}).modified_count
         else:
-            collection.update_one({"_id": identity}, {"$set": {dice.choice("vwx"): dice.choice(VALUES)}, "$unset": {"y": 1}})
+            changed = collection.update_one({"_id": identity}, {"$set": {dice.choice("vwx"): dice.choice(VALUES)}, "$unset": {"y": 1}}).modified_count
+        if changed:
+            touched.add(repr(identity))
     return touched
 
 
