@@ -5,6 +5,7 @@
 #include <oplog/bson/json.hpp>
 #include <oplog/bson/json_parser.hpp>
 #include <oplog/bson/update.hpp>
+#include <oplog/entry/operation.hpp>
 
 using namespace oplog;
 using namespace oplog::test;
@@ -169,7 +170,7 @@ TEST_CASE("an update is an upsert if it says so, or if a client put it into an a
         const std::string text = around.empty() ? operation : R"({"op":"c","o":{"applyOps":[)" + operation + "]" + around + "}";
         const std::string bytes = parse_json(text);
         const bson::Document entry(bytes);
-        return is_upsert(around.empty() ? entry : entry.find("o")->document().find("applyOps")->array().begin()->document(), entry);
+        return is_upsert(Operation(around.empty() ? entry : entry.find("o")->document().find("applyOps")->array().begin()->document()), entry);
     };
     CHECK_FALSE(upserts("", ""));
     CHECK_FALSE(upserts(R"(,"b":false)", ""));

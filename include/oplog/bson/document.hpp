@@ -189,7 +189,7 @@ class Element {
     Document array() const { return checked_document(Type::array); }
     std::string_view string() const {
         expect(Type::string);
-        if (value_.back() != 0) throw DataError(field() + ": the string does not end with a zero byte");
+        if (value_.back() != 0) fail_end("the string");
         return value_.substr(4, value_.size() - 5);
     }
     Timestamp timestamp() const {
@@ -253,11 +253,13 @@ class Element {
         return (vowel ? "an " : "a ") + std::string(text);
     }
     void expect(Type type) const {
-        if (type_ != type) throw DataError(field() + " is " + article(type_) + ", not " + article(type));
+        if (type_ != type) fail_type(type);
     }
+    [[noreturn, gnu::cold, gnu::noinline]] void fail_type(Type type) const { throw DataError(field() + " is " + article(type_) + ", not " + article(type)); }
+    [[noreturn, gnu::cold, gnu::noinline]] void fail_end(const char* what) const { throw DataError(field() + ": " + what + " does not end with a zero byte"); }
     Document checked_document(Type type) const {
         expect(type);
-        if (value_.back() != 0) throw DataError(field() + ": its document does not end with a zero byte");
+        if (value_.back() != 0) fail_end("its document");
         return Document::trusted(value_.data());
     }
 
@@ -267,6 +269,8 @@ class Element {
 };
 
 namespace detail {
+
+constexpr std::uint64_t high_bits = 0x8080808080808080u;
 
 [[noreturn, gnu::cold]] inline void fail_past_end(Type type) {
     throw DataError(std::string(name(type)) + " runs past the end of its document");
@@ -282,61 +286,75 @@ namespace detail {
 }
 
 /// The first zero byte from `at` on; there is one at `end` at the latest. Names of fields are short: a call of memchr
-/// takes longer than this whole search.
-inline const char* find_zero(const char* at, const char* end) noexcept {
+/// takes longer than this whole search. `seen` has a byte's high bit set afterwards if one before the zero has.
+inline const char* find_zero(const char* at, const char* end, std::uint64_t* seen = nullptr) noexcept {
     for (; end - at >= 8; at += 8) {
         const auto word = load<std::uint64_t>(at);
-        const std::uint64_t zeros = (word - 0x0101010101010101u) & ~word & 0x8080808080808080u;
+        const std::uint64_t zeros = (word - 0x0101010101010101u) & ~word & high_bits;
+        if (seen) *seen |= zeros == 0 ? word : word & (zeros ^ (zeros - 1)); // up to the lowest bit that is set
         if (zeros != 0) return at + std::countr_zero(zeros) / 8;
     }
-    while (*at != 0) ++at;
+    for (; *at != 0; ++at)
+        if (seen) *seen |= static_cast<unsigned char>(*at);
     return at;
 }
 
-/// The sizes of the types that have but one; `varying` for all others. A table, since no branch predictor knows the next type.
-constexpr std::uint8_t varying = 0xFF;
-constexpr auto fixed_sizes = [] {
-    std::array<std::uint8_t, 256> sizes{};
-    sizes.fill(varying);
-    const auto set = [&](Type type, std::uint8_t size) { sizes[static_cast<std::uint8_t>(type)] = size; };
-    for (const Type type : {Type::undefined, Type::null, Type::min_key, Type::max_key}) set(type, 0);
-    for (const Type type : {Type::double_, Type::date, Type::timestamp, Type::int64}) set(type, 8);
-    set(Type::boolean, 1);
-    set(Type::int32, 4);
-    set(Type::object_id, 12);
-    set(Type::decimal128, 16);
-    return sizes;
+/// How the size of a value of a type is found. A table, since no branch predictor knows the next type.
+struct Measure {
+    enum class By : std::uint8_t {
+        nothing, ///< there is no such type
+        type,    ///< `size` is that of all values
+        prefix,  ///< a length comes first, of `size` bytes less than the value, and no less than `least`
+        text,    ///< two C strings
+    };
+    By by = By::nothing;
+    std::uint8_t size = 0, least = 0;
+};
+constexpr auto measures = [] {
+    std::array<Measure, 256> all{};
+    const auto set = [&](Type type, Measure measure) { all[static_cast<std::uint8_t>(type)] = measure; };
+    for (const Type type : {Type::undefined, Type::null, Type::min_key, Type::max_key}) set(type, {Measure::By::type, 0});
+    for (const Type type : {Type::double_, Type::date, Type::timestamp, Type::int64}) set(type, {Measure::By::type, 8});
+    set(Type::boolean, {Measure::By::type, 1});
+    set(Type::int32, {Measure::By::type, 4});
+    set(Type::object_id, {Measure::By::type, 12});
+    set(Type::decimal128, {Measure::By::type, 16});
+    for (const Type type : {Type::string, Type::code, Type::symbol}) set(type, {Measure::By::prefix, 4, 1});
+    for (const Type type : {Type::document, Type::array}) set(type, {Measure::By::prefix, 0, min_document_size});
+    set(Type::code_with_scope, {Measure::By::prefix, 0, 4 + 5 + min_document_size});
+    set(Type::binary, {Measure::By::prefix, 5, 0});
+    set(Type::db_pointer, {Measure::By::prefix, 4 + 12, 1});
+    set(Type::regex, {Measure::By::text});
+    return all;
 }();
+
+/// The size of two C strings.
+[[gnu::noinline]] inline std::size_t text_size(Type type, const char* value, std::size_t left) {
+    std::size_t size = 0;
+    for (int i = 0; i < 2; ++i) {
+        const void* end = size < left ? std::memchr(value + size, 0, left - size) : nullptr;
+        if (!end) fail_past_end(type);
+        size = static_cast<std::size_t>(static_cast<const char*>(end) - value) + 1;
+    }
+    return size;
+}
 
 } // namespace detail
 
 /// The size of a value of `type` that begins at `value`, of which no more than `left` bytes are its document's.
 /// Strings and documents are measured by their length prefix; what is inside is not looked at.
 inline std::size_t value_size(Type type, const char* value, std::size_t left) {
-    const auto prefixed = [&](std::size_t more, std::size_t least) -> std::size_t {
+    const detail::Measure measure = detail::measures[static_cast<std::uint8_t>(type)];
+    std::size_t size = measure.size;
+    if (measure.by == detail::Measure::By::prefix) {
         if (left < 4) detail::fail_past_end(type);
         const auto length = load<std::uint32_t>(value);
-        if (length < least) detail::fail_length(type, length);
-        return length + more;
-    };
-    const auto c_string = [&](std::size_t from) -> std::size_t {
-        const void* end = from < left ? std::memchr(value + from, 0, left - from) : nullptr;
-        if (!end) detail::fail_past_end(type);
-        return static_cast<std::size_t>(static_cast<const char*>(end) - value) + 1;
-    };
-    std::size_t size = detail::fixed_sizes[static_cast<std::uint8_t>(type)];
-    if (size == detail::varying) switch (type) {
-        case Type::string:
-        case Type::code:
-        case Type::symbol: size = prefixed(4, 1); break;
-        case Type::document:
-        case Type::array: size = prefixed(0, min_document_size); break;
-        case Type::code_with_scope: size = prefixed(0, 4 + 5 + min_document_size); break;
-        case Type::binary: size = prefixed(5, 0); break;
-        case Type::db_pointer: size = prefixed(4 + 12, 1); break;
-        case Type::regex: size = c_string(c_string(0)); break;
-        default: detail::fail_type(type);
-        }
+        if (length < measure.least) detail::fail_length(type, length);
+        size += length;
+    } else if (measure.by != detail::Measure::By::type) [[unlikely]] {
+        if (measure.by == detail::Measure::By::nothing) detail::fail_type(type);
+        size = detail::text_size(type, value, left);
+    }
     if (size > left) detail::fail_past_end(type);
     return size;
 }
@@ -382,7 +400,7 @@ class Iterator {
 
 inline Iterator Document::begin() const { return Iterator(*this); }
 
-inline std::optional<Element> Document::field(std::string_view name) const {
+[[gnu::flatten]] inline std::optional<Element> Document::field(std::string_view name) const {
     for (const Element& element : *this)
         if (element.key() == name) return element;
     return std::nullopt;

@@ -109,16 +109,20 @@ class Diff {
                     if (!find(field.key())->done) out.append(field);
     }
 
-    /// Throws DataError unless apply_to_document() can apply the diff to any document.
-    static void check(const bson::Document& diff, std::size_t depth = 1) {
+    /// Throws DataError unless apply_to_document() can apply the diff to any document. Yields whether it changes the `_id`, or one
+    /// on the level that it begins at.
+    static bool check(const bson::Document& diff, std::size_t depth = 1) {
         check_depth(depth);
         NameList<Equal> names;
+        bool changes_id = false;
         for_each_change(diff, [&](Kind kind, std::string_view name, const bson::Element& with) {
             names.add(name);
+            changes_id |= name == "_id";
             if (kind == Kind::nested) check_nested(with.document(), depth + 1);
             if (kind == Kind::binary) binary_change(with);
         });
         if (const auto twice = names.conflict()) fail_twice(*twice);
+        return changes_id;
     }
     /// Whether every field that a diff of its own goes into is there, and of the type that this expects.
     static bool fits(const bson::Document& document, const bson::Document& diff, std::size_t depth = 1) {
@@ -133,12 +137,6 @@ class Diff {
                 all = nested_fits(field, with.document(), depth);
         });
         return all;
-    }
-    /// Whether a field of the document itself changes, not one of a document in it.
-    static bool names(const bson::Document& diff, std::string_view wanted) {
-        bool found = false;
-        for_each_change(diff, [&](Kind, std::string_view name, const bson::Element&) { found |= name == wanted; });
-        return found;
     }
 
   private:
@@ -219,7 +217,10 @@ class Diff {
     static bool is_for_array(const bson::Document& diff) { return !diff.empty() && diff.begin()->key() == "a"; }
 
     static void check_nested(const bson::Document& diff, std::size_t depth) {
-        if (!is_for_array(diff)) return check(diff, depth);
+        if (!is_for_array(diff)) {
+            check(diff, depth);
+            return;
+        }
         check_depth(depth);
         for_each_array_change(diff, [&](std::uint64_t, const bson::Element& change) {
             if (change.key().front() == 's') check_nested(change.document(), depth + 1);
@@ -529,19 +530,33 @@ inline std::string stored(const bson::Document& before, std::string after) {
 
 } // namespace detail
 
+namespace detail {
+
+/// The `o` of an update entry.
+struct Update {
+    UpdateKind kind;
+    std::optional<bson::Element> id; ///< of a replacement; none in an old one that leaves it to o2
+    bson::Document diff = {};
+};
+
+inline Update parse_update(const bson::Document& o) {
+    std::optional<bson::Element> version, diff;
+    for (const bson::Element& field : o) {
+        if (field.key() == "_id") return {UpdateKind::replacement, field};
+        if (field.key() == "$v" && !version) version = field;
+        if (field.key() == "diff" && !diff) diff = field;
+    }
+    if (!version) return {o.empty() || !o.begin()->key().starts_with('$') ? UpdateKind::replacement : UpdateKind::modifiers, {}};
+    if (version->integer() == 1) return {UpdateKind::modifiers, {}};
+    if (version->integer() != 2 || !diff) throw DataError("an update of the unknown version $v: " + std::to_string(version->integer()));
+    return {UpdateKind::diff, {}, diff->document()};
+}
+
+} // namespace detail
+
 /// Looks at the `o` of an update entry: an _id, wherever it stands, makes it a replacement, whose fields may have any names.
 /// Throws DataError for a $v that nobody knows.
-inline UpdateKind update_kind(const bson::Document& o) {
-    std::optional<bson::Element> version;
-    for (const bson::Element& field : o) {
-        if (field.key() == "_id") return UpdateKind::replacement;
-        if (field.key() == "$v" && !version) version = field;
-    }
-    if (!version) return o.empty() || !o.begin()->key().starts_with('$') ? UpdateKind::replacement : UpdateKind::modifiers;
-    if (version->integer() == 1) return UpdateKind::modifiers;
-    if (version->integer() != 2 || !o.find("diff")) throw DataError("an update of the unknown version $v: " + std::to_string(version->integer()));
-    return UpdateKind::diff;
-}
+inline UpdateKind update_kind(const bson::Document& o) { return detail::parse_update(o).kind; }
 
 /// The document with a $v: 2 diff applied (the `diff` alone).
 inline std::string apply_diff(const bson::Document& document, const bson::Document& diff) {
@@ -553,8 +568,9 @@ inline std::string apply_diff(const bson::Document& document, const bson::Docume
 /// The document after an update, told by the `o` of its entry. Applying is idempotent in the way the oplog needs it: a
 /// document that has seen later entries comes right once they have been applied too. Throws DataError.
 inline std::string apply_update(const bson::Document& document, const bson::Document& o) {
-    switch (update_kind(o)) {
-    case UpdateKind::diff: return detail::stored(document, apply_diff(document, o.find("diff")->document()));
+    const detail::Update update = detail::parse_update(o);
+    switch (update.kind) {
+    case UpdateKind::diff: return detail::stored(document, apply_diff(document, update.diff));
     case UpdateKind::replacement: return detail::stored(document, std::string(o.bytes()));
     case UpdateKind::modifiers: break;
     }
@@ -569,25 +585,15 @@ inline std::string apply_update(const bson::Document& document, const bson::Docu
 /// Whether an update, told by the `o` of its entry, finds what it was made for: every value that it goes into is there, and of that type. apply_update()
 /// of one that does not yields what the oplog needs, which is not what anyone wanted. Throws DataError.
 inline bool update_fits(const bson::Document& document, const bson::Document& o) {
-    switch (update_kind(o)) {
-    case UpdateKind::diff: return detail::Diff::fits(document, o.find("diff")->document());
+    const detail::Update update = detail::parse_update(o);
+    switch (update.kind) {
+    case UpdateKind::diff: return detail::Diff::fits(document, update.diff);
     case UpdateKind::replacement: return true;
     case UpdateKind::modifiers: break;
     }
     bool all = true;
     detail::for_each_path(o, [&](std::string_view path, const bson::Element&, bool) { all = all && detail::PathUpdate::fits(document, false, path); });
     return all;
-}
-
-/// Whether an update makes its document where there is none. `operation` is the update, `entry` the entry that holds it: the
-/// update itself, or an applyOps. In one that is no transaction all are upserts, unless it says alwaysUpsert: false; so
-/// does a server log the applyOps of a client. Throws DataError.
-inline bool is_upsert(const bson::Document& operation, const bson::Document& entry) {
-    if (const auto flag = operation.find("b"); flag && flag->boolean()) return true;
-    if (operation.data() == entry.data() || entry.find("txnNumber")) return false;
-    const auto o = entry.find("o");
-    const auto always = o ? o->document().find("alwaysUpsert") : std::nullopt;
-    return !always || always->truthy();
 }
 
 /// The document that an upsert makes where there is none, from the `o2` and `o` of its entry. Throws DataError.
@@ -606,17 +612,13 @@ inline void check_update(const bson::Document& o, const bson::Document& o2) {
     const auto id = o2.find("_id");
     if (!id) throw DataError("an update without the _id of its document");
     bool changes_id = false;
-    switch (update_kind(o)) {
+    const detail::Update update = detail::parse_update(o);
+    switch (update.kind) {
     case UpdateKind::replacement:
-        if (!o.find("_id")) throw DataError("an update with neither the _id of a whole document nor a $v");
-        if (!same_id(*id, *o.find("_id"))) throw DataError("an update that changes the _id of its document");
+        if (!update.id) throw DataError("an update with neither the _id of a whole document nor a $v");
+        if (!same_id(*id, *update.id)) throw DataError("an update that changes the _id of its document");
         return;
-    case UpdateKind::diff: {
-        const bson::Document diff = o.find("diff")->document();
-        detail::Diff::check(diff);
-        changes_id = detail::Diff::names(diff, "_id");
-        break;
-    }
+    case UpdateKind::diff: changes_id = detail::Diff::check(update.diff); break;
     case UpdateKind::modifiers: {
         detail::NameList<detail::PathUpdate::Order> paths;
         detail::for_each_path(o, [&](std::string_view path, const bson::Element&, bool) {

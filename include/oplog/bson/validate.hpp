@@ -16,7 +16,6 @@ namespace detail {
 
 /// Whether no byte has its high bit set. Without a branch on each byte: most strings are short and of many lengths.
 inline bool is_ascii(std::string_view text) noexcept {
-    constexpr std::uint64_t high_bits = 0x8080808080808080u;
     const char* const end = text.data() + text.size();
     std::uint64_t seen = 0;
     if (text.size() >= 8) {
@@ -38,7 +37,7 @@ inline bool is_utf8(std::string_view text) noexcept {
     const auto* at = reinterpret_cast<const unsigned char*>(text.data());
     const auto* const end = at + text.size();
     while (at != end) {
-        if (end - at >= 8 && (load<std::uint64_t>(reinterpret_cast<const char*>(at)) & 0x8080808080808080u) == 0) {
+        if (end - at >= 8 && (load<std::uint64_t>(reinterpret_cast<const char*>(at)) & detail::high_bits) == 0) {
             at += 8;
             continue;
         }
@@ -116,7 +115,7 @@ void validate_value(const Element& element) {
 /// The types of whose values nothing can be wrong, or not ordinary.
 constexpr auto takes_any_bytes = [] {
     std::array<bool, 256> types{};
-    for (std::size_t type = 0; type < types.size(); ++type) types[type] = fixed_sizes[type] != varying;
+    for (std::size_t type = 0; type < types.size(); ++type) types[type] = measures[type].by == Measure::By::type;
     types[static_cast<std::size_t>(Type::boolean)] = types[static_cast<std::size_t>(Type::timestamp)] = false;
     return types;
 }();
@@ -204,12 +203,13 @@ bool validate(const Document& document) {
             continue;
         }
         const char* const key = level.at + 1;
-        const char* const key_end = detail::find_zero(key, level.end);
+        std::uint64_t seen = 0;
+        const char* const key_end = detail::find_zero(key, level.end, text == Text::utf8 ? &seen : nullptr);
         if (key_end == level.end) throw DataError("a field name runs past the end of its document");
         const char* const value = key_end + 1;
         const auto type = static_cast<Type>(*level.at);
         const std::string_view name(key, static_cast<std::size_t>(key_end - key));
-        if (text == Text::utf8 && !is_utf8(name)) throw DataError("a field name is not valid UTF-8");
+        if ((seen & detail::high_bits) != 0 && !is_utf8(name)) throw DataError("a field name is not valid UTF-8");
         const std::size_t size = value_size(type, value, static_cast<std::size_t>(level.end - value));
         level.at = value + size;
         if (level.index >= 0) ordinary &= is_index(name, static_cast<std::uint32_t>(level.index++));

@@ -31,14 +31,15 @@ struct Verdict {
 
 /// Whether a dump holds the collection of that namespace, and a replay writes to it. mongodump leaves the others out, and
 /// mongorestore does not replay what is done to them: see ConfigCollectionsToKeep in mongo-tools.
-inline bool is_in_dumps(std::string_view ns) {
-    const auto [database, collection] = split_namespace(ns);
+inline bool is_in_dumps(const Namespace& name) {
+    const auto [database, collection] = name;
     if (database == "local" || database.starts_with("__mdb_internal")) return false;
     if (database == "admin") return collection != "system.keys";
     if (database != "config") return true;
     constexpr std::string_view kept[] = {"chunks", "collections", "databases", "settings", "shards", "tags", "version"};
     return std::ranges::find(kept, collection) != std::end(kept);
 }
+inline bool is_in_dumps(std::string_view ns) { return is_in_dumps(split_namespace(ns)); }
 
 /// Whether mongodump leaves a collection out for its name alone, wherever it is. A rename may give it another name.
 inline bool is_hidden_in_dumps(std::string_view ns) {
@@ -345,20 +346,23 @@ inline Verdict judge_change(const Operation& operation) {
 } // namespace detail
 
 /// What an operation means, which is no applyOps: that means what its operations mean. Throws DataError for one that lacks
-/// what it needs, or has what no server writes: it is damaged.
-inline Verdict meaning_of(const Operation& operation) {
+/// what it needs, or has what no server writes: it is damaged. One that `is_checked` has been asked about before, and is not
+/// looked at for that once more.
+inline Verdict meaning_of(const Operation& operation, bool is_checked = false) {
     const std::string_view op = operation.op;
     if (op.empty()) throw DataError("an operation without 'op'");
     if (op == "n") return {};
     if (op != "i" && op != "u" && op != "d" && op != "c") {
         if (std::ranges::find(operations_without_effect, op) != std::end(operations_without_effect)) return {};
-        if (!operation.ns.empty() && !is_in_dumps(operation.ns)) return {};
+        if (!operation.ns.empty() && !is_in_dumps(operation.name())) return {};
         return {Meaning::refused, "operation '" + std::string(op) + "' on " + std::string(operation.ns) + " is not known"};
     }
     if (operation.ns.empty()) throw DataError("an operation without 'ns'");
     if (!operation.stray.empty()) throw DataError("an operation with the unknown field '" + std::string(operation.stray) + "'");
     if (op == "c") return detail::judge_command(operation);
-    return is_in_dumps(operation.ns) ? detail::judge_change(operation) : Verdict{};
+    if (!is_in_dumps(operation.name())) return {};
+    if (is_checked && operation.database() != "admin" && !operation.collection().starts_with("system.")) return {Meaning::followed};
+    return detail::judge_change(operation);
 }
 
 } // namespace oplog

@@ -170,15 +170,19 @@ struct Operation {
     std::string_view ui;              ///< the UUID's 16 bytes; empty if missing
     std::string_view stray;           ///< a field with a name as short as those above that no server writes; empty if there is none
     bool has_o = false;
+    bool b = false;                   ///< of an update: it is an upsert
 
     /// Throws DataError for fields of wrong types.
-    explicit Operation(const bson::Document& doc) : document(doc) {
+    [[gnu::flatten]] explicit Operation(const bson::Document& doc) : document(doc) {
         for (const bson::Element& element : doc) {
             const std::string_view key = element.key();
             if (key.empty() || key.size() > 2) continue;
             switch (key[0] << 8 | (key.size() == 2 ? key[1] : 0)) { // compared as integers: this is asked of every field of every entry
             case 'o' << 8 | 'p': op = element.string(); break;
-            case 'n' << 8 | 's': ns = element.string(); break;
+            case 'n' << 8 | 's':
+                ns = element.string();
+                name_ = split_namespace(ns);
+                break;
             case 'o' << 8:
                 o = element.document();
                 has_o = true;
@@ -188,16 +192,18 @@ struct Operation {
             case 't' << 8 | 's':
             case 't' << 8:
             case 'v' << 8:
-            case 'h' << 8:
-            case 'b' << 8: break;
+            case 'h' << 8: break;
+            case 'b' << 8: b = element.boolean(); break;
             default: stray = key;
             }
         }
     }
     explicit Operation(const EntryView& entry) : Operation(entry.document()) {}
 
-    std::string_view database() const noexcept { return split_namespace(ns).database; }
-    std::string_view collection() const noexcept { return split_namespace(ns).collection; }
+    /// The namespace in its two parts.
+    const Namespace& name() const noexcept { return name_; }
+    std::string_view database() const noexcept { return name_.database; }
+    std::string_view collection() const noexcept { return name_.collection; }
     /// The `_id` of the document that is inserted, updated or deleted; none for anything else, or where it lacks.
     std::optional<bson::Element> id() const {
         if (op == "u") return o2 ? o2->find("_id") : std::nullopt;
@@ -210,7 +216,21 @@ struct Operation {
     bool is_apply_ops() const { return command() == "applyOps"; }
     /// The operations of an applyOps.
     bson::Document apply_ops() const { return o.begin()->array(); }
+
+  private:
+    Namespace name_;
 };
+
+/// Whether an update makes its document where there is none. `entry` holds the update: it is the update itself, or an applyOps. In one
+/// that is no transaction all are upserts, unless it says alwaysUpsert: false; so does a server log the applyOps of a client.
+/// Throws DataError.
+inline bool is_upsert(const Operation& update, const bson::Document& entry) {
+    if (update.b) return true;
+    if (update.document.data() == entry.data() || entry.find("txnNumber")) return false;
+    const auto o = entry.find("o");
+    const auto always = o ? o->document().find("alwaysUpsert") : std::nullopt;
+    return !always || always->truthy();
+}
 
 /// A command and what it names.
 struct Command {
@@ -603,7 +623,7 @@ inline std::optional<bson::Value> rename_command(const Operation& operation, con
 /// renameCollection that would come to cross databases.
 inline std::optional<bson::Value> renamed(const Operation& operation, const Renaming& renaming) {
     if (operation.is_command()) return detail::rename_command(operation, renaming);
-    const auto [database, collection] = split_namespace(operation.ns);
+    const auto [database, collection] = operation.name();
     const auto whole = renaming.database(database);
     if (collection == views_collection) {
         const auto o = detail::rename_view(operation.o, database, renaming);

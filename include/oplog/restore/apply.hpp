@@ -382,7 +382,7 @@ class Applier {
             if (operation.is_command())
                 apply_command(operation);
             else
-                apply_change(operation, operation.op == "u" && is_upsert(operation.document, document));
+                apply_change(operation, operation.op == "u" && is_upsert(operation, document));
         });
     }
 

@@ -96,7 +96,7 @@ class History {
         if (entry.is_command()) return false;
         const Operation operation(entry);
         if (operation.ui.empty() || (operation.op != "i" && operation.op != "u" && operation.op != "d")) return false; // old servers make collections so
-        if (split_namespace(operation.ns).collection == views_collection) return false;
+        if (operation.collection() == views_collection) return false;
         return !has_wanted_id(operation);
     }
     bool has_wanted_id(const Operation& operation) {

@@ -79,6 +79,7 @@ class Stager {
         std::optional<Timestamp> consistent_point; ///< the last entry of it
         Removed removed;                           ///< by the consistent point; Examiner finds it
         std::set<TransactionId> left_out;          ///< those that do not commit in time
+        bool is_checked = false;                   ///< the entries have been through an Examiner
         std::set<std::pair<std::string, std::string>> unfinished; ///< indexes (namespace, name) that the dump has and that
                                                                   ///< were still being built at the wanted time
     };
@@ -87,7 +88,8 @@ class Stager {
     /// `report` is told of errors and notes; an error's entry is treated as stock replay would.
     Stager(Start start, Report report)
         : catalog_(std::move(start.catalog)), dump_start_(start.dump_start), consistent_point_(start.consistent_point),
-          removed_(std::move(start.removed)), left_out_(std::move(start.left_out)), report_(std::move(report)) {
+          removed_(std::move(start.removed)), left_out_(std::move(start.left_out)), is_checked_(start.is_checked),
+          report_(std::move(report)) {
         leave_out(start.unfinished);
         for (const auto& [ns, collection] : catalog_.collections())
             if (collection.is_capped_cluster) {
@@ -288,7 +290,7 @@ class Stager {
 
     /// What becomes of an operation that is not followed; none if it is.
     std::optional<Edit> judge(const Operation& operation) {
-        const Verdict verdict = meaning_of(operation);
+        const Verdict verdict = meaning_of(operation, is_checked_);
         if (verdict.meaning == Meaning::followed) return std::nullopt;
         if (verdict.meaning == Meaning::nothing) {
             if (!verdict.reason.empty()) report(Finding::Severity::warning, verdict.reason);
@@ -754,6 +756,7 @@ class Stager {
     Removed removed_;       ///< in what is still to come
     Removed found_removed_; ///< in what has come
     std::set<TransactionId> left_out_;
+    bool is_checked_;
     struct Build {
         std::optional<Position> where; ///< of its start; none if that is older than all entries
         std::optional<Timestamp> ts;

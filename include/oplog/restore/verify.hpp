@@ -44,6 +44,7 @@ class Examiner {
                      "transaction " + to_string(id) + " is not committed by " + to_string(range_.last) + " and is left out whole"});
         }
         start_.removed = std::move(stager_.removed());
+        start_.is_checked = true;
         stager_.leave_out(start_.unfinished);
         stager_.finish([](std::string_view) {});
     }
