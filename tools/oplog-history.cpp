@@ -52,9 +52,10 @@ int main(int argc, char** argv) {
         Output out = tool.open_output(Content::text);
         Readings readings;
         if (options.ids.empty()) options.selection = learned(tool, chain, readings);
+        const Check check = options.ids.empty() ? Check::structure : Check::frame; // those that matter are checked then by the history
         History history(chain.full() ? &*chain.full() : nullptr, chain.dump_start(), chain.consistent_point(), std::move(options));
         tool.show_progress();
-        read_chain(chain, readings, [&](const EntryView& entry) { history.add(entry); }, {.check = Check::structure});
+        read_chain(chain, readings, [&](const EntryView& entry) { history.add(entry); }, {.check = check});
         progress.stop();
         JsonBuffer text(tool.has("relaxed") ? JsonMode::relaxed : JsonMode::canonical, tool.has("pretty") ? JsonLayout::pretty : JsonLayout::line);
         bool unknown = false;

@@ -153,6 +153,16 @@ class History(ToolTest):
         self.assertIn(b'\n\t"op": "u",\n', self.good("history", *inputs, "--ns", "shop.a", "--pretty"))
         self.assertEqual(self.good("history", *inputs, "--ns", "shop.b"), b"")
 
+    def test_entries_of_the_document_are_checked_and_others_passed_by(self):
+        self.chain.dump("shop.a", 1, [{"_id": 1}, {"_id": 2}])
+        self.chain.set("shop.a", 2, {"n": "damaged"})
+        self.chain.set("shop.a", 1, {"n": "damaged"})
+        self.chain.entries[1:] = [entry.replace(b"damaged\0", b"damagedx") for entry in self.chain.entries[1:]]
+        offset = sum(map(len, self.chain.entries[:2]))
+        self.fails(1, f"{{}}: inc.bson: offset {offset}: document 3: string 'n' does not end with a zero byte\n", "history", *self.chain.write(), "--ns", "shop.a", "--id", "1")
+        self.assertEqual(self.good("history", *self.chain.write(), "--ns", "shop.a", "--id", "3"), b"")
+        self.assertEqual(self.run_tool("history", *self.chain.write(), "--ns", "shop.a")[0], 1)
+
     def test_a_failure_leaves_no_output(self):
         self.chain.dump("shop.a", 1, [{"_id": 1}])
         self.chain.command("shop", {"convertToCapped": "a", "size": 4096}, 1)

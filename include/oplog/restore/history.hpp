@@ -33,7 +33,8 @@ inline std::string_view to_string(const CollectionEvent& event) {
 
 /// All versions of documents that a chain knows, with or without its full dump.
 ///
-/// Fed entry by entry, in order; then write() gives them as documents, in the order of time:
+/// Fed entry by entry, in order, with bytes that a reader has checked (Check::structure), or that it has framed if `ids` are named: of entries of other documents only the
+/// fields up to the `_id` are looked at. Then write() gives them as documents, in the order of time:
 /// {ts, wall, op, ns, _id}, of operations in sessions {lsid, txnNumber, session} too, of those in transactions {entry}, the ts of the entry that
 /// holds it; of what happens to the collection `event`, and `to`, its new name. Then {before, after}, null for no document, or `changes`, see
 /// changed_paths(). Where a version is not known, `unknown` says which, and `update` is what the entry tells.
@@ -64,7 +65,14 @@ class History {
 
     /// Takes in the next entry. Throws FormatError for what is malformed, and for what cannot be followed.
     void add(const EntryView& entry) {
-        if (!options_.ids.empty() && passes_by(entry)) return;
+        if (!options_.ids.empty()) {
+            if (passes_by(entry)) return;
+            try {
+                bson::validate<bson::Text::any>(entry.document());
+            } catch (const DataError& error) {
+                entry.fail(error.what());
+            }
+        }
         versions_.begin(entry);
         applier_->add(entry);
     }
@@ -91,20 +99,39 @@ class History {
     }
 
   private:
-    /// Most entries of a chain are of other documents.
+    /// Most entries of a chain are of other documents, which is all that is looked for in them. Old servers, whose entries have no UUID, make collections by inserts.
     bool passes_by(const EntryView& entry) {
         if (entry.is_command()) return false;
-        const Operation operation(entry);
-        if (operation.ui.empty() || (operation.op != "i" && operation.op != "u" && operation.op != "d")) return false; // old servers make collections so
-        if (operation.collection() == views_collection) return false;
-        return !has_wanted_id(operation);
+        try {
+            char op = 0;
+            bool has_uuid = false;
+            for (const bson::Element& field : entry.document()) {
+                const std::string_view key = field.key();
+                if (key == "op") {
+                    op = field.string().size() == 1 ? field.string().front() : '\0';
+                    if (op != 'i' && op != 'u' && op != 'd') return false;
+                } else if (key == "ui") {
+                    has_uuid = true;
+                } else if (key == "ns") {
+                    if (split_namespace(field.string()).collection == views_collection) return false;
+                } else if (op != 0 && key == (op == 'u' ? "o2" : "o")) {
+                    const auto id = field.document().find("_id");
+                    return has_uuid && id && !is_wanted(*id); // ns, ui and op come before
+                }
+            }
+        } catch (const DataError&) { // whoever looks closer says what is wrong
+        }
+        return false;
+    }
+    bool is_wanted(const bson::Element& id) {
+        key_.clear();
+        append_key(key_, id);
+        return options_.ids.contains(key_);
     }
     bool has_wanted_id(const Operation& operation) {
         const auto id = (operation.op == "u" && operation.o2 ? *operation.o2 : operation.o).find("_id");
         if (!id) return true; // whoever looks closer says what is wrong
-        key_.clear();
-        append_key(key_, *id);
-        return options_.ids.contains(key_);
+        return is_wanted(*id);
     }
     std::optional<bool> wanted(const Operation& operation) {
         return options_.ids.empty() || has_wanted_id(operation) ? std::optional(true) : std::nullopt;
