@@ -25,6 +25,37 @@ std::string base64(std::string_view bytes) {
 std::string json(std::optional<std::string_view> document) { return document ? to_json(bson::Document(*document)) : "null"; }
 std::string value_json(std::string_view id) { return to_json(*bson::Document(id).begin()); }
 
+/// Whether a shell would not write the document as it is when it has it as an object: names that are numbers come first there, and some mean something else.
+bool misleads_a_shell(const bson::Document& document, bool is_array = false) {
+    for (const bson::Element& field : document) {
+        const std::string_view key = field.key();
+        if (!is_array && (key.starts_with('$') || key == "__proto__" || key == "_bsontype" || key == "toBSON" || (!key.empty() && key.find_first_not_of("0123456789") == key.npos))) return true;
+        if (field.is(bson::Type::document) ? misleads_a_shell(field.document()) : field.is(bson::Type::array) && misleads_a_shell(field.array(), true)) return true;
+    }
+    return false;
+}
+/// A dot before each name.
+void mark(bson::Builder& out, const bson::Document& document, bool is_array = false) {
+    std::string key;
+    for (const bson::Element& field : document) {
+        key.assign(is_array ? "" : ".").append(field.key());
+        if (field.is(bson::Type::document)) {
+            mark(out.begin_document(key), field.document());
+            out.end();
+        } else if (field.is(bson::Type::array)) {
+            mark(out.begin_array(key), field.array(), true);
+            out.end();
+        } else {
+            out.append(key, field);
+        }
+    }
+}
+bson::Value marked(const bson::Document& document) {
+    bson::Builder out;
+    mark(out, document);
+    return out.finish();
+}
+
 /// "2 h 5 min": seconds for people.
 std::string duration(std::int64_t seconds) {
     if (seconds < 60) return fmt::format("{} s", seconds);
@@ -71,8 +102,16 @@ class UndoOutput : public TakeBackOutput {
         if (taken.before) before(*taken.life).write(*taken.before);
         if (taken.outcome != Outcome::restored && taken.outcome != Outcome::deleted && taken.outcome != Outcome::inserted) return;
         const auto bytes = [](std::optional<std::string_view> document) { return document ? '"' + base64(*document) + '"' : "null"; };
-        put(*changes_, fmt::format(R"({{"ns":{},"_id":{},"now":{},"target":{},"bytes":{}}})" "\n", json_quoted(taken.ns), value_json(taken.id), bytes(taken.now), json(taken.target),
-                                   bytes(taken.target)));
+        const bool is_marked = misleads_a_shell(bson::Document(taken.id)) || (taken.target && misleads_a_shell(bson::Document(*taken.target)));
+        std::string line = fmt::format(R"({{"ns":{},)", json_quoted(taken.ns));
+        if (is_marked) {
+            const bson::Value id = marked(bson::Document(taken.id));
+            const auto target = taken.target ? std::optional(marked(bson::Document(*taken.target))) : std::nullopt;
+            line += fmt::format(R"("marked":true,"id":{},"_id":{},"target":{})", json_quoted(value_json(taken.id)), to_json(*id.view().begin()), target ? to_json(target->view()) : "null");
+        } else {
+            line += fmt::format(R"("_id":{},"target":{})", value_json(taken.id), json(taken.target));
+        }
+        put(*changes_, line + fmt::format(R"(,"now":{},"bytes":{}}})" "\n", bytes(taken.now), bytes(taken.target)));
         replay(taken);
     }
     void begin_dropped(const CollectionLife& life, const std::string& ns, const CollectionEvent& end) override {

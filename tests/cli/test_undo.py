@@ -159,6 +159,40 @@ class Undo(ToolTest):
         self.assertIn("shop.log, a capped collection, cannot be taken back", err)
         self.assertNotIn("undo", " ".join(self.files()))
 
+    def test_time_series_are_refused_and_views_and_indexes_are_told_of(self):
+        self.chain.dump("shop.ts", 1, [{"_id": 1, "n": 1}], options={"timeseries": {"timeField": "t", "granularity": "seconds", "bucketMaxSpanSeconds": 3600}}, kind="timeseries")
+        self.chain.dump("shop.a", 2, [{"_id": 1, "n": 1}])
+        self.chain.add(self.chain.operation("d", "shop.system.buckets.ts", {"_id": 1}, number=0))
+        code, _, err = self.run_tool("undo", *self.chain.write(), "--from", "100:2", "--to", "100:2", "--check")
+        self.assertEqual(code, 1, err)
+        self.assertIn("shop.ts, a time series, cannot be taken back", err)
+        self.chain.command("shop", {"createIndexes": "a", "v": 2, "key": {"n": 1}, "name": "n_1"}, 2)
+        self.chain.add({"op": "i", "ns": "shop.system.views", "ui": b"\x09" * 16, "o": {"_id": "shop.v", "viewOn": "a", "pipeline": []}})
+        self.undo("--from", "100:3", "--to", "100:4", "--exclude-ns", "shop.ts", said=["by hand: ", "index n_1 of shop.a was made", "view shop.v was made", "0 operations chosen"])
+
+    def test_documents_are_named_by_their_id_alone_where_o2_has_shard_keys_too(self):
+        self.chain.dump("shop.a", 1, [{"_id": 1, "region": "eu", "n": 1}, {"_id": 2, "region": "us", "n": 2}])
+        self.chain.add(self.chain.operation("u", "shop.a", {"$v": 2, "diff": {"u": {"n": 9}}}, {"region": "eu", "_id": 1}))
+        self.chain.add(self.chain.operation("d", "shop.a", {"region": "us", "_id": 2}))
+        for options in ((), ("--id", "1", "--id", "2")):
+            lines = self.undo("--from", "100:2", "--to", "100:3", *options, "-f", said=["shop.a: 1 restored, 0 deleted, 1 inserted, 0 unchanged, 0 conflict, 0 unapplicable"])
+            self.assertEqual(sorted(line["before"]["n"]["$numberInt"] for line in lines), ["1", "2"])
+        replay = [json.loads(line)["o"] for line in self.good("cat", "--relaxed", "undo/replay/oplog.bson").splitlines()]
+        self.assertEqual(replay, [{"_id": 1, "region": "eu", "n": 1}, {"_id": 2, "region": "us", "n": 2}])
+
+    def test_names_that_a_shell_would_not_leave_as_they_are_reach_it_marked(self):
+        odd = {"_id": {"b": 1, "7": 2}, "z": [{"2": 1, "$date": "x"}]}
+        self.chain.dump("shop.a", 1, [odd, {"_id": 2, "plain": {"x1": [1, 2]}}, {"_id": 3, "__proto__": 1}])
+        for identity in (odd["_id"], 2, 3):
+            self.chain.delete("shop.a", identity)
+        self.undo("--from", "100:2", "--to", "100:4")
+        lines = {line.get("id") or json.dumps(line["_id"]): line for line in map(json.loads, self.read("undo/undo.jsonl").splitlines())}
+        self.assertEqual(sorted(line.get("marked", False) for line in lines.values()), [False, True, True])
+        marked = next(line for line in lines.values() if line.get("marked") and "z" in str(line["target"]))
+        self.assertEqual(json.dumps(marked["_id"]), '{".b": {"$numberInt": "1"}, ".7": {"$numberInt": "2"}}')
+        self.assertEqual(json.dumps(marked["target"][".z"]), '[{".2": {"$numberInt": "1"}, ".$date": "x"}]')
+        self.assertEqual(marked["id"], '{"b":{"$numberInt":"1"},"7":{"$numberInt":"2"}}')
+
     def test_check_makes_nothing_and_an_undo_replaces_only_another(self):
         self.chain.dump("shop.a", 1, [{"_id": 1, "n": 1}])
         self.chain.delete("shop.a", 1)

@@ -28,6 +28,19 @@ function undoConflict(item, reason) {
   undoCount(item, 'conflict');
   print('conflict: ' + item.ns + ' ' + item.idText + ': ' + reason);
 }
+// An object of JavaScript puts names that are numbers first, and EJSON takes some names with a dollar for its own: documents with such have all their names marked by
+// a dot, and become Maps.
+function undoUnmark(value) {
+  if (Array.isArray(value)) {
+    const values = [];
+    for (let i = 0; i < value.length; i++) values.push(undoUnmark(value[i]));
+    return values;
+  }
+  if (Object.prototype.toString.call(value) !== '[object Object]' || value._bsontype) return value;
+  const map = new Map(), names = Object.keys(value);
+  for (let i = 0; i < names.length; i++) map.set(names[i].substring(1), undoUnmark(value[names[i]]));
+  return map;
+}
 function undoKey(bytes) { return Buffer.from(bytes).toString('base64'); }
 function undoIds(items) {
   const ids = [];
@@ -62,9 +75,9 @@ function undoLook(collection, items) {
 
 // Writes what is still as the chain had it. Yields the documents that cannot be, and why: null if all is done, or nothing could be.
 function undoTransaction(ns, items) {
-  const dot = ns.indexOf('.');
+  const dot = ns.indexOf('.'), collectionName = ns.substring(dot + 1);
   const session = db.getMongo().startSession();
-  const collection = session.getDatabase(ns.substring(0, dot)).getCollection(ns.substring(dot + 1));
+  const database = session.getDatabase(ns.substring(0, dot)), collection = database.getCollection(collectionName);
   session.startTransaction({ readConcern: { level: 'snapshot' }, writeConcern: { w: 'majority' } });
   try {
     const look = undoLook(collection, items);
@@ -80,13 +93,12 @@ function undoTransaction(ns, items) {
       const deleted = collection.deleteMany({ _id: { $in: undoIds(gone) } }).deletedCount;
       if (deleted !== gone.length) throw new Error(ns + ': ' + deleted + ' documents went instead of ' + gone.length + '; nothing of this batch is written');
     }
-    for (let i = 0; i < come.length; i++) {
-      try {
-        collection.insertOne(documents[i], { bypassDocumentValidation: true });
-      } catch (error) {
-        if (undoHas(error, 'TransientTransactionError')) throw error;
+    if (come.length > 0) { // insertOne() does not take a Map
+      const done = database.runCommand({ insert: collectionName, documents: documents, bypassDocumentValidation: true });
+      if (done.writeErrors) {
+        const error = done.writeErrors[0];
         session.abortTransaction();
-        return { refused: [come[i]], reason: error.message, unique: error.code === 11000 };
+        return { refused: [come[error.index]], reason: error.errmsg, unique: error.code === 11000 };
       }
     }
     const written = undoRaw(collection, undoIds(come)), inexact = [];
@@ -172,7 +184,11 @@ function undoAll() {
       const line = Buffer.concat(parts).toString('utf8');
       parts = [];
       const plain = JSON.parse(line), typed = EJSON.parse(line, { relaxed: false });
-      const item = { ns: plain.ns, id: typed._id, idText: JSON.stringify(plain._id), now: plain.now, target: typed.target, bytes: plain.bytes };
+      const item = { ns: plain.ns, id: typed._id, idText: plain.id || JSON.stringify(plain._id), now: plain.now, target: typed.target, bytes: plain.bytes };
+      if (plain.marked) {
+        item.id = undoUnmark(typed._id);
+        item.target = undoUnmark(typed.target);
+      }
       if (batch.length > 0 && (item.ns !== ns || batch.length === 500 || size + line.length > 8 << 20)) {
         undoBatch(ns, batch, false);
         batch = [];
