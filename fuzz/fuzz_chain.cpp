@@ -44,7 +44,7 @@ struct Place {
 
 std::string stage(const Chain& chain) {
     Examiner examiner(chain.start(), {}, [](const Finding& finding) {
-        if (finding.severity == Finding::Severity::error) throw DataError(to_string(finding));
+        if (finding.severity == Finding::Severity::error) throw DataError(finding.fault, to_string(finding));
     });
     auto entries = chain.merged(Continuity::gaps, Check::structure);
     for (const EntryView& entry : entries) examiner.add(entry);

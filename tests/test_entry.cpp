@@ -75,8 +75,8 @@ TEST_CASE("an entry that owns its bytes outlives what it was copied from") {
 TEST_CASE("a failure names the entry's place, or its timestamp where there is none") {
     const std::string bytes = entry({5, 6});
     const Position where{"f.bson", 10, 2};
-    CHECK(message_of<DataError>([&] { EntryView(bson::Document(bytes)).fail("why"); }) == "entry 5:6: why");
-    CHECK(message_of<FormatError>([&] { EntryView(bson::Document(bytes), &where).fail("why"); }) == "f.bson: offset 10: document 2: why");
+    CHECK(message_of<DataError>([&] { EntryView(bson::Document(bytes)).fail(Fault::bad_value, "why"); }) == "entry 5:6: why");
+    CHECK(message_of<FormatError>([&] { EntryView(bson::Document(bytes), &where).fail(Fault::bad_value, "why"); }) == "f.bson: offset 10: document 2: why");
 }
 
 TEST_CASE("a field of another type fails with the entry's place") {

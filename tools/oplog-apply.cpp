@@ -37,7 +37,7 @@ AppliedCollection& only_collection(Applier& applier, Timestamp last) {
         if (!is_hidden_in_dumps(collection.ns())) found.push_back(&collection);
     if (found.size() == 1) return *found.front();
     if (found.empty())
-        throw DataError(fmt::format("no such collection at {} ({}){}", to_string(last), to_utc_string(last), applier.views().empty() ? "" : ": a view has no documents"));
+        throw DataError(Fault::empty, fmt::format("no such collection at {} ({}){}", to_string(last), to_utc_string(last), applier.views().empty() ? "" : ": a view has no documents"));
     std::string names;
     for (std::size_t i = 0; i < std::min<std::size_t>(found.size(), 3); ++i) names += (i > 0 ? ", " : "") + found[i]->logical_ns();
     throw ArgumentError(fmt::format("-o - writes the documents of one collection, and here are {}: {}{}; name one with --ns", found.size(), names, found.size() > 3 ? ", ..." : ""));

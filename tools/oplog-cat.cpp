@@ -88,7 +88,7 @@ struct Batch {
                 ++where.document;
             }
         } catch (const DataError& reason) {
-            error = std::make_exception_ptr(FormatError(where, reason.what()));
+            error = std::make_exception_ptr(FormatError(where, reason));
         } catch (...) {
             error = std::current_exception();
         }

@@ -183,7 +183,7 @@ void prove_continuity(const std::vector<const Step*>& steps) {
 
 /// Reads a chain to its last byte and holds it against its records.
 void verify(const Chain& chain) {
-    if (!chain.damage.empty()) throw DataError(chain.damage);
+    if (!chain.damage.empty()) throw DataError(Fault::inconsistent, chain.damage);
     for (const Step* step : chain.steps()) {
         std::map<fs::path, const Step::File*> recorded;
         for (const Step::File& file : step->files) recorded.emplace(step->directory / file.path, &file);
@@ -191,15 +191,15 @@ void verify(const Chain& chain) {
         for (const fs::path& path : files_below(step->directory)) {
             if (path == step->directory / "step.json") continue;
             const auto file = recorded.find(path);
-            if (file == recorded.end()) throw DataError(path.string() + ": not in the step's record");
+            if (file == recorded.end()) throw DataError(Fault::inconsistent, path.string() + ": not in the step's record");
             const OplogFacts facts = path == oplog ? read_oplog(path) : OplogFacts{{}, {}, {}, read_file(path)};
-            if (facts.file_sha256 != file->second->sha256) throw DataError(path.string() + ": its SHA-256 is not the one of its record");
+            if (facts.file_sha256 != file->second->sha256) throw DataError(Fault::inconsistent, path.string() + ": its SHA-256 is not the one of its record");
             if (path == oplog && (facts.first_sha256 != step->first_sha256 || facts.last_sha256 != step->last_sha256 || facts.range.first != step->first ||
                                   facts.range.last != step->last || facts.range.entries != step->entries || facts.range.bytes != step->bytes))
-                throw DataError(path.string() + ": not the entries of its record");
+                throw DataError(Fault::inconsistent, path.string() + ": not the entries of its record");
             recorded.erase(file);
         }
-        if (!recorded.empty()) throw DataError(recorded.begin()->first.string() + ": missing");
+        if (!recorded.empty()) throw DataError(Fault::incomplete, recorded.begin()->first.string() + ": missing");
     }
     prove_continuity(chain.steps());
 }
@@ -457,7 +457,7 @@ class Commands {
         if (std::ranges::none_of(candidates, &Chain::good)) throw Failure(nothing_there, directory().string() + ": no backup to restore");
         // The newest has the least to replay.
         const auto found = std::find_if(candidates.rbegin(), candidates.rend(), covers);
-        if (found == candidates.rend()) throw Error(outside(candidates, time->first));
+        if (found == candidates.rend()) throw ArgumentError(outside(candidates, time->first));
         const Chain& one = *found;
         if (!one.damage.empty()) tool_.warn("chain " + one.id + " is damaged: " + one.damage); // what follows the damage is not among the steps
         for (auto newer = candidates.rbegin(); newer != found; ++newer)
@@ -664,18 +664,18 @@ class Commands {
         const auto read = [&](char* to, std::size_t size) {
             for (std::size_t got = 0; got < size;) {
                 const std::size_t more = in.read(to + got, size - got);
-                if (more == 0) throw DataError("stdin: the archive ends before its collections are named");
+                if (more == 0) throw DataError(Fault::truncated, "stdin: the archive ends before its collections are named");
                 got += more;
             }
         };
         std::uint32_t word = 0;
         const auto next_word = [&] { read(reinterpret_cast<char*>(&word), sizeof word); };
         next_word();
-        if (word != 0x8199e26d) throw DataError("stdin: no mongodump archive");
+        if (word != 0x8199e26d) throw DataError(Fault::not_oplog, "stdin: no mongodump archive");
         std::set<std::string> databases;
         std::string document;
         for (next_word(); word != 0xFFFFFFFF; next_word()) { // which ends the prelude
-            if (word < bson::min_document_size || word > bson::max_document_size) throw DataError("stdin: corrupt archive");
+            if (word < bson::min_document_size || word > bson::max_document_size) throw DataError(Fault::bad_length, "stdin: corrupt archive");
             document.resize(word);
             std::memcpy(document.data(), &word, sizeof word);
             read(document.data() + sizeof word, word - sizeof word);
@@ -727,7 +727,7 @@ class Commands {
         for (std::size_t i = 2; i < arguments_.size() && !globs.empty(); ++i)
             for (const EntryView entry : Input(arguments_[i])) {
                 if (entry.ts() > limit) break;
-                for_each_operation(entry.document(), [&](const Operation& operation) {
+                for_each_operation(entry, [&](const Operation& operation) {
                     if (operation.op == "n") return;
                     for (const std::string& ns : namespaces(operation)) see(ns);
                 });

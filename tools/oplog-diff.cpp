@@ -22,7 +22,7 @@ class DumpState {
   public:
     DumpState(const Tool& tool, const std::string& path, const std::string& scratch) : dump_(path) {
         if (dump_.find("local.oplog.rs"))
-            throw DataError(path + ": an increment, which has no collections", "oplog-diff --full DUMP INC... --from T --to T compares two times of a chain");
+            throw DataError(Fault::not_supported, path + ": an increment, which has no collections", "oplog-diff --full DUMP INC... --from T --to T compares two times of a chain");
         for (const std::string& warning : dump_.warnings()) tool.warn(warning);
         const bool has_entries = dump_.oplog() && !range(Reader(*dump_.oplog())).empty();
         if (!has_entries) {

@@ -143,7 +143,7 @@ int main(int argc, char** argv) {
                     }
                 }
                 if (tool.has("first") || tool.has("last")) {
-                    if (range.empty()) throw DataError(in.name() + ": no entries");
+                    if (range.empty()) throw DataError(Fault::empty, in.name() + ": no entries");
                     text = to_string(tool.has("first") ? range.first : range.last) + "\n";
                 } else if (tool.has("long")) {
                     text = as_long(range, details, in.name());
@@ -153,8 +153,8 @@ int main(int argc, char** argv) {
                     text = as_line(range, in.name());
                 }
                 if (range.disorder)
-                    throw range.disorder->where ? FormatError(*range.disorder->where, describe(*range.disorder))
-                                                : DataError(describe(*range.disorder));
+                    throw range.disorder->where ? FormatError(*range.disorder->where, Fault::out_of_order, describe(*range.disorder))
+                                                : DataError(Fault::out_of_order, describe(*range.disorder));
                 if (!range.empty()) {
                     if (all.empty() || range.last > all.last) all.last = range.last;
                     all.entries += range.entries;
@@ -166,7 +166,7 @@ int main(int argc, char** argv) {
             print(text);
         }
         if (!tool.has("query") || tool.failed()) return;
-        if (all.empty()) throw DataError("no entries: there is nothing to continue from");
+        if (all.empty()) throw DataError(Fault::empty, "no entries: there is nothing to continue from");
         if (until && *until < all.last) throw ArgumentError("--until " + tool.value("until") + " is before the last entry, " + to_string(all.last));
         print(as_query(all.last, until));
     });

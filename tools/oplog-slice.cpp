@@ -85,7 +85,7 @@ int main(int argc, char** argv) {
         if (last && bounds.too_late(*last)) tool.note("extended to " + to_string(*last));
         if (first)
             for (const auto& [id, transaction] : tracker.open()) {
-                if (at_cut == AtCut::fail) throw DataError("cut where the slice ends: " + describe(transaction));
+                if (at_cut == AtCut::fail) throw DataError(Fault::incomplete, "cut where the slice ends: " + describe(transaction));
                 tool.warn("cut where the slice ends: " + describe(transaction));
             }
         tool.finish(out);

@@ -124,7 +124,7 @@ class Pieces {
             } catch (const std::system_error&) {
                 stay += " " + paths[named];
             }
-        if (!stay.empty()) throw Error(failure + "; and these stay, new and whole:" + stay);
+        if (!stay.empty()) throw FileError(failure + "; and these stay, new and whole:" + stay);
     }
 
     bool remove_hidden() const noexcept {

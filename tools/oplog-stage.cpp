@@ -61,8 +61,8 @@ class Staging {
         const auto report = [&](const Finding& finding) {
             if (finding.severity == Finding::Severity::warning || finding.of_replay) tool_.warn(to_string(finding));
             if (finding.severity != Finding::Severity::error) return;
-            if (!finding.where) throw DataError(to_string(finding));
-            throw FormatError(*finding.where, (finding.ts ? to_string(*finding.ts) + ": " : "") + finding.text);
+            if (!finding.where) throw DataError(finding.fault, to_string(finding));
+            throw FormatError(*finding.where, finding.fault, (finding.ts ? to_string(*finding.ts) + ": " : "") + finding.text);
         };
         Examiner examiner(std::move(start), bounds_, report, selection_.renaming());
         Selection wanted = selection_;
@@ -80,11 +80,11 @@ class Staging {
         }
         readings_.end();
         for (const ContinuityError& gap : entries.gaps()) tool_.warn(gap.what());
-        if (!last) throw DataError("there are no entries to stage");
+        if (!last) throw DataError(Fault::empty, "there are no entries to stage");
         if (const auto consistent = chain_.consistent_point(); consistent && (!last_wanted || *last_wanted < *consistent))
-            throw DataError(fmt::format("{}: the full dump is consistent from {} ({}) on and cannot be staged for an earlier time",
+            throw DataError(Fault::incomplete, fmt::format("{}: the full dump is consistent from {} ({}) on and cannot be staged for an earlier time",
                                         chain_.full()->path(), to_string(*consistent), to_utc_string(*consistent)));
-        if (!last_wanted) throw DataError("there are no entries to stage: the chain begins after the time that is wanted");
+        if (!last_wanted) throw DataError(Fault::empty, "there are no entries to stage: the chain begins after the time that is wanted");
         if ((bounds_.to && last->seconds < bounds_.to->seconds) || (bounds_.before && last->seconds + 1 < bounds_.before->seconds))
             tool_.warn("the chain ends before the time that is wanted, with " + to_string(*last) + " (" + to_utc_string(*last) + ")");
         examiner.finish();

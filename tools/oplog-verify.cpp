@@ -43,13 +43,11 @@ class Verification {
             if (!bson::validate(entry.document())) is_ordinary_ = false;
             return;
         } catch (const DataError& error) { // the text, what replay changes, or worse
-            is_text = std::string_view(error.what()).ends_with("UTF-8");
+            is_text = error.fault() == Fault::not_utf8;
         }
-        try {
+        entry.with_place([&] {
             if (!bson::validate<bson::Text::any>(entry.document())) is_ordinary_ = false;
-        } catch (const DataError& error) {
-            entry.fail(error.what());
-        }
+        });
         if (is_text && std::exchange(strange_text_in_, entry.where()->file) != entry.where()->file) // once a slice
             find({Finding::Severity::warning, *entry.where(), entry.ts(), "text that is not valid UTF-8: damage, or what a driver wrote; it is restored as it is"});
     }

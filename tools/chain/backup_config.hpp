@@ -18,6 +18,12 @@
 
 namespace oplog::tools {
 
+/// A configuration that cannot be used: a key, a value or a file that it names.
+class ConfigError : public Error {
+  public:
+    using Error::Error;
+};
+
 /// How to log in: a connection string without a password (so it may be seen in a process list), and the password.
 struct Login {
     std::string uri;
@@ -71,7 +77,7 @@ class ConnectionString {
         const std::size_t scheme_end = text.find("://");
         scheme_ = text.substr(0, scheme_end);
         if (scheme_end == text.npos || (scheme_ != "mongodb" && scheme_ != "mongodb+srv"))
-            throw Error("a connection string begins with mongodb:// or mongodb+srv://");
+            throw ConfigError("a connection string begins with mongodb:// or mongodb+srv://");
         text.remove_prefix(scheme_end + 3);
         const std::size_t question = text.find('?');
         std::string_view options = question == text.npos ? std::string_view{} : text.substr(question + 1);
@@ -85,12 +91,12 @@ class ConnectionString {
         }
         const std::size_t slash = text.find('/');
         hosts_ = text.substr(0, slash);
-        if (hosts_.empty()) throw Error("a connection string without a host");
+        if (hosts_.empty()) throw ConfigError("a connection string without a host");
         while (!options.empty()) {
             const std::string_view option = options.substr(0, options.find('&'));
             options.remove_prefix(std::min(options.size(), option.size() + 1));
             const std::size_t equals = option.find('=');
-            if (equals == option.npos) throw Error("a connection string's option without a value");
+            if (equals == option.npos) throw ConfigError("a connection string's option without a value");
             options_.emplace_back(option.substr(0, equals), option.substr(equals + 1));
         }
         if (slash != text.npos) database = text.substr(slash + 1);
@@ -211,10 +217,10 @@ class BackupConfig {
     };
 
     [[noreturn]] void fail(const std::string& why) const { fail_at(line_, why); }
-    [[noreturn]] void fail_at(unsigned line, const std::string& why) const { throw Error(fmt::format("{}: line {}: {}", path_, line, why)); }
+    [[noreturn]] void fail_at(unsigned line, const std::string& why) const { throw ConfigError(fmt::format("{}: line {}: {}", path_, line, why)); }
     [[noreturn]] void fail(const std::string& key, const std::string& why) const {
         const auto found = values_.find(key);
-        if (found == values_.end()) throw Error(fmt::format("{}: {} {}", path_, key, why));
+        if (found == values_.end()) throw ConfigError(fmt::format("{}: {} {}", path_, key, why));
         fail_at(found->second.line, key + " " + why);
     }
 
@@ -359,19 +365,19 @@ class BackupConfig {
 
     Login login(ConnectionString uri, const std::string& key, const std::string& user, const std::string& password) const {
         if (uri.user.empty() && !user.empty()) {
-            if (password.empty()) throw Error(path_ + ": " + escaped(user) + " has no password");
+            if (password.empty()) throw ConfigError(path_ + ": " + escaped(user) + " has no password");
             uri.user = user;
             uri.password = password;
             // A database in the path may say no more than where the user is, and db_authdb says so outright; it is the source's, though.
             if (given("db_authdb") && (key != "the target" || uri.database.empty())) uri.set_default("authSource", value("db_authdb"));
             if (!values_.contains("db_authdb")) uri.set_default("authSource", uri.database.empty() ? "admin" : uri.database);
         } else if (uri.user.empty() && !password.empty()) {
-            throw Error(path_ + ": there is a password, and no user for " + key);
+            throw ConfigError(path_ + ": there is a password, and no user for " + key);
         } else if (uri.password.empty() && uri.user == user) {
             uri.password = password;
         }
         if (!uri.database.empty()) uri.set_default("authSource", uri.database);
-        if (!bson::is_utf8(uri.password)) throw Error(path_ + ": the password is not valid UTF-8");
+        if (!bson::is_utf8(uri.password)) throw ConfigError(path_ + ": the password is not valid UTF-8");
         uri.set_default("serverSelectionTimeoutMS", "10000");
         return {uri.without_password(), uri.password};
     }

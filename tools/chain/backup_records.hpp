@@ -43,7 +43,7 @@ inline void require(fs::file_type wanted, const fs::path& path) {
                            : type == fs::file_type::socket    ? "a socket"
                            : type == fs::file_type::regular   ? "a file"
                                                               : "a device";
-    if (type != wanted) throw DataError(fmt::format("{}: {}, where a {} must be", path.string(), is, wanted == fs::file_type::directory ? "directory" : "file"));
+    if (type != wanted) throw DataError(Fault::inconsistent, fmt::format("{}: {}, where a {} must be", path.string(), is, wanted == fs::file_type::directory ? "directory" : "file"));
 }
 
 /// The files in a directory and below it, sorted. Throws DataError for what is neither a file nor a directory.
@@ -76,10 +76,10 @@ class JsonFile {
         constexpr std::size_t seal_size = seal_begin.size() + 64 + seal_end.size();
         const std::string_view body = std::string_view(text).substr(0, text.size() - std::min(text.size(), seal_size));
         is_sealed_ = std::string_view(text).substr(body.size()).starts_with(seal_begin) && text.ends_with(seal_end);
-        if (is_sealed_ && text != sealed(body)) throw DataError(path_ + ": its SHA-256 is not the one that it ends with");
+        if (is_sealed_ && text != sealed(body)) throw DataError(Fault::inconsistent, path_ + ": its SHA-256 is not the one that it ends with");
         bson_error_t error;
         bson_t* const parsed = ::bson_new_from_json(reinterpret_cast<const std::uint8_t*>(text.data()), static_cast<::ssize_t>(text.size()), &error);
-        if (!parsed) throw DataError(path_ + ": " + escaped(error.message));
+        if (!parsed) throw DataError(Fault::inconsistent, path_ + ": " + escaped(error.message));
         bytes_.assign(reinterpret_cast<const char*>(::bson_get_data(parsed)), parsed->len);
         ::bson_destroy(parsed);
     }
@@ -92,20 +92,20 @@ class JsonFile {
 
     static bson::Element field(const bson::Document& document, std::string_view key) {
         const auto found = document.find(key);
-        if (!found) throw DataError("no field '" + std::string(key) + "'");
+        if (!found) throw DataError(Fault::missing_field, "no field '" + std::string(key) + "'");
         return *found;
     }
     /// A record's field; DataError names the file.
     bson::Element field(std::string_view key) const {
         const auto found = document().find(key);
-        if (!found) throw DataError(path_ + ": no field '" + std::string(key) + "'");
+        if (!found) throw DataError(Fault::missing_field, path_ + ": no field '" + std::string(key) + "'");
         return *found;
     }
     /// Format 1 is of a version before records were sealed. Throws DataError.
     void check_format() const {
         const auto format = field("format").integer();
-        if (format != 1 && format != 2) throw DataError(path_ + ": of another format than 1 and 2: made by another version of this tool");
-        if ((format == 2) != is_sealed_) throw DataError(path_ + ": does not end with its SHA-256");
+        if (format != 1 && format != 2) throw DataError(Fault::inconsistent, path_ + ": of another format than 1 and 2: made by another version of this tool");
+        if ((format == 2) != is_sealed_) throw DataError(Fault::inconsistent, path_ + ": does not end with its SHA-256");
     }
 
   private:
@@ -114,7 +114,7 @@ class JsonFile {
         const oplog::detail::Descriptor file(::open(path_.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
         struct stat info {};
         if (!file.is_open() || ::fstat(file.get(), &info) != 0) oplog::detail::throw_errno(path_);
-        if (static_cast<std::uint64_t>(info.st_size) > limit) throw DataError(fmt::format("{}: {} bytes, which no record has", path_, info.st_size));
+        if (static_cast<std::uint64_t>(info.st_size) > limit) throw DataError(Fault::inconsistent, fmt::format("{}: {} bytes, which no record has", path_, info.st_size));
         std::string text(static_cast<std::size_t>(info.st_size), '\0');
         std::size_t size = 0;
         for (::ssize_t got = 1; got > 0 && size < text.size(); size += static_cast<std::size_t>(got)) {
@@ -216,7 +216,7 @@ struct Step {
             }
             return step;
         } catch (const Error& error) {
-            throw DataError(path.string() + ": " + error.what());
+            throw DataError(Fault::inconsistent, path.string() + ": " + error.what());
         }
     }
 
@@ -226,14 +226,14 @@ struct Step {
             const fs::path path = directory / file.path;
             require(fs::file_type::regular, path);
             if (const auto size = fs::file_size(path); size != file.size)
-                throw DataError(fmt::format("{}: {} bytes, and its record says {}", path.string(), size, file.size));
+                throw DataError(Fault::inconsistent, fmt::format("{}: {} bytes, and its record says {}", path.string(), size, file.size));
         }
     }
 
     /// Whether the record was made right after that one. Throws DataError.
     void check_follows(const Step& before) const {
         if (is_sealed && previous != before.sha256)
-            throw DataError(fmt::format("{}: does not follow {}, but a step that is not there", directory.string(), before.directory.string()));
+            throw DataError(Fault::inconsistent, fmt::format("{}: does not follow {}, but a step that is not there", directory.string(), before.directory.string()));
     }
 };
 
@@ -309,7 +309,7 @@ struct Chain {
             chain.slice = Step::load(directory / "slice");
             chain.full->check_files();
             chain.slice->check_files();
-            if (chain.slice->last_sha256 != chain.full->last_sha256) throw DataError((directory / "slice").string() + ": does not end as full does");
+            if (chain.slice->last_sha256 != chain.full->last_sha256) throw DataError(Fault::inconsistent, (directory / "slice").string() + ": does not end as full does");
             chain.slice->check_follows(*chain.full);
             chain.good = true;
             chain.load_closed();
@@ -338,7 +338,7 @@ struct Chain {
         closed_is_sealed = json.is_sealed();
         closed_sha256 = json.sha256();
         closed = json.field("reason").string();
-        if (closed != "gap" && closed != "divergence") throw DataError(path.string() + ": no reason that there is");
+        if (closed != "gap" && closed != "divergence") throw DataError(Fault::inconsistent, path.string() + ": no reason that there is");
         if (closed_is_sealed) closed_after = json.field("previous").string();
     }
 
@@ -350,32 +350,32 @@ struct Chain {
         std::size_t named = 0;
         for (const bson::Element& element : head.field("steps").array()) {
             const fs::path path = directory / std::string(JsonFile::field(element.document(), "path").string());
-            if (named == all.size()) throw DataError(path.string() + ": missing; " + name + " names it");
+            if (named == all.size()) throw DataError(Fault::incomplete, path.string() + ": missing; " + name + " names it");
             const Step& step = *all[named++];
-            if (step.directory != path) throw DataError(step.directory.string() + ": " + name + " has " + path.string() + " in its place");
+            if (step.directory != path) throw DataError(Fault::inconsistent, step.directory.string() + ": " + name + " has " + path.string() + " in its place");
             if (JsonFile::field(element.document(), "sha256").string() != step.sha256)
-                throw DataError((path / "step.json").string() + ": not the record that " + name + " names");
+                throw DataError(Fault::inconsistent, (path / "step.json").string() + ": not the record that " + name + " names");
         }
         const auto behind = [&](const fs::path& path, bool is_sealed) {
-            if (!is_sealed) throw DataError(path.string() + ": not named by " + name);
+            if (!is_sealed) throw DataError(Fault::incomplete, path.string() + ": not named by " + name);
             unproved = path.string() + ": not named by " + name + " yet, as after a run that was killed; were it lost, this would not be seen";
             is_behind = true;
         };
         for (; named < all.size(); ++named) behind(all[named]->directory, all[named]->is_sealed);
         if (const auto wanted = head.document().find("closed")) {
-            if (closed.empty()) throw DataError((directory / "closed.json").string() + ": missing; " + name + " names it");
-            if (wanted->string() != closed_sha256) throw DataError((directory / "closed.json").string() + ": not the record that " + name + " names");
+            if (closed.empty()) throw DataError(Fault::incomplete, (directory / "closed.json").string() + ": missing; " + name + " names it");
+            if (wanted->string() != closed_sha256) throw DataError(Fault::inconsistent, (directory / "closed.json").string() + ": not the record that " + name + " names");
         } else if (!closed.empty()) {
             behind(directory / "closed.json", closed_is_sealed);
         }
-        if (closed_is_sealed && closed_after != newest().sha256) throw DataError((directory / "closed.json").string() + ": of another chain, or of other steps than there are");
+        if (closed_is_sealed && closed_after != newest().sha256) throw DataError(Fault::inconsistent, (directory / "closed.json").string() + ": of another chain, or of other steps than there are");
     }
 
     /// Without chain.json: throws DataError unless no record needs it.
     void require_old() {
         const std::vector<const Step*> all = steps();
         if (closed_is_sealed || std::ranges::any_of(all, &Step::is_sealed))
-            throw DataError((directory / "chain.json").string() + ": missing, so whether all steps are there cannot be told");
+            throw DataError(Fault::incomplete, (directory / "chain.json").string() + ": missing, so whether all steps are there cannot be told");
         unproved = "its records are of an older version: were one changed, or the newest increment lost, this would not be seen";
     }
 
@@ -387,13 +387,13 @@ struct Chain {
             if (entry.path().filename().string().starts_with('.')) continue;
             Step step = Step::load(entry.path());
             const auto number = step.number;
-            if (!found.emplace(number, std::move(step)).second) throw DataError(entry.path().string() + ": another increment has the number " + std::to_string(number));
+            if (!found.emplace(number, std::move(step)).second) throw DataError(Fault::inconsistent, entry.path().string() + ": another increment has the number " + std::to_string(number));
         }
         for (auto& [number, step] : found) {
             const Step& before = newest();
-            if (number != increments.size() + 1) throw DataError(fmt::format("{}: increment {} is missing", directory.string(), increments.size() + 1));
+            if (number != increments.size() + 1) throw DataError(Fault::incomplete, fmt::format("{}: increment {} is missing", directory.string(), increments.size() + 1));
             if (step.first != before.last || step.first_sha256 != before.last_sha256)
-                throw DataError(fmt::format("{}: does not begin with the entry {} that {} ends with", step.directory.string(), to_string(before.last), before.directory.string()));
+                throw DataError(Fault::inconsistent, fmt::format("{}: does not begin with the entry {} that {} ends with", step.directory.string(), to_string(before.last), before.directory.string()));
             step.check_follows(before);
             step.check_files();
             increments.push_back(std::move(step));

@@ -45,7 +45,7 @@ class DumpMending {
   public:
     /// `dump` has its oplog in it; `again` are later dumps. Throws DataError.
     DumpMending(const std::string& dump, std::vector<DumpAgain> again) : dump_(dump), again_(std::move(again)) {
-        if (!dump_.oplog()) throw DataError(dump + ": no oplog");
+        if (!dump_.oplog()) throw DataError(Fault::incomplete, dump + ": no oplog");
         held_.resize(again_.size());
         Timestamp first = Timestamp::min();
         for (const EntryView entry : Reader(*dump_.oplog())) {
@@ -56,7 +56,7 @@ class DumpMending {
             if (const TransactionInfo info = transaction_info(entry); info && info.previous != Timestamp::min() && info.previous < first)
                 needed_ = std::min(needed_.value_or(info.previous), info.previous);
             if (entry.is_command())
-                for_each_operation(entry.document(), [&](const Operation& operation) {
+                for_each_operation(entry, [&](const Operation& operation) {
                     if (operation.is_command()) add(operation, entry.ts());
                 });
         }
@@ -171,7 +171,7 @@ class DumpMending {
         if (const DumpCollection* const other = dump_.find(join_namespace(collection.database, collection.first_name)); other && fs::exists(other->metadata)) {
             const Metadata theirs = other->read_metadata();
             if (theirs.uuid != metadata.uuid && !renamed_.contains(theirs.uuid) && !made_.contains(theirs.uuid) && !dropped_.contains(theirs.uuid))
-                throw DataError(other->ns() + ": two collections of this name, and no entry tells why");
+                throw DataError(Fault::ambiguous, other->ns() + ": two collections of this name, and no entry tells why");
             remove(*other);
         }
         metadata.collection = collection.first_name;

@@ -57,7 +57,7 @@ inline void play(const Tool& tool, const Chain& chain, Continuity continuity, Re
     const Timestamp consistent = *chain.consistent_point();
     for (const WantedState& state : states)
         if (!state.last || *state.last < consistent)
-            throw DataError(fmt::format("{}: the full dump is consistent from {} ({}) on: there is no earlier state to be made", chain.full()->path(),
+            throw DataError(Fault::incomplete, fmt::format("{}: the full dump is consistent from {} ({}) on: there is no earlier state to be made", chain.full()->path(),
                                         to_string(consistent), to_utc_string(consistent)));
     const Bounds& bounds = states.back().bounds;
     if ((bounds.to && last->seconds < bounds.to->seconds) || (bounds.before && last->seconds + 1 < bounds.before->seconds))

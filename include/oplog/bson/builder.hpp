@@ -118,7 +118,7 @@ class Builder {
         bytes_ += '\0';
         const std::size_t start = open_.back(), size = bytes_.size() - start;
         open_.pop_back();
-        if (size > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) throw DataError("a document grew beyond 2 GiB");
+        if (size > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) throw DataError(Fault::too_large, "a document grew beyond 2 GiB");
         const auto length = static_cast<std::int32_t>(size);
         std::memcpy(&bytes_[start], &length, sizeof length);
     }

@@ -131,8 +131,8 @@ class Document {
     /// A document of exactly these bytes. Throws DataError when length or terminator are wrong.
     explicit Document(std::string_view bytes OPLOG_LIFETIMEBOUND) : data_(bytes.data()) {
         if (bytes.size() < min_document_size || load<std::uint32_t>(data_) != bytes.size())
-            throw DataError("a document's length does not match its " + std::to_string(bytes.size()) + " bytes");
-        if (bytes.back() != 0) throw DataError("a document does not end with a zero byte");
+            throw DataError(Fault::bad_length, "a document's length does not match its " + std::to_string(bytes.size()) + " bytes");
+        if (bytes.back() != 0) throw DataError(Fault::malformed, "a document does not end with a zero byte");
     }
 
     /// A view of bytes that are gone at the end of the statement: keep them in a std::string or a Value.
@@ -235,10 +235,10 @@ class Element {
         case Type::int64: return load<std::int64_t>(value_.data());
         case Type::double_: {
             const auto number = load<double>(value_.data());
-            if (!(number >= -9.2e18 && number <= 9.2e18)) throw DataError(field() + " is no whole number");
+            if (!(number >= -9.2e18 && number <= 9.2e18)) throw DataError(Fault::wrong_type, field() + " is no whole number");
             return static_cast<std::int64_t>(number);
         }
-        default: throw DataError(field() + " is " + article(type_) + ", not a number");
+        default: throw DataError(Fault::wrong_type, field() + " is " + article(type_) + ", not a number");
         }
     }
     /// As the server takes a flag in a command: true, or a number that is not zero.
@@ -255,8 +255,8 @@ class Element {
     void expect(Type type) const {
         if (type_ != type) fail_type(type);
     }
-    [[noreturn, gnu::cold, gnu::noinline]] void fail_type(Type type) const { throw DataError(field() + " is " + article(type_) + ", not " + article(type)); }
-    [[noreturn, gnu::cold, gnu::noinline]] void fail_end(const char* what) const { throw DataError(field() + ": " + what + " does not end with a zero byte"); }
+    [[noreturn, gnu::cold, gnu::noinline]] void fail_type(Type type) const { throw DataError(Fault::wrong_type, field() + " is " + article(type_) + ", not " + article(type)); }
+    [[noreturn, gnu::cold, gnu::noinline]] void fail_end(const char* what) const { throw DataError(Fault::malformed, field() + ": " + what + " does not end with a zero byte"); }
     Document checked_document(Type type) const {
         expect(type);
         if (value_.back() != 0) fail_end("its document");
@@ -273,16 +273,16 @@ namespace detail {
 constexpr std::uint64_t high_bits = 0x8080808080808080u;
 
 [[noreturn, gnu::cold]] inline void fail_past_end(Type type) {
-    throw DataError(std::string(name(type)) + " runs past the end of its document");
+    throw DataError(Fault::truncated, std::string(name(type)) + " runs past the end of its document");
 }
 [[noreturn, gnu::cold]] inline void fail_length(Type type, std::uint32_t length) {
-    throw DataError(std::string(name(type)) + " has the impossible length " +
+    throw DataError(Fault::bad_length, std::string(name(type)) + " has the impossible length " +
                     std::to_string(static_cast<std::int32_t>(length)));
 }
 [[noreturn, gnu::cold]] inline void fail_type(Type type) {
     char hex[3];
     std::snprintf(hex, sizeof hex, "%02x", static_cast<unsigned>(type));
-    throw DataError("unknown BSON type 0x" + std::string(hex));
+    throw DataError(Fault::bad_type, "unknown BSON type 0x" + std::string(hex));
 }
 
 /// The first zero byte from `at` on; there is one at `end` at the latest. Names of fields are short: a call of memchr
@@ -388,7 +388,7 @@ class Iterator {
         const auto type = static_cast<Type>(*at_);
         const char* key = at_ + 1;
         const char* value = detail::find_zero(key, end_) + 1;
-        if (value > end_) throw DataError("a field name runs past the end of its document");
+        if (value > end_) throw DataError(Fault::truncated, "a field name runs past the end of its document");
         const std::size_t size = value_size(type, value, static_cast<std::size_t>(end_ - value));
         element_ = {type, {key, static_cast<std::size_t>(value - 1 - key)}, {value, size}};
     }

@@ -23,7 +23,7 @@ class FieldMatch {
 
   private:
     bool in_document(const bson::Document& document, std::string_view path, std::size_t depth) const {
-        if (depth > bson::max_depth) throw DataError("a document is nested too deeply");
+        if (depth > bson::max_depth) throw DataError(Fault::too_deep, "a document is nested too deeply");
         const std::size_t dot = path.find('.');
         const auto field = document.field(path.substr(0, dot));
         if (!field) return is_null_;

@@ -30,7 +30,7 @@ class KeyWriter {
         case Type::symbol: return plain(Type::string, bytes);
         case Type::document:
         case Type::array: {
-            if (depth > bson::max_depth) throw DataError("an _id is nested too deeply");
+            if (depth > bson::max_depth) throw DataError(Fault::too_deep, "an _id is nested too deeply");
             *out_ += static_cast<char>(element.type());
             const bson::Document inner = element.is(Type::array) ? element.array() : element.document();
             for (const bson::Element& field : inner) {

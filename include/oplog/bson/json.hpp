@@ -452,7 +452,7 @@ class JsonBuffer {
                                            : print<JsonMode::relaxed>(document, out);
         if (out == nullptr) {
             bson::validate<bson::Text::any>(document);
-            throw DataError("a binary of subtype 2 has two lengths that differ"); // which servers take
+            throw DataError(Fault::malformed, "a binary of subtype 2 has two lengths that differ"); // which servers take
         }
         if (layout_ == JsonLayout::pretty) out = indent(out);
         size_ = static_cast<std::size_t>(out - data_.get());

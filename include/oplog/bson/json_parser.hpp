@@ -43,7 +43,7 @@ class JsonParser {
     }
 
   private:
-    [[noreturn]] void fail(const std::string& reason) const { throw DataError("JSON: byte " + std::to_string(at_) + ": " + reason); }
+    [[noreturn]] void fail(const std::string& reason, Fault fault = Fault::bad_json) const { throw DataError(fault, "JSON: byte " + std::to_string(at_) + ": " + reason); }
 
     char peek() const noexcept { return at_ < text_.size() ? text_[at_] : '\0'; }
     void skip_space() noexcept {
@@ -137,7 +137,7 @@ class JsonParser {
     }
 
     void value(bson::Builder& out, const std::string& name, std::size_t depth) {
-        if (depth > bson::max_depth) fail("nested too deeply");
+        if (depth > bson::max_depth) fail("nested too deeply", Fault::too_deep);
         skip_space();
         switch (peek()) {
         case '{': object(out, name, depth); break;
@@ -159,7 +159,7 @@ class JsonParser {
         case 'n': word("null"), out.null(name); break;
         default: number(out, name);
         }
-        if (out.size() > most_) fail("more than " + std::to_string(most_) + " bytes as BSON");
+        if (out.size() > most_) fail("more than " + std::to_string(most_) + " bytes as BSON", Fault::too_large);
     }
     void word(std::string_view expected) {
         if (text_.substr(at_, expected.size()) != expected) fail("no JSON value");

@@ -38,7 +38,7 @@ inline std::optional<std::uint64_t> array_index(std::string_view text) {
 }
 
 [[noreturn, gnu::cold]] inline void fail_update(std::string_view before, std::string_view name, std::string_view after = {}) {
-    throw DataError(std::string(before) + " '" + std::string(name) + "'" + std::string(after));
+    throw DataError(Fault::bad_value, std::string(before) + " '" + std::string(name) + "'" + std::string(after));
 }
 
 /// Names, to see whether one comes twice. Few need no memory.
@@ -153,7 +153,7 @@ class Diff {
     };
 
     static void check_depth(std::size_t depth) {
-        if (depth > bson::max_depth) throw DataError("a diff is nested too deeply");
+        if (depth > bson::max_depth) throw DataError(Fault::too_deep, "a diff is nested too deeply");
     }
     [[noreturn]] static void fail_twice(std::string_view name) { fail_update("a diff names field", name, " twice"); }
 
@@ -171,7 +171,7 @@ class Diff {
     /// Calls visit(Kind, name, element) for each field that changes; the element is the new value, or tells it.
     template <class Visit>
     static void for_each_change(const bson::Document& diff, Visit&& visit) {
-        if (diff.empty()) throw DataError("a diff is empty");
+        if (diff.empty()) throw DataError(Fault::bad_value, "a diff is empty");
         std::optional<Kind> last;
         for (const bson::Element& section : diff) {
             const std::string_view name = section.key();
@@ -191,12 +191,12 @@ class Diff {
     template <class Visit>
     static std::optional<std::uint64_t> for_each_array_change(const bson::Document& diff, Visit&& visit) {
         auto change = diff.begin();
-        if (!change->is(bson::Type::boolean) || !change->boolean()) throw DataError("an array's diff does not begin with 'a: true'");
+        if (!change->is(bson::Type::boolean) || !change->boolean()) throw DataError(Fault::bad_value, "an array's diff does not begin with 'a: true'");
         ++change;
         std::optional<std::uint64_t> size;
         if (change != diff.end() && change->key() == "l") {
-            if (!change->is(bson::Type::int32)) throw DataError("a diff gives an array a length that is no int32");
-            if (change->integer() < 0) throw DataError("a diff gives an array a negative length");
+            if (!change->is(bson::Type::int32)) throw DataError(Fault::wrong_type, "a diff gives an array a length that is no int32");
+            if (change->integer() < 0) throw DataError(Fault::bad_value, "a diff gives an array a negative length");
             size = static_cast<std::uint64_t>(change->integer());
             ++change;
         }
@@ -210,7 +210,7 @@ class Diff {
             next = *index + 1;
             visit(*index, *change);
         }
-        if (std::max(size.value_or(0), next) > bson::max_document_size / 5) throw DataError("a diff makes an array impossibly long");
+        if (std::max(size.value_or(0), next) > bson::max_document_size / 5) throw DataError(Fault::too_large, "a diff makes an array impossibly long");
         return size;
     }
 
@@ -291,7 +291,7 @@ class Diff {
     /// {o: OFFSET, d: BYTES}
     static BinaryChange binary_change(const bson::Element& change) {
         const auto offset = change.document().find("o"), data = change.document().find("d");
-        if (!offset || !offset->is_number() || offset->integer() < 0 || !data || !data->is(bson::Type::binary)) throw DataError("a diff has a malformed binary change");
+        if (!offset || !offset->is_number() || offset->integer() < 0 || !data || !data->is(bson::Type::binary)) throw DataError(Fault::bad_value, "a diff has a malformed binary change");
         return {static_cast<std::uint64_t>(offset->integer()), data->binary_data()};
     }
     /// The binary value's bytes from the offset on. One that is too short has seen a later change.
@@ -334,7 +334,7 @@ class PathUpdate {
             const std::string_view part = first_part(rest);
             if (part.empty()) fail_update("an update's path has an empty part:", path);
             if (part == "$" || (part.starts_with("$[") && part.ends_with(']'))) fail_update("an update's path has no fixed position:", path);
-            if (++parts > bson::max_depth) throw DataError("an update's path is too long");
+            if (++parts > bson::max_depth) throw DataError(Fault::too_deep, "an update's path is too long");
             if (part.size() == rest.size()) return;
             rest.remove_prefix(part.size() + 1);
         }
@@ -436,7 +436,7 @@ class PathUpdate {
             const auto index = array_index(group.name);
             if (!index || (!sets_ && *index >= size)) continue; // leads nowhere
             if (*index >= size) {
-                if (*index - size > max_array_padding) throw DataError("an update makes an array impossibly long");
+                if (*index - size > max_array_padding) throw DataError(Fault::too_large, "an update makes an array impossibly long");
                 size = *index + 1;
             } else if (*index >= old_size && !group.ends()) {
                 continue; // into a null that a later position has just put there
@@ -507,7 +507,7 @@ void for_each_path(const bson::Document& o, Visit&& visit) {
     for (const bson::Element& modifier : o) {
         const std::string_view name = modifier.key();
         if (name == "$v") continue;
-        if (name != "$set" && name != "$unset") throw DataError("an update with the unknown operator " + std::string(name));
+        if (name != "$set" && name != "$unset") throw DataError(Fault::not_supported, "an update with the unknown operator " + std::string(name));
         for (const bson::Element& path : modifier.document()) visit(path.key(), path, name == "$set");
     }
 }
@@ -517,8 +517,8 @@ inline std::string stored(const bson::Document& before, std::string after) {
     if (after == before.bytes()) return after;
     const bson::Document changed(after);
     const auto old = before.find("_id"), id = changed.find("_id");
-    if (old && id && !same_id(*old, *id)) throw DataError("an update that changes the _id of its document");
-    if (changed.size() > bson::max_document_size) throw DataError("an update makes a document of " + std::to_string(changed.size()) + " bytes");
+    if (old && id && !same_id(*old, *id)) throw DataError(Fault::inconsistent, "an update that changes the _id of its document");
+    if (changed.size() > bson::max_document_size) throw DataError(Fault::too_large, "an update makes a document of " + std::to_string(changed.size()) + " bytes");
     const auto first = id ? id : old;
     if (!first || (id && id->bytes().data() == changed.data() + 4)) return after;
     bson::Builder out;
@@ -548,7 +548,7 @@ inline Update parse_update(const bson::Document& o) {
     }
     if (!version) return {o.empty() || !o.begin()->key().starts_with('$') ? UpdateKind::replacement : UpdateKind::modifiers, {}};
     if (version->integer() == 1) return {UpdateKind::modifiers, {}};
-    if (version->integer() != 2 || !diff) throw DataError("an update of the unknown version $v: " + std::to_string(version->integer()));
+    if (version->integer() != 2 || !diff) throw DataError(Fault::not_supported, "an update of the unknown version $v: " + std::to_string(version->integer()));
     return {UpdateKind::diff, {}, diff->document()};
 }
 
@@ -599,7 +599,7 @@ inline bool update_fits(const bson::Document& document, const bson::Document& o)
 /// The document that an upsert makes where there is none, from the `o2` and `o` of its entry. Throws DataError.
 inline std::string apply_upsert(const bson::Document& o2, const bson::Document& o) {
     const auto id = o2.find("_id");
-    if (!id) throw DataError("an update without the _id of its document");
+    if (!id) throw DataError(Fault::missing_field, "an update without the _id of its document");
     const bson::Value empty = bson::Builder().append(*id).finish();
     return apply_update(empty.view(), o);
 }
@@ -610,13 +610,13 @@ inline std::string apply_upsert(const bson::Document& o2, const bson::Document& 
 /// Throws DataError. Takes no memory for an update of few fields.
 inline void check_update(const bson::Document& o, const bson::Document& o2) {
     const auto id = o2.find("_id");
-    if (!id) throw DataError("an update without the _id of its document");
+    if (!id) throw DataError(Fault::missing_field, "an update without the _id of its document");
     bool changes_id = false;
     const detail::Update update = detail::parse_update(o);
     switch (update.kind) {
     case UpdateKind::replacement:
-        if (!update.id) throw DataError("an update with neither the _id of a whole document nor a $v");
-        if (!same_id(*id, *update.id)) throw DataError("an update that changes the _id of its document");
+        if (!update.id) throw DataError(Fault::missing_field, "an update with neither the _id of a whole document nor a $v");
+        if (!same_id(*id, *update.id)) throw DataError(Fault::inconsistent, "an update that changes the _id of its document");
         return;
     case UpdateKind::diff: changes_id = detail::Diff::check(update.diff); break;
     case UpdateKind::modifiers: {

@@ -76,11 +76,11 @@ namespace detail {
 template <Text text>
 void validate_value(const Element& element) {
     const std::string_view value = element.value();
-    const auto fail = [&](const char* why) {
-        throw DataError(std::string(name(element.type())) + " '" + std::string(element.key()) + "' " + why);
+    const auto fail = [&](const char* why, Fault fault = Fault::malformed) {
+        throw DataError(fault, std::string(name(element.type())) + " '" + std::string(element.key()) + "' " + why);
     };
     const auto check_text = [&](std::string_view bytes) {
-        if (text == Text::utf8 && !is_utf8(bytes)) fail("is not valid UTF-8");
+        if (text == Text::utf8 && !is_utf8(bytes)) fail("is not valid UTF-8", Fault::not_utf8);
     };
     const auto check_string = [&](std::string_view bytes) { // with its terminator
         if (bytes.back() != 0) fail("does not end with a zero byte");
@@ -93,7 +93,7 @@ void validate_value(const Element& element) {
     case Type::db_pointer: check_string(value.substr(4, value.size() - 16)); break;
     case Type::regex: check_text(value); break;
     case Type::boolean:
-        if (value[0] != 0 && value[0] != 1) fail("is neither true nor false");
+        if (value[0] != 0 && value[0] != 1) fail("is neither true nor false", Fault::bad_value);
         break;
     case Type::binary:
         // The old generic subtype repeats the length inside, which servers do not look at.
@@ -191,8 +191,8 @@ bool validate(const Document& document) {
     std::size_t depth = 0;
     bool ordinary = true;
     const auto descend = [&](const char* data, std::size_t size, bool is_array = false) {
-        if (depth == max_depth) throw DataError(nested_too_deeply());
-        if (data[size - 1] != 0) throw DataError("a nested document does not end with a zero byte");
+        if (depth == max_depth) throw DataError(Fault::too_deep, nested_too_deeply());
+        if (data[size - 1] != 0) throw DataError(Fault::malformed, "a nested document does not end with a zero byte");
         levels[depth++] = {data + 4, data + size - 1, is_array ? 0 : -1};
     };
     descend(document.data(), document.size());
@@ -205,11 +205,11 @@ bool validate(const Document& document) {
         const char* const key = level.at + 1;
         std::uint64_t seen = 0;
         const char* const key_end = detail::find_zero(key, level.end, text == Text::utf8 ? &seen : nullptr);
-        if (key_end == level.end) throw DataError("a field name runs past the end of its document");
+        if (key_end == level.end) throw DataError(Fault::truncated, "a field name runs past the end of its document");
         const char* const value = key_end + 1;
         const auto type = static_cast<Type>(*level.at);
         const std::string_view name(key, static_cast<std::size_t>(key_end - key));
-        if ((seen & detail::high_bits) != 0 && !is_utf8(name)) throw DataError("a field name is not valid UTF-8");
+        if ((seen & detail::high_bits) != 0 && !is_utf8(name)) throw DataError(Fault::not_utf8, "a field name is not valid UTF-8");
         const std::size_t size = value_size(type, value, static_cast<std::size_t>(level.end - value));
         level.at = value + size;
         if (level.index >= 0) ordinary &= is_index(name, static_cast<std::uint32_t>(level.index++));

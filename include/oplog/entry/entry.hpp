@@ -41,7 +41,7 @@ class EntryView {
     /// What was done: the document, the update, the command. It must be there.
     bson::Document o() const {
         const auto found = get("o", std::optional<bson::Document>{}, &bson::Element::document);
-        if (!found) fail("the entry has no 'o'");
+        if (!found) fail(Fault::missing_field, "the entry has no 'o'");
         return *found;
     }
     /// Which document an update is for; for some commands more about them.
@@ -61,21 +61,31 @@ class EntryView {
     bool is_ordinary() const noexcept { return is_ordinary_; }
     void set_ordinary(bool ordinary) noexcept { is_ordinary_ = ordinary; }
     /// Throws a FormatError with the entry's place, as far as it is known.
-    [[noreturn]] void fail(std::string_view reason) const {
-        if (where_) throw FormatError(*where_, reason);
-        throw DataError("entry " + to_string(ts_) + ": " + std::string(reason));
+    [[noreturn]] void fail(const DataError& error) const {
+        if (where_) throw FormatError(*where_, error);
+        throw error.within("entry " + to_string(ts_));
+    }
+    [[noreturn]] void fail(Fault fault, const std::string& reason) const { fail(DataError(fault, reason)); }
+    /// What work() returns, which looks into the entry. A DataError without a place gets the entry's.
+    template <std::invocable Work>
+    decltype(auto) with_place(Work&& work) const {
+        try {
+            return work();
+        } catch (const FormatError&) {
+            throw;
+        } catch (const DataError& error) {
+            fail(error);
+        }
     }
 
   private:
     /// What `read` makes of a field, or `missing`.
     template <class T, class Read>
     T get(std::string_view key, T missing, Read read) const {
-        try {
-            const auto found = document_.find(key);
+        return with_place([&] {
+            const auto found = document_.field(key);
             return found ? T(std::invoke(read, *found)) : missing;
-        } catch (const DataError& error) {
-            fail(error.what());
-        }
+        });
     }
     Timestamp find_ts() {
         const std::uint32_t at = skip_usual_fields();
@@ -84,7 +94,7 @@ class EntryView {
             return Timestamp::from_packed(bson::load<std::uint64_t>(field + 4));
         for (bson::Iterator it(document_, at); it != std::default_sentinel; ++it)
             if (it->key() == "ts") return it->timestamp();
-        throw DataError("no field 'ts': not an oplog entry");
+        throw DataError(Fault::not_oplog, "no field 'ts': not an oplog entry");
     }
 
     /// The offset of `ts`, or of what comes before it that is not as servers usually write it: other fields, another

@@ -85,7 +85,7 @@ class Selection {
                     break;
                 }
             }
-            for_each_operation(entry.document(), [&](const Operation& operation) {
+            for_each_operation(entry, [&](const Operation& operation) {
                 if (const auto view = view_of(operation); view && chosen(*view)) views_.insert(std::string(operation.database()));
                 if (!unmatched_.empty())
                     for (const std::string& ns : namespaces(operation)) see(ns);
@@ -272,7 +272,7 @@ class Selection {
         bool replaces_other = false;
         switch (command.scope) {
         case CommandScope::rename:
-            if (!renamed_.contains(now_.key(ns))) throw Error("a renameCollection that was not there when the entries were learned");
+            if (!renamed_.contains(now_.key(ns))) throw RenameError("a renameCollection that was not there when the entries were learned");
             keep = selected(ns, now_);
             replaces_other = !keep && drops_target(operation) && selected(logical_namespace(command.target), now_);
             break;
@@ -280,7 +280,7 @@ class Selection {
         case CommandScope::unknown:
             keep = chosen_database(command.database);
             if (keep && wanted_op)
-                throw Error("the command " + std::string(command.name) + " on " + std::string(operation.ns) +
+                throw RenameError("the command " + std::string(command.name) + " on " + std::string(operation.ns) +
                             " is not known, so whether it belongs to what is selected cannot be told");
             break;
         default: keep = selected(ns, now_); break;
@@ -288,7 +288,7 @@ class Selection {
         if (now_.follow(command)) special_ = true; // a name may stand for another collection now
         if (!wanted_op || !(keep || replaces_other)) return drop();
         if (command.kind == CommandKind::drop_database && renaming_.gains(command.database) && !renaming_.database(command.database))
-            throw Error("dropDatabase of " + std::string(command.database) + " would also drop what is renamed into it");
+            throw RenameError("dropDatabase of " + std::string(command.database) + " would also drop what is renamed into it");
         if (replaces_other) { // the collection that it puts itself in place of is gone
             const bson::Value dropped = drop_target(operation, command);
             const auto other = renamed(Operation(dropped.view()), renaming_);
@@ -331,7 +331,7 @@ class Selection {
     }
 
     [[noreturn]] static void fail_collision(std::string_view ns) {
-        throw Error(std::string(ns) + " is there already: what is renamed to it would be mixed with it (exclude or rename it too)");
+        throw RenameError(std::string(ns) + " is there already: what is renamed to it would be mixed with it (exclude or rename it too)");
     }
 
     /// An applyOps that changed, or that belongs to a transaction which lost operations before.
@@ -380,11 +380,9 @@ class Selection {
     template <class Work>
     static void guarded(const EntryView& entry, Work work) {
         try {
-            work();
-        } catch (const DataError& error) {
-            entry.fail(error.what());
-        } catch (const Error& error) {
-            throw Error((entry.where() ? entry.where()->file + ": " : "") + "entry " + to_string(entry.ts()) + ": " + error.what());
+            entry.with_place(work);
+        } catch (const RenameError& error) {
+            throw RenameError((entry.where() ? entry.where()->file + ": " : "") + "entry " + to_string(entry.ts()) + ": " + error.what());
         }
     }
 

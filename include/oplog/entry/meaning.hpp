@@ -131,9 +131,9 @@ const Option* find_option(const Option (&options)[N], std::string_view name) {
 /// Only these fields, and those that must be there. Throws DataError.
 inline void check_fields(std::string_view what, const bson::Document& document, Names known, Names needed) {
     for (const bson::Element& field : document)
-        if (!is_one_of(field.key(), known)) throw DataError(std::string(what) + " with the unknown field '" + std::string(field.key()) + "'");
+        if (!is_one_of(field.key(), known)) throw DataError(Fault::bad_value, std::string(what) + " with the unknown field '" + std::string(field.key()) + "'");
     for (const std::string_view name : needed)
-        if (!document.find(name)) throw DataError(std::string(what) + " without '" + std::string(name) + "'");
+        if (!document.find(name)) throw DataError(Fault::missing_field, std::string(what) + " without '" + std::string(name) + "'");
 }
 
 inline void check_collation(const bson::Document& collation) {
@@ -172,13 +172,13 @@ inline void check_index(const bson::Document& spec, detail::Names about = {}) {
                                                "storageEngine", "weights", "default_language", "language_override", "textIndexVersion", "2dsphereIndexVersion",
                                                "bits", "min", "max", "bucketSize", "wildcardProjection", "columnstoreProjection", "coarsestIndexedLevel",
                                                "finestIndexedLevel", "dropDups", "originalSpec", "clustered", "prepareUnique", "disallowNewDuplicateKeys"})) {
-            throw DataError("an index with the unknown option '" + std::string(option) + "'");
+            throw DataError(Fault::bad_value, "an index with the unknown option '" + std::string(option) + "'");
         }
     }
-    if (!name) throw DataError("an index without a name");
-    if (name->string().empty()) throw DataError("an index with an empty name");
-    if (!key) throw DataError("index " + std::string(name->string()) + " has no key");
-    if (key->document().empty()) throw DataError("index " + std::string(name->string()) + " has an empty key");
+    if (!name) throw DataError(Fault::missing_field, "an index without a name");
+    if (name->string().empty()) throw DataError(Fault::missing_field, "an index with an empty name");
+    if (!key) throw DataError(Fault::missing_field, "index " + std::string(name->string()) + " has no key");
+    if (key->document().empty()) throw DataError(Fault::missing_field, "index " + std::string(name->string()) + " has an empty key");
 }
 
 /// Calls use(const bson::Document&) for each specification in a command about indexes: those of its list, or the command itself
@@ -187,14 +187,14 @@ template <class Use>
 void for_each_index(const Operation& operation, Use use) {
     if (const auto list = operation.o.find("indexes")) {
         const bson::Document specs = list->array();
-        if (specs.empty()) throw DataError(std::string(operation.command()) + " of no index");
+        if (specs.empty()) throw DataError(Fault::missing_field, std::string(operation.command()) + " of no index");
         for (const bson::Element& spec : specs) {
             check_index(spec.document());
             use(spec.document());
         }
         return;
     }
-    if (operation.command() != "createIndexes") throw DataError(std::string(operation.command()) + " without 'indexes'");
+    if (operation.command() != "createIndexes") throw DataError(Fault::missing_field, std::string(operation.command()) + " without 'indexes'");
     check_index(operation.o, {"createIndexes"});
     bool first = true;
     const std::string spec = changed(operation.o, [&](const bson::Element& field, bson::Builder&) {
@@ -233,7 +233,7 @@ Verdict judge_options(const Command& command, const bson::Document& o, const Opt
         if (!known && is_generic_argument(field.key())) continue;
         if (!known) return {Meaning::refused, std::string(command.name) + " of " + command.ns + " has the unknown option " + quoted(field.key())};
         if (known->type != bson::Type::null && !field.is(known->type))
-            throw DataError(std::string(command.name) + ": option " + quoted(field.key()) + " is of a wrong type");
+            throw DataError(Fault::wrong_type, std::string(command.name) + ": option " + quoted(field.key()) + " is of a wrong type");
         check_option(field);
     }
     return {Meaning::followed};
@@ -247,7 +247,7 @@ inline Verdict judge_create(const Operation& operation, const Command& command) 
         if (!name.starts_with(buckets_prefix))
             return {Meaning::refused, "time series " + command.ns + " has no buckets of its own, as of MongoDB 8.3: no tool here can follow it yet"};
     }
-    if (operation.o.find("pipeline") && !operation.o.find("viewOn")) throw DataError("create of a view without 'viewOn'");
+    if (operation.o.find("pipeline") && !operation.o.find("viewOn")) throw DataError(Fault::missing_field, "create of a view without 'viewOn'");
     return judge_options(command, operation.o, create_options);
 }
 
@@ -255,7 +255,7 @@ inline Verdict judge_coll_mod(const Operation& operation, const Command& command
     if (const auto index = operation.o.find("index")) {
         const bson::Document change = index->document();
         check_fields("collMod of an index", change, {"name", "keyPattern", "key", "expireAfterSeconds", "hidden", "unique", "prepareUnique", "forceNonUnique"}, {});
-        if (!change.find("name") && !change.find("keyPattern")) throw DataError("collMod of an index without its name");
+        if (!change.find("name") && !change.find("keyPattern")) throw DataError(Fault::missing_field, "collMod of an index without its name");
     }
     if (const auto series = operation.o.find("timeseries"))
         check_fields("collMod of a time series", series->document(), {"granularity", "bucketMaxSpanSeconds", "bucketRoundingSeconds"}, {});
@@ -263,7 +263,7 @@ inline Verdict judge_coll_mod(const Operation& operation, const Command& command
 }
 
 inline Verdict judge_command(const Operation& operation) {
-    if (operation.o.empty()) throw DataError("a command without a name");
+    if (operation.o.empty()) throw DataError(Fault::missing_field, "a command without a name");
     const CommandName known = command_name(operation.command());
     const auto refuse = [&](std::string why) { return Verdict{Meaning::refused, "the command " + std::string(known.name) + " " + std::move(why)}; };
     if (known.kind == CommandKind::no_effect) return {};
@@ -279,10 +279,10 @@ inline Verdict judge_command(const Operation& operation) {
     case CommandKind::rename_collection: {
         for (const bson::Element& field : operation.o)
             if (!is_one_of(field.key(), {"renameCollection", "to", "stayTemp", "dropTarget"}) && !is_generic_argument(field.key()))
-                throw DataError("renameCollection with the unknown field " + quoted(field.key()));
+                throw DataError(Fault::bad_value, "renameCollection with the unknown field " + quoted(field.key()));
         const auto target = operation.o.find("dropTarget");
         if (target && !target->is(bson::Type::boolean) && !target->is_number() && !(target->is(bson::Type::binary) && target->value().size() == 21))
-            throw DataError("renameCollection with a 'dropTarget' that is neither a UUID nor a flag");
+            throw DataError(Fault::bad_value, "renameCollection with a 'dropTarget' that is neither a UUID nor a flag");
         return {Meaning::followed};
     }
     case CommandKind::create_indexes:
@@ -292,7 +292,7 @@ inline Verdict judge_command(const Operation& operation) {
     case CommandKind::drop_indexes: {
         const auto index = operation.o.find("index");
         if (!index || (!index->is(bson::Type::string) && !index->is(bson::Type::document)))
-            throw DataError(std::string(known.name) + " of " + command.ns + " names no index");
+            throw DataError(Fault::wrong_type, std::string(known.name) + " of " + command.ns + " names no index");
         return {Meaning::followed};
     }
     case CommandKind::convert_to_capped:
@@ -316,15 +316,15 @@ inline Verdict judge_change(const Operation& operation) {
     const std::string_view op = operation.op;
     const auto missing = [&](const char* field) {
         const char* const what = op == "i" ? "an insert" : op == "u" ? "an update" : "a delete";
-        return DataError(std::string(what) + " without '" + field + "'");
+        return DataError(Fault::missing_field, std::string(what) + " without '" + field + "'");
     };
     if (!operation.has_o) throw missing("o");
     const std::string_view collection = operation.collection();
-    if (collection.empty()) throw DataError("a change of " + std::string(operation.ns) + ", which names no collection");
+    if (collection.empty()) throw DataError(Fault::missing_field, "a change of " + std::string(operation.ns) + ", which names no collection");
     if (collection == "system.indexes") { // how servers before 4.2 told of an index
         if (op != "i") return {Meaning::refused, "a change of " + std::string(operation.ns) + " other than an insert cannot be followed"};
         const auto indexed = operation.o.find("ns");
-        if (!indexed || split_namespace(indexed->string()).collection.empty()) throw DataError("an index without a namespace");
+        if (!indexed || split_namespace(indexed->string()).collection.empty()) throw DataError(Fault::missing_field, "an index without a namespace");
         check_index(operation.o);
         return {Meaning::followed};
     }
@@ -337,8 +337,8 @@ inline Verdict judge_change(const Operation& operation) {
     if (op == "u") check_update(operation.o, *operation.o2);
     if (collection == views_collection) {
         const std::string_view database = operation.database();
-        if (!id->is(bson::Type::string)) throw DataError("a view's definition without a name");
-        if (!id->string().starts_with(std::string(database) + '.')) throw DataError("a view of another database: " + std::string(id->string()));
+        if (!id->is(bson::Type::string)) throw DataError(Fault::missing_field, "a view's definition without a name");
+        if (!id->string().starts_with(std::string(database) + '.')) throw DataError(Fault::inconsistent, "a view of another database: " + std::string(id->string()));
     }
     return {Meaning::followed};
 }
@@ -350,15 +350,15 @@ inline Verdict judge_change(const Operation& operation) {
 /// looked at for that once more.
 inline Verdict meaning_of(const Operation& operation, bool is_checked = false) {
     const std::string_view op = operation.op;
-    if (op.empty()) throw DataError("an operation without 'op'");
+    if (op.empty()) throw DataError(Fault::missing_field, "an operation without 'op'");
     if (op == "n") return {};
     if (op != "i" && op != "u" && op != "d" && op != "c") {
         if (std::ranges::find(operations_without_effect, op) != std::end(operations_without_effect)) return {};
         if (!operation.ns.empty() && !is_in_dumps(operation.name())) return {};
         return {Meaning::refused, "operation '" + std::string(op) + "' on " + std::string(operation.ns) + " is not known"};
     }
-    if (operation.ns.empty()) throw DataError("an operation without 'ns'");
-    if (!operation.stray.empty()) throw DataError("an operation with the unknown field '" + std::string(operation.stray) + "'");
+    if (operation.ns.empty()) throw DataError(Fault::missing_field, "an operation without 'ns'");
+    if (!operation.stray.empty()) throw DataError(Fault::bad_value, "an operation with the unknown field '" + std::string(operation.stray) + "'");
     if (op == "c") return detail::judge_command(operation);
     if (!is_in_dumps(operation.name())) return {};
     if (is_checked && operation.database() != "admin" && !operation.collection().starts_with("system.")) return {Meaning::followed};

@@ -251,7 +251,7 @@ inline Command parse_command(const Operation& operation) {
         std::string ns = command.scope == CommandScope::collection ? join_namespace(command.database, name) : std::string(name);
         const Namespace parts = split_namespace(ns);
         if (parts.database.empty() || parts.collection.empty())
-            throw DataError(std::string(command.name) + " on " + std::string(operation.ns) + " names no collection");
+            throw DataError(Fault::missing_field, std::string(command.name) + " on " + std::string(operation.ns) + " names no collection");
         return ns;
     };
     if (known.kind == CommandKind::no_effect) {
@@ -265,7 +265,7 @@ inline Command parse_command(const Operation& operation) {
     case CommandScope::rename: {
         command.ns = collection_named_by(*operation.o.begin());
         const auto to = operation.o.find("to");
-        if (!to) throw DataError("renameCollection without 'to'");
+        if (!to) throw DataError(Fault::missing_field, "renameCollection without 'to'");
         command.target = collection_named_by(*to);
         break;
     }
@@ -290,7 +290,7 @@ inline std::optional<std::string_view> view_of(const Operation& operation) {
 inline std::vector<std::string> namespaces(const Operation& operation) {
     if (operation.is_command()) {
         const Command command = parse_command(operation);
-        if (command.kind == CommandKind::apply_ops) throw DataError("applyOps names what its operations name");
+        if (command.kind == CommandKind::apply_ops) throw DataError(Fault::not_supported, "applyOps names what its operations name");
         std::vector<std::string> names;
         for (const std::string& ns : {command.ns, command.target})
             if (!ns.empty()) names.push_back(logical_namespace(ns));
@@ -309,9 +309,9 @@ namespace detail {
 constexpr int max_apply_ops_depth = 100;
 
 inline void check_apply_ops(const Operation& operation, int depth) {
-    if (operation.ns.empty()) throw DataError("an applyOps without 'ns'");
-    if (!operation.stray.empty()) throw DataError("an applyOps with the unknown field '" + std::string(operation.stray) + "'");
-    if (depth > max_apply_ops_depth) throw DataError("applyOps nested more than " + std::to_string(max_apply_ops_depth) + " levels deep");
+    if (operation.ns.empty()) throw DataError(Fault::missing_field, "an applyOps without 'ns'");
+    if (!operation.stray.empty()) throw DataError(Fault::bad_value, "an applyOps with the unknown field '" + std::string(operation.stray) + "'");
+    if (depth > max_apply_ops_depth) throw DataError(Fault::too_deep, "applyOps nested more than " + std::to_string(max_apply_ops_depth) + " levels deep");
 }
 
 template <class Visit>
@@ -328,6 +328,11 @@ void visit_operations(const Operation& operation, Visit& visit, int depth) {
 template <std::invocable<const Operation&> Visit>
 void for_each_operation(const bson::Document& entry, Visit visit) {
     detail::visit_operations(Operation(entry), visit, 1);
+}
+/// The same with the entry's place in what is thrown, by visit() too.
+template <std::invocable<const Operation&> Visit>
+void for_each_operation(const EntryView& entry, Visit visit) {
+    entry.with_place([&] { detail::visit_operations(Operation(entry), visit, 1); });
 }
 
 /// What becomes of an operation: it stays as it is, goes, or others take its place.
@@ -444,7 +449,7 @@ class Renaming {
         const auto renamed = database(name.database);
         if (!renamed) return std::nullopt;
         if (renamed->size() + 1 + name.collection.size() > max_namespace_size && !name.collection.starts_with(buckets_prefix))
-            throw Error("cannot rename " + std::string(ns) + " to " + join_namespace(*renamed, name.collection) + ": " + std::string(namespace_too_long));
+            throw RenameError("cannot rename " + std::string(ns) + " to " + join_namespace(*renamed, name.collection) + ": " + std::string(namespace_too_long));
         return join_namespace(*renamed, name.collection);
     }
     /// The new name of a whole database; none if it keeps its own.
@@ -475,7 +480,7 @@ namespace detail {
 /// Whether anything in a view's pipeline names a collection ($lookup, $graphLookup, $unionWith) that gets
 /// a new name: such a name may hide in any stage, so it is looked for everywhere.
 inline bool pipeline_names_renamed(const bson::Document& pipeline, std::string_view database, const Renaming& renaming, int depth = 1) {
-    if (depth > static_cast<int>(bson::max_depth)) throw DataError("a view's pipeline is nested too deeply");
+    if (depth > static_cast<int>(bson::max_depth)) throw DataError(Fault::too_deep, "a view's pipeline is nested too deeply");
     for (const bson::Element& element : pipeline) {
         const std::string_view key = element.key();
         if (element.is(bson::Type::string) && (key == "from" || key == "coll" || key == "$unionWith") &&
@@ -496,7 +501,7 @@ inline std::optional<std::string> rename_view(const bson::Document& view, std::s
     const auto whole = renaming.database(database);
     if (whole) new_database = *whole;
     const auto fail = [&](std::string_view name, const char* why) {
-        throw Error("the view " + std::string(name) + " cannot follow a renamed collection: " + why);
+        throw RenameError("the view " + std::string(name) + " cannot follow a renamed collection: " + why);
     };
     const auto id = view.find("_id");
     const std::string_view name = id && id->is(bson::Type::string) ? id->string() : std::string_view("?");
@@ -588,7 +593,7 @@ inline std::optional<bson::Value> rename_command(const Operation& operation, con
         const auto renamed = renaming.collection(command.ns);
         if (!renamed) return std::nullopt;
         if (command.kind == CommandKind::import_collection)
-            throw Error("importCollection of " + command.ns + " cannot be renamed: it holds the storage engine's own metadata");
+            throw RenameError("importCollection of " + command.ns + " cannot be renamed: it holds the storage engine's own metadata");
         // dbCheck has the collection for its ns, the others the database's $cmd.
         const bool same = operation.ns == command.ns;
         return replaced(operation, same ? *renamed : command_ns(split_namespace(*renamed).database), with_first(*renamed));
@@ -599,10 +604,10 @@ inline std::optional<bson::Value> rename_command(const Operation& operation, con
         const std::string source = from.value_or(command.ns), target = to.value_or(command.target);
         const auto database_of = [](const std::string& ns) { return split_namespace(ns).database; };
         if ((database_of(command.ns) == database_of(command.target)) != (database_of(source) == database_of(target)))
-            throw Error("renameCollection " + command.ns + " to " + command.target + " would cross databases, as " + source + " to " + target +
+            throw RenameError("renameCollection " + command.ns + " to " + command.target + " would cross databases, as " + source + " to " + target +
                                 ": rename both");
         if (source == target)
-            throw Error("renameCollection " + command.ns + " to " + command.target + " would become nothing: both would be " + source);
+            throw RenameError("renameCollection " + command.ns + " to " + command.target + " would become nothing: both would be " + source);
         return replaced(operation, command_ns(database_of(source)), with_first(source, target));
     }
     case CommandScope::database:
@@ -611,7 +616,7 @@ inline std::optional<bson::Value> rename_command(const Operation& operation, con
     case CommandScope::none: return std::nullopt;
     case CommandScope::unknown: break;
     }
-    throw Error("the command " + std::string(command.name) + " on " + std::string(operation.ns) + " is not known, so what it names cannot be renamed");
+    throw RenameError("the command " + std::string(command.name) + " on " + std::string(operation.ns) + " is not known, so what it names cannot be renamed");
 }
 
 } // namespace detail

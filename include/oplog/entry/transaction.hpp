@@ -104,8 +104,8 @@ inline TransactionInfo transaction_info(const EntryView& entry) {
     if (command.begin()->key() == "applyOps")
         for (const bson::Element& field : command) {
             const std::string_view key = field.key();
-            if ((key == "partialTxn" || key == "prepare") && field.truthy() && !has_id) throw DataError("a part of a transaction without its 'lsid' and 'txnNumber'");
-            if (!is_apply_ops_field(key)) throw DataError("applyOps with the unknown field '" + std::string(key) + "'");
+            if ((key == "partialTxn" || key == "prepare") && field.truthy() && !has_id) throw DataError(Fault::missing_field, "a part of a transaction without its 'lsid' and 'txnNumber'");
+            if (!is_apply_ops_field(key)) throw DataError(Fault::bad_value, "applyOps with the unknown field '" + std::string(key) + "'");
         }
     if (!has_id || separate) return {};
     const std::string_view name = command.begin()->key();
@@ -134,11 +134,7 @@ inline TransactionInfo transaction_info(const EntryView& entry) {
 /// Looks at an entry's session fields and its command. Fails (EntryView::fail) for fields of wrong types.
 inline TransactionInfo transaction_info(const EntryView& entry) {
     if (!entry.is_command()) return {};
-    try {
-        return detail::transaction_info(entry);
-    } catch (const DataError& error) {
-        entry.fail(error.what());
-    }
+    return entry.with_place([&] { return detail::transaction_info(entry); });
 }
 
 /// A transaction of which something has been seen.

@@ -128,8 +128,8 @@ class DecompressingSource {
 
     [[noreturn]] static void fail_zstd(std::size_t result) {
         if (::ZSTD_getErrorCode(result) == ZSTD_error_frameParameter_windowTooLarge)
-            throw DataError("the zstd stream needs a window of over 128 MiB: decompress it with zstd -dc --long=31");
-        throw DataError(std::string("corrupt zstd stream: ") + ::ZSTD_getErrorName(result));
+            throw DataError(Fault::not_supported, "the zstd stream needs a window of over 128 MiB: decompress it with zstd -dc --long=31");
+        throw DataError(Fault::corrupt_compression, std::string("corrupt zstd stream: ") + ::ZSTD_getErrorName(result));
     }
 
     /// A document is never shorter than five bytes, so the first four tell, and none is lost to waiting for them.
@@ -154,7 +154,7 @@ class DecompressingSource {
     /// Tapes and block devices pad what they hold with zero bytes, which begin neither a frame nor a member.
     void refuse_padding() const {
         if (!in_frame_ && input_[at_] == 0)
-            throw DataError("zero bytes follow the end of the compressed stream: the file is padded", "unpack it with gzip -dc or zstd -dc, and see that its end is there");
+            throw DataError(Fault::malformed, "zero bytes follow the end of the compressed stream: the file is padded", "unpack it with gzip -dc or zstd -dc, and see that its end is there");
     }
 
     bool refill() {
@@ -174,7 +174,7 @@ class DecompressingSource {
             ZSTD_inBuffer in{&input_[0], filled_, at_};
             const std::size_t result = ::ZSTD_decompressStream(zstd_.get(), &out, &in);
             if (::ZSTD_isError(result)) fail_zstd(result);
-            if (!more && out.pos == 0) throw DataError("the zstd stream ends inside a frame");
+            if (!more && out.pos == 0) throw DataError(Fault::truncated, "the zstd stream ends inside a frame");
             at_ = in.pos;
             in_frame_ = result != 0;
         }
@@ -187,7 +187,7 @@ class DecompressingSource {
         stream.avail_out = static_cast<uInt>(size);
         while (stream.avail_out == size) {
             if (!refill()) {
-                if (in_frame_) throw DataError("the gzip stream ends inside a member");
+                if (in_frame_) throw DataError(Fault::truncated, "the gzip stream ends inside a member");
                 return 0;
             }
             refuse_padding();
@@ -200,7 +200,7 @@ class DecompressingSource {
                 in_frame_ = false;
                 ::inflateReset(&stream);
             } else if (result != Z_OK && result != Z_BUF_ERROR) {
-                throw DataError(std::string("corrupt gzip stream: ") + (stream.msg ? stream.msg : "error"));
+                throw DataError(Fault::corrupt_compression, std::string("corrupt gzip stream: ") + (stream.msg ? stream.msg : "error"));
             }
         }
         return size - stream.avail_out;
@@ -271,7 +271,7 @@ class CompressingSink {
             for (bool done = false; !done;) {
                 ZSTD_outBuffer out{output_.get(), output_size, 0};
                 const std::size_t left = ::ZSTD_compressStream2(zstd_.get(), &out, &in, end ? ZSTD_e_end : ZSTD_e_continue);
-                if (::ZSTD_isError(left)) throw Error(std::string("zstd: ") + ::ZSTD_getErrorName(left));
+                if (::ZSTD_isError(left)) throw FileError(std::string("zstd: ") + ::ZSTD_getErrorName(left));
                 if (out.pos > 0) sink_.write(output_.get(), out.pos);
                 done = end ? left == 0 : in.pos == in.size;
             }

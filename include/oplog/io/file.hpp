@@ -240,7 +240,7 @@ inline void require_regular_file(const std::string& path) {
     if (type == std::filesystem::file_type::regular) return;
     if (type == std::filesystem::file_type::not_found) detail::throw_errno(path, ENOENT);
     if (error) throw std::system_error(error, path);
-    throw DataError(path + ": neither a regular file nor a link to one");
+    throw DataError(Fault::not_supported, path + ": neither a regular file nor a link to one");
 }
 
 /// What tells whether a file is another one than before, or has been written to since.
@@ -273,13 +273,13 @@ inline std::string resolve_input(const std::string& path) {
             std::error_code error; // a link to what is missing is not passed over
             if (std::filesystem::exists(std::filesystem::symlink_status(candidate, error))) {
                 require_regular_file(candidate);
-                if (!found.empty()) throw DataError(found + " and " + candidate + ": two oplogs in one directory: name the file that is meant");
+                if (!found.empty()) throw DataError(Fault::ambiguous, found + " and " + candidate + ": two oplogs in one directory: name the file that is meant");
                 found = candidate;
             } else if (error && error != std::errc::no_such_file_or_directory && error != std::errc::not_a_directory) {
                 throw std::system_error(error, candidate);
             }
         }
-    if (found.empty()) throw Error(path + ": neither oplog.bson nor local/oplog.rs.bson in this directory");
+    if (found.empty()) throw FileError(path + ": neither oplog.bson nor local/oplog.rs.bson in this directory");
     return found;
 }
 

@@ -172,7 +172,7 @@ void sync_name(const std::string& path, Undo undo) {
         sync_directory(parent_directory(path));
     } catch (const std::exception& error) {
         if (undo()) throw;
-        throw Error(path + " is there, new and whole, but perhaps not after a power failure: " + error.what());
+        throw FileError(path + " is there, new and whole, but perhaps not after a power failure: " + error.what());
     }
 }
 

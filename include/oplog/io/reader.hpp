@@ -50,7 +50,7 @@ class BasicReader {
         if (filled_ - at_ < bson::min_document_size && !fill(bson::min_document_size)) {
             if (filled_ == at_) return false;
             if (filled_ - at_ >= 4) check_length(bson::load<std::int32_t>(&buffer_[at_]));
-            fail("the stream ends inside a document: " + std::to_string(filled_ - at_) + " stray bytes");
+            fail(Fault::truncated, "the stream ends inside a document: " + std::to_string(filled_ - at_) + " stray bytes");
         }
         if (where_->document == 1) [[unlikely]]
             refuse_other_kinds();
@@ -58,10 +58,10 @@ class BasicReader {
         check_length(length);
         const auto size = static_cast<std::uint32_t>(length);
         if (filled_ - at_ < size && !fill(size))
-            fail("the stream ends inside a document: " + std::to_string(filled_ - at_) + " of " + std::to_string(size) +
+            fail(Fault::truncated, "the stream ends inside a document: " + std::to_string(filled_ - at_) + " of " + std::to_string(size) +
                  " bytes");
-        if (buffer_[at_ + size - 1] != 0) fail("the document does not end with a zero byte");
-        if (bson::is_nested_too_deeply(bson::Document::trusted(&buffer_[at_]))) fail(bson::nested_too_deeply());
+        if (buffer_[at_ + size - 1] != 0) fail(Fault::malformed, "the document does not end with a zero byte");
+        if (bson::is_nested_too_deeply(bson::Document::trusted(&buffer_[at_]))) fail(Fault::too_deep, bson::nested_too_deeply());
         size_ = size;
         return true;
     }
@@ -80,7 +80,7 @@ class BasicReader {
             } else
                 return Item(document);
         } catch (const DataError& error) {
-            fail(error.what());
+            fail(error);
         }
     }
 
@@ -157,7 +157,7 @@ class BasicReader {
 
     /// Reads the first document. Throws Error when called again: a document would be lost.
     iterator begin() {
-        if (std::exchange(begun_, true)) throw Error(where_->file + ": a reader's documents are read once: make another reader to read them again");
+        if (std::exchange(begun_, true)) throw ArgumentError(where_->file + ": a reader's documents are read once: make another reader to read them again");
         return iterator(*this);
     }
     std::default_sentinel_t end() const noexcept { return {}; }
@@ -182,13 +182,14 @@ class BasicReader {
         pass();
         ++where_->document;
     }
-    [[noreturn]] void fail(std::string_view reason, std::string_view hint = {}) const { throw FormatError(*where_, reason, hint); }
+    [[noreturn]] void fail(Fault fault, std::string_view reason, std::string_view hint = {}) const { throw FormatError(*where_, fault, reason, hint); }
+    [[noreturn]] void fail(const DataError& error) const { throw FormatError(*where_, error); }
 
     /// A file that is something else altogether is called by its name.
     void refuse_other_kinds() {
         if (detail::may_be_bson({&buffer_[at_], filled_ - at_})) return;
         fill(512);
-        if (const FileKind* kind = recognise_file({&buffer_[at_], filled_ - at_})) fail("this is no BSON but " + std::string(kind->name), kind->hint);
+        if (const FileKind* kind = recognise_file({&buffer_[at_], filled_ - at_})) fail(Fault::not_oplog, "this is no BSON but " + std::string(kind->name), kind->hint);
     }
 
     void check_length(std::int32_t length) const {
@@ -199,8 +200,8 @@ class BasicReader {
     }
     [[noreturn]] void fail_length(std::int32_t length) const {
         if (length < static_cast<std::int32_t>(bson::min_document_size))
-            fail("impossible document length " + std::to_string(length));
-        fail("document length " + std::to_string(length) + " is over the limit of " +
+            fail(Fault::bad_length, "impossible document length " + std::to_string(length));
+        fail(Fault::bad_length, "document length " + std::to_string(length) + " is over the limit of " +
              std::to_string(bson::max_document_size));
     }
 
@@ -244,7 +245,7 @@ class BasicReader {
                 // Never more at once: a large document must not make later reads leave the cache.
                 got = source_.read(&buffer_[filled_], std::min(capacity_ - filled_, read_size_));
             } catch (const DataError& error) {
-                fail(error.what(), error.hint());
+                fail(error);
             }
             if (got == 0) return false;
             filled_ += got;

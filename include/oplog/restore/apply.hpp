@@ -183,17 +183,13 @@ class Applier {
 
     /// Takes in the next entry. Throws FormatError for what is malformed and for what cannot be applied.
     void add(const EntryView& entry) {
-        try {
+        entry.with_place([&] {
             last_ = entry.ts();
             if (options_.selection.everything()) return take(entry);
             const Edit edit = options_.selection.apply(entry);
             if (edit.kind == Edit::Kind::keep) take(entry);
             for (const bson::Value& document : edit.with) take(EntryView(document.view(), entry.where()));
-        } catch (const FormatError&) {
-            throw;
-        } catch (const DataError& error) {
-            entry.fail(error.what());
-        }
+        });
     }
 
     /// Takes in an entry after the last that is wanted: see Stager::look_ahead for why.
@@ -221,10 +217,10 @@ class Applier {
                 return unfinished;
             });
             if (collection.is_buckets() && std::ranges::any_of(collection.metadata.indexes, [](const std::string& spec) { return is_unrestorable_geo_index(bson::Document(spec)); }))
-                throw DataError("collection " + join_namespace(collection.database, collection.logical_name()) +
+                throw DataError(Fault::incomplete, "collection " + join_namespace(collection.database, collection.logical_name()) +
                                 " has a 2dsphere index on more than its metaField, which mongorestore cannot make from a dump; use oplog-stage (--exclude-ns leaves the collection out)");
             if (!collection.whole && !is_hidden_in_dumps(collection.ns()))
-                throw DataError(collection.first_seen + ": collection " + collection.ns() +
+                throw DataError(Fault::incomplete, collection.first_seen + ": collection " + collection.ns() +
                                 " is not in the full dump, and no entry creates it: what it holds is not known (--exclude-ns leaves it out)");
         }
         log_.seal();
@@ -366,7 +362,7 @@ class Applier {
         if (step.closed->began_before || step.closed->broken) {
             if (options_.dump_start && entry.ts() <= *options_.dump_start) return; // the dump has it
             if (options_.partial) return warn("transaction " + to_string(id) + " began before the first entry: its operations are not known");
-            throw DataError("transaction " + to_string(id) + " commits here, and " + (step.closed->broken ? "entries of it are missing" : "began before the first entry"));
+            throw DataError(Fault::incomplete, "transaction " + to_string(id) + " commits here, and " + (step.closed->broken ? "entries of it are missing" : "began before the first entry"));
         }
         if (!node.empty())
             for (const std::uint64_t offset : node.mapped()) {
@@ -397,7 +393,7 @@ class Applier {
     bool is_before(const std::optional<Timestamp>& ts) const { return ts && entry_->ts() < *ts; }
     /// Whether all collections that there are, are known.
     bool is_after_dump() const { return !options_.consistent_point || entry_->ts() > *options_.consistent_point; }
-    [[noreturn]] void refuse(const std::string& reason) const { throw DataError(reason + "; apply up to before it (--before " + to_string(entry_->ts()) + ")"); }
+    [[noreturn]] void refuse(const std::string& reason) const { throw DataError(Fault::not_supported, reason + "; apply up to before it (--before " + to_string(entry_->ts()) + ")"); }
     void warn(std::string text) const {
         if (options_.report) options_.report({Finding::Severity::warning, entry_->where() ? std::optional(*entry_->where()) : std::nullopt, entry_->ts(), std::move(text)});
     }
@@ -523,7 +519,7 @@ class Applier {
         AppliedCollection& made = add_collection(database, std::string(name));
         made.uuid = uuid;
         if (!uuid.empty()) by_uuid_[made.uuid] = &made;
-        made.first_seen = entry_->where() ? FormatError(*entry_->where(), to_string(entry_->ts())).what() : to_string(entry_->ts());
+        made.first_seen = entry_->where() ? to_string(*entry_->where()) + ": " + to_string(entry_->ts()) : to_string(entry_->ts());
         made.metadata_changed = true;
         made.metadata.type = made.is_buckets() ? "timeseries" : "collection";
         if (!made.is_buckets()) made.metadata.uuid = bson::to_hex(uuid);
@@ -743,7 +739,7 @@ class Applier {
         if (const auto original = spec.find("originalSpec")) return bson::Value(original->document()); // what was asked for
         const std::string meta = series_fields(collection).second;
         const auto unknown = [&](std::string_view field) {
-            return DataError("index " + std::string(index_name(spec)) + " of time series " + collection.ns() + " has the unknown key " + std::string(field));
+            return DataError(Fault::not_supported, "index " + std::string(index_name(spec)) + " of time series " + collection.ns() + " has the unknown key " + std::string(field));
         };
         return changed(spec, [&](const bson::Element& field, bson::Builder& out) {
             if (field.key() != "key") return field.key() == "ns";
@@ -881,7 +877,7 @@ class Applier {
     /// A coarser granularity lets buckets span more time.
     static void modify_series(AppliedCollection& collection, const bson::Document& change) {
         const auto series = bson::Document(collection.metadata.options).find("timeseries");
-        if (!series) throw DataError("collMod of " + collection.ns() + ", which is no time series");
+        if (!series) throw DataError(Fault::inconsistent, "collMod of " + collection.ns() + ", which is no time series");
         bson::Builder out;
         out.begin_document("timeseries");
         const auto granularity = change.find("granularity");

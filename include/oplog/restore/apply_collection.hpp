@@ -201,7 +201,7 @@ class CollectionChanges {
         try {
             document_ = exists ? apply_update(bson::Document(document_), o) : apply_upsert(o2, o);
         } catch (const DataError& error) {
-            throw DataError("the document of " + to_json(o2) + ": " + error.what());
+            throw error.within("the document of " + to_json(o2));
         }
     }
 

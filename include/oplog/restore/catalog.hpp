@@ -153,7 +153,7 @@ class Catalog {
     void add_index(std::string_view ns, const bson::Document& spec, bool may_be_older = false) {
         Collection& collection = get(ns);
         const auto name = spec.find("name");
-        if (!name) throw DataError("an index without a name");
+        if (!name) throw DataError(Fault::missing_field, "an index without a name");
         if (const auto old = collection.index(name->string()); old != collection.indexes.end()) collection.indexes.erase(old);
         collection.indexes.push_back({std::string(name->string()), bson::Value(spec), std::string(split_namespace(ns).collection), may_be_older});
         collection.indexes_changed = true;

@@ -107,10 +107,10 @@ class Chain {
         std::error_code unknown;
         if (std::filesystem::is_regular_file(*full, unknown)) DocumentReader(*full).next(); // an archive, say, is called by its name
         full_.emplace(*full);
-        if (!full_->oplog()) throw DataError(*full + ": no oplog.bson in it: it was not made with mongodump --oplog");
+        if (!full_->oplog()) throw DataError(Fault::incomplete, *full + ": no oplog.bson in it: it was not made with mongodump --oplog");
         slices_.insert(slices_.begin(), {*full_->oplog(), *full_->oplog()});
         span_ = range(Reader(*full_->oplog()));
-        if (span_.empty()) throw DataError(*full_->oplog() + ": no entries: nothing tells what time the full dump is of");
+        if (span_.empty()) throw DataError(Fault::empty, *full_->oplog() + ": no entries: nothing tells what time the full dump is of");
     }
 
     const std::optional<Dump>& full() const noexcept { return full_; }
@@ -164,7 +164,7 @@ class Chain {
         if (last.empty()) return;
         for (Merge<Reader> entries = merged(Continuity::gaps); const EntryView& entry : entries) {
             if (entry.ts() > span_.last) break;
-            for_each_operation(entry.document(), [&](const Operation& operation) {
+            for_each_operation(entry, [&](const Operation& operation) {
                 const auto found = operation.op == "i" ? last.find(operation.ui) : last.end();
                 if (found == last.end()) return;
                 if (const auto id = operation.o.find("_id"); id && id->bytes() == found->second) removed.capped.find(operation.ui)->second.seen = entry.ts();

@@ -36,7 +36,7 @@ class ChangedPaths {
         return fields;
     }
     static void check(std::size_t depth) {
-        if (depth > bson::max_depth) throw DataError("a document is nested too deeply");
+        if (depth > bson::max_depth) throw DataError(Fault::too_deep, "a document is nested too deeply");
     }
 
     /// False, and nothing was visited, if no list of fields tells how the one becomes the other: those in both stand in another order, or one

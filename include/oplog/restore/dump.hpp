@@ -128,13 +128,13 @@ inline std::string read_whole(const std::string& path) {
     try {
         for (std::size_t got = step; got > 0;) {
             const std::size_t size = bytes.size();
-            if (size > limit) throw DataError("more than 64 MiB");
+            if (size > limit) throw DataError(Fault::too_large, "more than 64 MiB");
             bytes.resize(size + step);
             got = source.read(&bytes[size], step);
             bytes.resize(size + got);
         }
     } catch (const DataError& error) {
-        throw DataError(path + ": " + error.what());
+        throw error.within(path);
     }
     return bytes;
 }
@@ -168,12 +168,12 @@ struct Metadata {
                 if (element.is(bson::Type::null)) continue;
                 for (const bson::Element& index : element.array()) {
                     check_keys(index.document(), "an index has");
-                    if (!is_index(index.document())) throw DataError("an index has no name or no key: " + to_json(index.document()));
+                    if (!is_index(index.document())) throw DataError(Fault::missing_field, "an index has no name or no key: " + to_json(index.document()));
                     metadata.indexes.emplace_back(index.document());
                 }
             } else if (key == "uuid") {
                 metadata.uuid = element.string();
-                if (!metadata.uuid.empty() && metadata.uuid_bytes().size() != 16) throw DataError("uuid '" + metadata.uuid + "' is not 32 hexadecimal digits");
+                if (!metadata.uuid.empty() && metadata.uuid_bytes().size() != 16) throw DataError(Fault::bad_value, "uuid '" + metadata.uuid + "' is not 32 hexadecimal digits");
             } else if (key == "collectionName") {
                 metadata.collection = element.string();
             } else if (key == "type") {
@@ -202,13 +202,13 @@ struct Metadata {
     static void check_keys(const bson::Document& document, const std::string& what) {
         std::set<std::string_view> keys;
         for (const bson::Element& element : document)
-            if (!keys.insert(element.key()).second) throw DataError(what + " the key '" + std::string(element.key()) + "' twice");
+            if (!keys.insert(element.key()).second) throw DataError(Fault::ambiguous, what + " the key '" + std::string(element.key()) + "' twice");
     }
     /// Those that are read here or where entries are played.
     static void check_options(const bson::Document& options) {
         check_keys(options, "the options have");
         const auto check = [](const bson::Document& document, std::string_view key, bson::Type type) {
-            if (const auto found = document.find(key); found && !found->is(type)) throw DataError("the option " + std::string(key) + " has a wrong type");
+            if (const auto found = document.find(key); found && !found->is(type)) throw DataError(Fault::wrong_type, "the option " + std::string(key) + " has a wrong type");
         };
         for (const char* key : {"timeseries", "collation", "validator", "idIndex"}) check(options, key, bson::Type::document);
         check(options, "viewOn", bson::Type::string);
@@ -231,7 +231,7 @@ inline void require_named_compression(const std::string& path) {
     const Compression is = DecompressingSource<Beginning>(Beginning{FileSource(path)}).method();
     const bool named = path.ends_with(".gz");
     if (is == (named ? Compression::gzip : Compression::none)) return;
-    throw DataError(path + (is == Compression::none ? ": not compressed" : is == Compression::gzip ? ": compressed by gzip" : ": compressed by zstd") +
+    throw DataError(Fault::inconsistent, path + (is == Compression::none ? ": not compressed" : is == Compression::gzip ? ": compressed by gzip" : ": compressed by zstd") +
                     ", which is not what its name says and mongorestore goes by");
 }
 
@@ -241,7 +241,7 @@ inline Metadata read_metadata_file(const std::string& path) {
     try {
         return Metadata::parse(json);
     } catch (const DataError& error) {
-        throw DataError(path + ": " + error.what());
+        throw error.within(path);
     }
 }
 
@@ -262,7 +262,7 @@ struct DumpCollection {
             if (!file.empty()) require_named_compression(file);
         Metadata result = read_metadata_file(metadata);
         result.collection = name;
-        if (result.is_view() && !data.empty()) throw DataError(data + ": documents of " + ns() + ", which is a view by " + metadata);
+        if (result.is_view() && !data.empty()) throw DataError(Fault::inconsistent, data + ": documents of " + ns() + ", which is a view by " + metadata);
         const bool of_buckets = std::filesystem::path(data).filename().string().starts_with(buckets_prefix) && !name.starts_with(buckets_prefix);
         if ((data.empty() && !result.is_view()) || (of_buckets && !result.is_timeseries()))
             fail_missing(beside(metadata, (result.is_timeseries() ? std::string(buckets_prefix) : "") + name, ".bson"), "documents");
@@ -270,7 +270,7 @@ struct DumpCollection {
     }
     /// Throws DataError: `other` has its UUID too.
     [[noreturn]] void fail_same_uuid(std::string_view other) const {
-        throw DataError(metadata + ": has the UUID of " + logical_namespace(other) + ", and no two collections have one: was one renamed while the dump was made, or are these two dumps?");
+        throw DataError(Fault::ambiguous, metadata + ": has the UUID of " + logical_namespace(other) + ", and no two collections have one: was one renamed while the dump was made, or are these two dumps?");
     }
     /// Where its metadata would be.
     std::string missing_metadata() const { return beside(data, name.starts_with(buckets_prefix) ? name.substr(buckets_prefix.size()) : name, ".metadata.json"); }
@@ -280,7 +280,7 @@ struct DumpCollection {
         return detail::parent_directory(file) + "/" + dump_file_name(collection) + extension + (file.ends_with(".gz") ? ".gz" : "");
     }
     [[noreturn]] void fail_missing(const std::string& file, const char* what) const {
-        throw DataError(file + ": missing, and with it the " + what + " of " + ns() + ": the dump is not whole (--exclude-ns leaves the collection out)");
+        throw DataError(Fault::incomplete, file + ": missing, and with it the " + what + " of " + ns() + ": the dump is not whole (--exclude-ns leaves the collection out)");
     }
 };
 
@@ -316,7 +316,7 @@ class Dump {
     /// that is gone.
     void require_unchanged() const {
         for (const auto& [file, state] : states_)
-            if (FileState::of(file) != state) throw DataError(file + ": has changed meanwhile; start again when nothing writes there");
+            if (FileState::of(file) != state) throw DataError(Fault::changed, file + ": has changed meanwhile; start again when nothing writes there");
     }
 
     const std::string& path() const noexcept { return path_; }
@@ -360,7 +360,7 @@ class Dump {
     static bool is_directory(const std::filesystem::directory_entry& entry) {
         std::error_code unknown; // a link to nothing, or that may not be followed
         const bool directory = entry.is_directory(unknown);
-        if (directory && entry.is_symlink()) throw DataError(entry.path().string() + ": a link to a directory, which no dump has");
+        if (directory && entry.is_symlink()) throw DataError(Fault::not_supported, entry.path().string() + ": a link to a directory, which no dump has");
         return directory;
     }
     /// What mongorestore takes for one; at another it stops.
@@ -368,7 +368,7 @@ class Dump {
         return name.size() < 64 && name.find_first_of("/\\. \"$") == name.npos;
     }
     [[noreturn]] static void fail_both(const std::string& one, const std::string& other, const std::string& reason) {
-        throw DataError(one + " and " + other + ": " + reason);
+        throw DataError(Fault::ambiguous, one + " and " + other + ": " + reason);
     }
     static void take_only(std::optional<std::string>& place, const std::string& file) {
         require_regular_file(file);
@@ -400,7 +400,7 @@ class Dump {
             if (name == "prelude.json") continue; // of one database's dump: where it came from only
             const bool is_metadata = cut(".metadata.json");
             if (!is_metadata && !cut(".bson")) {
-                if (cut(".bson.zst") || cut(".metadata.json.zst")) throw DataError(path + ": compressed by zstd, which mongorestore does not read: unpack it first (zstd -d --rm)");
+                if (cut(".bson.zst") || cut(".metadata.json.zst")) throw DataError(Fault::not_supported, path + ": compressed by zstd, which mongorestore does not read: unpack it first (zstd -d --rm)");
                 pass_over(entry);
                 continue;
             }
@@ -413,13 +413,13 @@ class Dump {
         std::map<std::string, Files> named, unnamed;
         for (const auto& [file, paths] : files) {
             auto name = dump_collection_name(file);
-            if (!name && !is_hashed_name(file)) throw DataError(paths.any() + ": no collection's name, escaped as mongodump does it");
+            if (!name && !is_hashed_name(file)) throw DataError(Fault::bad_value, paths.any() + ": no collection's name, escaped as mongodump does it");
             if (!name && !paths.metadata.empty()) name = read_metadata_file(paths.metadata).collection;
             if (!name) {
                 unnamed[file] = paths;
                 continue;
             }
-            if (name->empty()) throw DataError(paths.metadata + ": no collectionName says which collection this is");
+            if (name->empty()) throw DataError(Fault::incomplete, paths.metadata + ": no collectionName says which collection this is");
             const auto [at, is_first] = named.emplace(*name, paths);
             if (!is_first) fail_both(at->second.any(), paths.any(), "both are of " + database + "." + *name);
         }
@@ -435,7 +435,7 @@ class Dump {
                 unnamed.erase(hashed);
             }
         }
-        if (!unnamed.empty()) throw DataError(unnamed.begin()->second.data + ": no metadata says which collection this is");
+        if (!unnamed.empty()) throw DataError(Fault::incomplete, unnamed.begin()->second.data + ": no metadata says which collection this is");
         for (const auto& [name, paths] : named) {
             DumpCollection collection{database, name, paths.data, paths.metadata};
             if (!paths.metadata.empty() || DocumentReader(paths.data).next()) {
@@ -584,7 +584,7 @@ class DumpWriter {
     /// A name out of an oplog must not lead out of the dump's directory.
     std::string file_name(std::string_view database, std::string_view collection, std::string_view extension) const {
         if (database.empty() || database == "." || database == ".." || database.find('/') != database.npos || database.find('\0') != database.npos)
-            throw DataError("impossible database name '" + std::string(database) + "'");
+            throw DataError(Fault::bad_value, "impossible database name '" + std::string(database) + "'");
         return std::string(database) + "/" + dump_file_name(collection) + std::string(extension) + (options_.gzip ? ".gz" : "");
     }
     /// The path to write a file to, in a directory that exists.

@@ -242,7 +242,7 @@ class DumpDiff {
         } catch (const FormatError&) {
             throw;
         } catch (const DataError& error) {
-            throw DataError(diff.ns() + ": " + error.what());
+            throw error.within(diff.ns());
         }
     }
 

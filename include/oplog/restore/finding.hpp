@@ -21,13 +21,14 @@ struct Finding {
     std::optional<Position> where;
     std::optional<Timestamp> ts;
     std::string text; ///< a sentence
+    Fault fault = Fault::incomplete; ///< of an error
     bool of_replay = false; ///< a note that staging does not see to: replay changes something, and oplog-apply does not
 };
 
 /// "FILE: offset N: document K: TIMESTAMP: TEXT", as far as it is known.
 inline std::string to_string(const Finding& finding) {
     const std::string text = (finding.ts ? to_string(*finding.ts) + ": " : "") + finding.text;
-    return finding.where ? FormatError(*finding.where, text).what() : text;
+    return finding.where ? to_string(*finding.where) + ": " + text : text;
 }
 
 /// Who is told of findings; may be empty.

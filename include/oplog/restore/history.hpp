@@ -67,11 +67,7 @@ class History {
     void add(const EntryView& entry) {
         if (!options_.ids.empty()) {
             if (passes_by(entry)) return;
-            try {
-                bson::validate<bson::Text::any>(entry.document());
-            } catch (const DataError& error) {
-                entry.fail(error.what());
-            }
+            entry.with_place([&] { bson::validate<bson::Text::any>(entry.document()); });
         }
         versions_.begin(entry);
         applier_->add(entry);

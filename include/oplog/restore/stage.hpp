@@ -102,13 +102,7 @@ class Stager {
     /// Throws FormatError for operations that are malformed.
     template <class Write>
     void add(const EntryView& entry, Write&& write) {
-        try {
-            take(entry, write);
-        } catch (const FormatError&) {
-            throw;
-        } catch (const DataError& error) {
-            entry.fail(error.what());
-        }
+        entry.with_place([&] { take(entry, write); });
     }
 
     /// Indexes that turn out to be unfinished: see look_ahead().
@@ -230,7 +224,7 @@ class Stager {
                 if (!is_replayed && how != Reencoding::unreadable) return;
                 Change& change = changes_[number];
                 change.collections.insert(ns());
-                if (change.entries == 0) change.first = {Finding::Severity::note, entry ? place_of(*entry) : std::nullopt, entry ? std::optional(entry->ts()) : std::nullopt, path + " in " + ns(), true};
+                if (change.entries == 0) change.first = {Finding::Severity::note, entry ? place_of(*entry) : std::nullopt, entry ? std::optional(entry->ts()) : std::nullopt, path + " in " + ns(), Fault::malformed, true};
                 if (!std::exchange(found[number], true)) ++change.entries;
             };
             for_each_reencoded(operation.o, "o", find);
@@ -282,8 +276,8 @@ class Stager {
     void report(Finding finding) const {
         if (report_) report_(std::move(finding));
     }
-    void report(Finding::Severity severity, std::string text) const {
-        report({severity, place_of(*entry_), entry_->ts(), std::move(text)});
+    void report(Finding::Severity severity, std::string text, Fault fault = Fault::incomplete) const {
+        report({severity, place_of(*entry_), entry_->ts(), std::move(text), fault});
     }
     void note(std::string text) const { report(Finding::Severity::note, std::move(text)); }
     void error(std::string text) const { report(Finding::Severity::error, std::move(text)); }
@@ -299,12 +293,14 @@ class Stager {
         }
         // The dump has seen what it did; the FCV it has not, and no restore takes it from there.
         if (before_dump() || (fuzzy() && operation.ns == "admin.system.version")) return Edit::drop();
-        refuse(verdict.reason);
+        refuse(verdict.reason, Fault::not_supported);
         return Edit::keep();
     }
 
     /// An error at this entry; the state before it can still be had.
-    void refuse(const std::string& reason) const { error(reason + "; stage up to before it (--before " + to_string(entry_->ts()) + ")"); }
+    void refuse(const std::string& reason, Fault fault = Fault::incomplete) const {
+        report(Finding::Severity::error, reason + "; stage up to before it (--before " + to_string(entry_->ts()) + ")", fault);
+    }
 
     /// An insert, update or delete, or what else is no command.
     Edit place(const Operation& operation) {
@@ -523,7 +519,7 @@ class Stager {
     /// those that cannot be, for what is there.
     bool is_done(const Operation& operation, const Command& command) {
         if (command.database == "config" && command.scope == CommandScope::collection)
-            refuse("mongorestore passes over commands on the database config, as " + std::string(command.name) + " of " + command.ns + " (--exclude-ns 'config.*' leaves it out)");
+            refuse("mongorestore passes over commands on the database config, as " + std::string(command.name) + " of " + command.ns + " (--exclude-ns 'config.*' leaves it out)", Fault::not_supported);
         if (fuzzy() || command.ns.empty() || is_internal(command.ns)) return false;
         const auto is_other = [&](const Collection* holder, std::string_view uuid) {
             return holder && !holder->uuid.empty() && !uuid.empty() && holder->uuid != uuid;

@@ -167,7 +167,7 @@ class TakeBack : VersionLog {
             if (name.number != number->integer() || !digits.starts_with(name.session)) continue;
             found = true;
             const auto [other, is_new] = sessions_.emplace(name.session, digits);
-            if (!is_new && other->second != digits) entry.fail("two sessions begin with " + name.session + ": " + other->second + " and " + digits + "; name more digits");
+            if (!is_new && other->second != digits) entry.fail(Fault::ambiguous, "two sessions begin with " + name.session + ": " + other->second + " and " + digits + "; name more digits");
         }
         return found;
     }
@@ -272,8 +272,8 @@ class TakeBack : VersionLog {
         AppliedCollection& collection = life.collection;
         refuse_kinds(life, end.source);
         const std::string ns = collection.ns();
-        if (!collection.whole) fail(end.source, ns + " goes here, and what it held is not known: it is not in the full dump, and no entry creates it");
-        if (collection.base && !is_exact(end.place)) fail(end.source, not_known(ns));
+        if (!collection.whole) fail(end.source, Fault::incomplete, ns + " goes here, and what it held is not known: it is not in the full dump, and no entry creates it");
+        if (collection.base && !is_exact(end.place)) fail(end.source, Fault::incomplete, not_known(ns));
         std::string name = options_.renaming.collection(ns).value_or(ns);
         if (!dropped_.insert(name).second) // of several of the same name the first is what there was before all
             for (std::string base = name + "-" + std::to_string(ts_of(end.source).seconds) + "-" + std::to_string(ts_of(end.source).ordinal); !dropped_.insert(name = base).second;) base += "-";
@@ -305,7 +305,7 @@ class TakeBack : VersionLog {
     void refuse_kinds(const CollectionLife& life, std::uint64_t source_of) const {
         const std::string ns = life.collection.database + "." + life.collection.logical_name();
         const char* const what = life.collection.is_buckets() ? "a time series" : is_capped(bson::Document(life.collection.metadata.options)) ? "a capped collection" : nullptr;
-        if (what) fail(source_of, "what is done to " + ns + ", " + what + ", cannot be taken back (--exclude-ns " + ns + " leaves it out; oplog-apply --before " + oplog::to_string(ts_of(source_of)) +
+        if (what) fail(source_of, Fault::not_supported, "what is done to " + ns + ", " + what + ", cannot be taken back (--exclude-ns " + ns + " leaves it out; oplog-apply --before " + oplog::to_string(ts_of(source_of)) +
                                       " --ns " + ns + " has it as it was)");
     }
 
@@ -395,7 +395,7 @@ class TakeBack : VersionLog {
             }
             if (!only_temporary(life)) log.refuse_kinds(life, step.source);
             if (taken.operations++ == 0) {
-                if (!step.before_known) log.fail(step.source, log.not_known(life.collection.ns()));
+                if (!step.before_known) log.fail(step.source, Fault::incomplete, log.not_known(life.collection.ns()));
                 has_before = step.before.has_value();
                 before.assign(step.before.value_or(""));
             }

@@ -149,12 +149,12 @@ class VersionLog : public ApplyWatcher {
         apply(state, change);
         return state.document;
     }
-    [[noreturn]] void fail(std::uint64_t source_of, const std::string& reason) const {
+    [[noreturn]] void fail(std::uint64_t source_of, Fault fault, const std::string& reason) const {
         const bson::Document entry = source(source_of);
         const std::string text = to_string(entry.find("ts")->timestamp()) + ": " + reason;
         if (const auto file = entry.find("file"))
-            throw FormatError(Position{std::string(file->string()), static_cast<std::uint64_t>(entry.find("offset")->integer()), static_cast<std::uint64_t>(entry.find("document")->integer())}, text);
-        throw DataError(text);
+            throw FormatError(Position{std::string(file->string()), static_cast<std::uint64_t>(entry.find("offset")->integer()), static_cast<std::uint64_t>(entry.find("document")->integer())}, fault, text);
+        throw DataError(fault, text);
     }
 
     // What the Applier tells.
@@ -230,7 +230,7 @@ class VersionLog : public ApplyWatcher {
             else if (!state.known && update_kind(update) == UpdateKind::replacement)
                 state = {true, std::string(update.bytes())};
         } catch (const DataError& error) {
-            fail(log_->tag(change) >> 1, "the document of " + to_json(document) + ": " + error.what());
+            fail(log_->tag(change) >> 1, error.fault(), "the document of " + to_json(document) + ": " + error.what());
         }
     }
 

@@ -28,7 +28,7 @@ class ContinuityError : public DataError {
 
     /// `entry` is where the second slice does not continue the first.
     ContinuityError(Kind kind, const EntryView& entry, const std::string& reason)
-        : DataError(entry.where() ? FormatError(*entry.where(), reason).what() : "entry " + to_string(entry.ts()) + ": " + reason,
+        : DataError(kind == Kind::gap ? Fault::gap : Fault::divergence, (entry.where() ? to_string(*entry.where()) : "entry " + to_string(entry.ts())) + ": " + reason,
                     kind == Kind::gap ? gap_hint : std::string_view()), kind_(kind),
           where_(entry.where() ? std::optional(*entry.where()) : std::nullopt), ts_(entry.ts()), reason_(reason) {}
 
@@ -101,7 +101,7 @@ class Merge {
     };
     /// Throws Error when called again: an entry would be lost.
     iterator begin() {
-        if (std::exchange(begun_, true)) throw Error("the entries of a merge are read once: make another one to read them again");
+        if (std::exchange(begun_, true)) throw ArgumentError("the entries of a merge are read once: make another one to read them again");
         return iterator(*this);
     }
     std::default_sentinel_t end() const noexcept { return {}; }

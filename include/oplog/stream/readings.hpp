@@ -28,7 +28,7 @@ class Readings {
         const Reading now = std::exchange(now_, {});
         if (!first_) first_ = now;
         if (now == *first_) return;
-        throw DataError((file_.empty() ? "" : file_ + ": ") + "what is read has changed meanwhile: it ended with entry " + to_string(first_->last) + ", the last of " +
+        throw DataError(Fault::changed, (file_.empty() ? "" : file_ + ": ") + "what is read has changed meanwhile: it ended with entry " + to_string(first_->last) + ", the last of " +
                         std::to_string(first_->entries) + ", and now with " + to_string(now.last) + ", the last of " + std::to_string(now.entries) +
                         "; start again when nothing writes there");
     }

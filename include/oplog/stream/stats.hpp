@@ -115,13 +115,7 @@ class Stats {
 
     /// Takes in the next entry. Throws DataError for one that is malformed.
     void add(const EntryView& entry) {
-        try {
-            count(entry);
-        } catch (const FormatError&) {
-            throw;
-        } catch (const DataError& error) {
-            entry.fail(error.what());
-        }
+        entry.with_place([&] { count(entry); });
     }
 
     const Range& range() const noexcept { return range_; }
@@ -153,7 +147,7 @@ class Stats {
             counts_of(operation).add(operation);
         };
         if (whole.is_apply_ops())
-            for_each_operation(entry.document(), visit);
+            for_each_operation(entry, visit);
         else
             visit(whole);
         timeline_.add(entry.ts().seconds, operations, entry.size());
