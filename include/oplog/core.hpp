@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// What needs only the standard library: plain files, and all that works on entries.
+/// Everything that needs only the standard library: reading and writing plain files, and all that works on entries.
 
 #include <oplog/bson/builder.hpp>
 #include <oplog/bson/document.hpp>

@@ -12,55 +12,57 @@
 
 namespace oplog::inline v0_1 {
 
-/// The base of every error of this library but one kind: what the operating system
-/// refuses (a missing file, a full disk) is a std::system_error. Each that is thrown is one of those below.
+/// The base of every error that this library throws, except for what the operating system refuses (a missing file, a
+/// full disk): that is a std::system_error. Every error thrown has one of the derived types below.
 class Error : public std::runtime_error {
   protected:
     using std::runtime_error::runtime_error;
 };
 
-/// What the caller got wrong: a time that does not parse, bounds that exclude each other, a second pass over what is read once.
+/// The caller made a mistake: a time that does not parse, bounds that exclude each other, a second pass over an input
+/// that can be read only once.
 class ArgumentError : public Error {
   public:
     using Error::Error;
 };
 
-/// A renaming that the data does not allow: two collections would become one, a command would cross databases.
+/// A renaming that the data does not allow: it would make one collection of two, or let a command cross databases.
 class RenameError : public Error {
   public:
     using Error::Error;
 };
 
-/// A file that is not what it is wanted for: a directory without an oplog, an output that may not outlast a power failure.
+/// A file that cannot serve its purpose: a directory without an oplog, or an output that might not survive a power
+/// failure.
 class FileError : public Error {
   public:
     using Error::Error;
 };
 
-/// What is wrong with data.
+/// The kinds of fault that data can have, so that a program can tell errors apart.
 enum class Fault {
-    truncated,           ///< it ends, or its document ends, before it is whole
-    bad_length,          ///< a length that cannot be
-    bad_type,            ///< a BSON type that there is not
-    malformed,           ///< bytes that contradict each other: a string without its end, two lengths
-    not_utf8,            ///< a name or a text in another encoding
-    too_deep,            ///< nested beyond any limit
-    too_large,           ///< larger than anything a server takes
-    bad_json,            ///< text that is no JSON
-    missing_field,       ///< a field that must be there is not
-    wrong_type,          ///< a field of another type than it must have
-    bad_value,           ///< a field, an option or a value that no server writes
-    not_oplog,           ///< something else altogether: no BSON, no oplog entry
-    corrupt_compression, ///< what gzip or zstd do not take
-    out_of_order,        ///< an entry before one that it comes after, or twice
-    gap,                 ///< entries are missing between two slices
-    divergence,          ///< slices tell two histories
-    incomplete,          ///< a dump or a chain lacks what belongs to it
-    ambiguous,           ///< two of what there must be one of
-    inconsistent,        ///< what belongs together does not agree
-    changed,             ///< it was written to while it was read
-    empty,               ///< there is nothing in it to work on
-    not_supported,       ///< it may be right, and this library does not follow it
+    truncated,           ///< The input, or a document in it, ends too early.
+    bad_length,          ///< A length that is impossible.
+    bad_type,            ///< A type byte that BSON does not define.
+    malformed,           ///< Bytes that contradict each other: a string without its terminator, two lengths that differ.
+    not_utf8,            ///< A name or a string that is not UTF-8.
+    too_deep,            ///< Nested beyond every limit.
+    too_large,           ///< Larger than anything a server accepts.
+    bad_json,            ///< Text that is not JSON.
+    missing_field,       ///< A required field is missing.
+    wrong_type,          ///< A field has another type than it must have.
+    bad_value,           ///< A field, an option or a value that no server writes.
+    not_oplog,           ///< Another kind of data altogether: not BSON, or not an oplog entry.
+    corrupt_compression, ///< gzip or zstd rejects the compressed stream.
+    out_of_order,        ///< An entry stands before one that it must follow, or occurs twice.
+    gap,                 ///< Entries are missing between two slices.
+    divergence,          ///< Two slices tell different histories.
+    incomplete,          ///< A dump or a chain lacks a part of itself.
+    ambiguous,           ///< There are two of something that must be unique.
+    inconsistent,        ///< Parts that belong together disagree.
+    changed,             ///< The input was written to while it was read.
+    empty,               ///< There is nothing in the input to work on.
+    not_supported,       ///< The data may be right, but this library does not support it.
 };
 
 /// The data is bad.
@@ -69,9 +71,9 @@ class DataError : public Error {
     DataError(Fault fault, const std::string& what, std::string_view hint = {}) : Error(what), fault_(fault), hint_(hint) {}
 
     Fault fault() const noexcept { return fault_; }
-    /// What to do about it, where that is known; else empty.
+    /// Advice on what to do about it; empty if there is none.
     const std::string& hint() const noexcept { return hint_; }
-    /// The same error, of something that has a name.
+    /// The same error, with `name` (the thing that contains the fault) in front of its message.
     DataError within(std::string_view name) const { return {fault_, std::string(name) + ": " + what(), hint_}; }
 
   private:
@@ -81,9 +83,9 @@ class DataError : public Error {
 
 /// Where a document stands in its input.
 struct Position {
-    std::string file;           ///< as opened; "-" is stdin
-    std::uint64_t offset = 0;   ///< of the document's first byte, in uncompressed bytes from the start
-    std::uint64_t document = 0; ///< its number, from 1
+    std::string file;           ///< The name as it was opened; "-" is stdin.
+    std::uint64_t offset = 0;   ///< The offset of the document's first byte: uncompressed bytes from the start of the input.
+    std::uint64_t document = 0; ///< The number of the document, counted from 1.
 };
 
 /// "FILE: offset N: document K"
@@ -91,7 +93,7 @@ inline std::string to_string(const Position& where) {
     return where.file + ": offset " + std::to_string(where.offset) + ": document " + std::to_string(where.document);
 }
 
-/// Bad data with a place: "FILE: offset N: document K: REASON".
+/// A DataError with a place. Its message is "FILE: offset N: document K: REASON".
 class FormatError : public DataError {
   public:
     FormatError(const Position& where, Fault fault, std::string_view reason, std::string_view hint = {})

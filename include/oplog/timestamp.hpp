@@ -14,8 +14,8 @@
 
 namespace oplog::inline v0_1 {
 
-/// A BSON timestamp, the server's logical clock: seconds since 1970 and an ordinal within the second.
-/// Ordinals are not dense. Written "<seconds>:<ordinal>", mongorestore's --oplogLimit form.
+/// A BSON timestamp, which is the server's logical clock: seconds since 1970 and an ordinal within that second.
+/// Ordinals have gaps. The text form is `<seconds>:<ordinal>`, which mongorestore takes as `--oplogLimit`.
 struct Timestamp {
     std::uint32_t seconds = 0;
     std::uint32_t ordinal = 0;
@@ -24,7 +24,7 @@ struct Timestamp {
     static constexpr Timestamp max() {
         return {std::numeric_limits<std::uint32_t>::max(), std::numeric_limits<std::uint32_t>::max()};
     }
-    /// As BSON stores it: seconds in the high half.
+    /// From the 64 bits that BSON stores: the seconds are the high half.
     static constexpr Timestamp from_packed(std::uint64_t bits) {
         return {static_cast<std::uint32_t>(bits >> 32), static_cast<std::uint32_t>(bits)};
     }
@@ -37,7 +37,7 @@ struct Timestamp {
 /// "1610422195:1"
 inline std::string to_string(Timestamp ts) { return std::to_string(ts.seconds) + ":" + std::to_string(ts.ordinal); }
 
-/// A position in a replica set's history: a timestamp and the election term it was written in (-1: none).
+/// A position in a replica set's history: a timestamp and the election term in which it was written (-1: no term).
 struct OpTime {
     Timestamp ts;
     std::int64_t term = -1;
@@ -48,7 +48,7 @@ struct OpTime {
 /// "1610422195:1 term 3"
 inline std::string to_string(const OpTime& at) { return to_string(at.ts) + " term " + std::to_string(at.term); }
 
-/// "2021-01-12T03:29:55Z", for people.
+/// "2021-01-12T03:29:55Z", for people to read.
 inline std::string to_utc_string(Timestamp ts) {
     const std::time_t time = ts.seconds;
     std::tm tm{};
@@ -57,16 +57,16 @@ inline std::string to_utc_string(Timestamp ts) {
     return {text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm)};
 }
 
-/// What a written time stands for: everything it does not say is meant whole. "1610422195" is the
-/// second with every ordinal in it, "2021-01-12" the day; "1610422195:1" is that timestamp alone.
+/// The span that a written time stands for. What the text leaves open is meant whole: "1610422195" is that second with
+/// every ordinal in it, "2021-01-12" is the whole day, and "1610422195:1" is that timestamp alone.
 struct TimeSpan {
     Timestamp first;
-    Timestamp last; ///< inclusive
+    Timestamp last; ///< Inclusive.
 };
 
 namespace detail {
 
-/// Reads digits off the front of `text`: as many as there are, or exactly `width`.
+/// Reads digits off the front of `text`: all there are, or exactly `width` of them.
 inline std::optional<std::uint64_t> take_number(std::string_view& text, std::size_t width = 0) {
     std::size_t digits = 0;
     while (digits < text.size() && text[digits] >= '0' && text[digits] <= '9' && (width == 0 || digits < width))
@@ -84,8 +84,9 @@ inline bool take_char(std::string_view& text, std::string_view any_of) {
     return true;
 }
 
-/// Seconds since 1970 of a wall-clock time in the process's time zone. A time that a clock change
-/// skips or repeats throws ArgumentError, unless it is where a whole day begins: at its first moment.
+/// Converts a wall-clock time in the process's time zone to seconds since 1970. Throws ArgumentError for a time that a
+/// clock change skips or repeats. The exception is a time at which a whole day begins: the result is then the day's
+/// first moment.
 inline std::time_t local_seconds(std::tm wall, std::string_view text, bool whole_day) {
     const std::time_t as_utc = ::timegm(&wall);
     const auto local = [](std::time_t time) {
@@ -93,7 +94,7 @@ inline std::time_t local_seconds(std::tm wall, std::string_view text, bool whole
         ::localtime_r(&time, &tm);
         return tm;
     };
-    // A clock change nearby shows in the offsets of the day before and of the day after: one of them holds.
+    // A nearby clock change shows in the offsets of the day before and the day after. One of the two offsets is right.
     const std::time_t before = as_utc - local(as_utc - 86400).tm_gmtoff;
     const std::time_t after = as_utc - local(as_utc + 86400).tm_gmtoff;
     const auto as_written = [&](std::time_t time) { return time + local(time).tm_gmtoff == as_utc; };
@@ -108,9 +109,9 @@ inline std::time_t local_seconds(std::tm wall, std::string_view text, bool whole
 
 } // namespace detail
 
-/// Parses "<seconds>[:<ordinal>]", RFC 3339 ("2026-11-22T14:06:59Z", any offset) or local time
-/// ("YYYY-MM-DD[ HH:MM[:SS]]", in the time zone of the C library).
-/// A fraction of a second is refused: an oplog's clock has whole seconds. Throws ArgumentError.
+/// Parses `<seconds>[:<ordinal>]`, RFC 3339 (`2026-11-22T14:06:59Z`, with any offset) or local time (`YYYY-MM-DD[
+/// HH:MM[:SS]]` in the time zone of the C library). Throws ArgumentError; also for a fraction of a second, because an
+/// oplog's clock counts whole seconds.
 inline TimeSpan parse_time(std::string_view text) {
     constexpr std::uint64_t limit = std::numeric_limits<std::uint32_t>::max();
     const auto bad = [&](const char* why) -> ArgumentError {
@@ -134,7 +135,7 @@ inline TimeSpan parse_time(std::string_view text) {
     }
 
     std::tm tm{};
-    std::int64_t length = 86400; // what is meant whole, in seconds
+    std::int64_t length = 86400; // the span that the text leaves open, in seconds
     std::string_view date = text;
     const auto year = detail::take_number(date, 4);
     const bool dashed = year && detail::take_char(date, "-");
@@ -175,7 +176,7 @@ inline TimeSpan parse_time(std::string_view text) {
         if (rfc3339) throw bad("has no offset; end it with Z or +HH:MM, or put a space instead of the T for local time");
         const bool whole_day = length == 86400;
         start = detail::local_seconds(tm, text, whole_day);
-        if (whole_day) { // one of a clock change has 23 or 25 hours
+        if (whole_day) { // the day of a clock change has 23 or 25 hours
             tm.tm_mday += 1;
             length = detail::local_seconds(tm, text, true) - start;
         }
@@ -198,14 +199,14 @@ inline TimeSpan parse_time(std::string_view text) {
             {static_cast<std::uint32_t>(last), static_cast<std::uint32_t>(limit)}};
 }
 
-/// Parses "<seconds>:<ordinal>" and nothing else. Throws ArgumentError.
+/// Parses `<seconds>:<ordinal>` and no other form. Throws ArgumentError.
 inline Timestamp parse_timestamp(std::string_view text) {
     if (text.find(':') == std::string_view::npos || text.find_first_not_of("0123456789:") != std::string_view::npos)
         throw ArgumentError("timestamp '" + std::string(text) + "' is not <seconds>:<ordinal>");
     return parse_time(text).first;
 }
 
-/// Which timestamps are wanted; what is not set does not bound. Used as in `{.after = a, .to = b}`.
+/// Selects timestamps. A bound that is not set does not limit. Use it as in `{.after = a, .to = b}`.
 struct Bounds {
     std::optional<Timestamp> from = {};   ///< ts >= from
     std::optional<Timestamp> after = {};  ///< ts > after

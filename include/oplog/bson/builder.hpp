@@ -16,28 +16,30 @@
 
 namespace oplog::inline v0_1::bson {
 
-/// Writes one document, element after element.
+/// Writes one document, element by element.
 ///
-/// Not libbson's bson_t: that has no way to take over an element's bytes as they are, which is nearly
-/// all that is done here, and this way what rewrites entries needs the standard library alone.
+/// This is not libbson's bson_t, because that cannot take over the bytes of an element unchanged, which is nearly all
+/// that this library does. It also keeps code that rewrites entries free of any dependency but the standard library.
 class Builder {
   public:
     Builder() { open(); }
 
-    /// An element as it stands in another document.
+    /// Copies an element of another document.
     Builder& append(const Element& element) { return raw(element.bytes()); }
-    /// An element's value under another name.
+    /// Copies the value of an element, under another name.
     Builder& append(std::string_view key, const Element& element) {
         head(element.type(), key);
         bytes_ += element.value();
         return *this;
     }
-    /// Whole elements, as they stand in another document.
+    /// Copies whole elements of another document. `elements` must be the bytes of zero or more elements; they are not
+    /// checked.
     Builder& raw(std::string_view elements) {
         bytes_ += elements;
         return *this;
     }
 
+    /// The following functions append one element each. Each throws ArgumentError if `key` contains a zero byte.
     Builder& string(std::string_view key, std::string_view text) {
         head(Type::string, key);
         number(static_cast<std::int32_t>(text.size() + 1));
@@ -57,6 +59,7 @@ class Builder {
         return *this;
     }
     Builder& timestamp(std::string_view key, Timestamp ts) { return fixed(Type::timestamp, key, ts.packed()); }
+    /// Milliseconds since 1970 UTC.
     Builder& date(std::string_view key, std::int64_t milliseconds) { return fixed(Type::date, key, milliseconds); }
     Builder& date(std::string_view key, Date date) { return fixed(Type::date, key, std::int64_t{date.time_since_epoch().count()}); }
     Builder& int32(std::string_view key, std::int32_t number) { return fixed(Type::int32, key, number); }
@@ -65,7 +68,7 @@ class Builder {
     Builder& boolean(std::string_view key, bool truth) { return fixed(Type::boolean, key, static_cast<char>(truth)); }
     Builder& null(std::string_view key) { return value(Type::null, key, {}); }
     Builder& binary(std::string_view key, const Binary& binary) { return this->binary(key, binary.subtype, binary.data); }
-    /// Throws ArgumentError for other than 12 bytes.
+    /// Throws ArgumentError unless `bytes` are 12 bytes.
     Builder& object_id(std::string_view key, std::string_view bytes) {
         if (bytes.size() != 12) throw ArgumentError("an ObjectId has 12 bytes, not " + std::to_string(bytes.size()));
         return value(Type::object_id, key, bytes);
@@ -75,7 +78,7 @@ class Builder {
         number(decimal.high);
         return *this;
     }
-    /// Throws ArgumentError for a zero byte in either text.
+    /// Throws ArgumentError if the pattern or the options contain a zero byte.
     Builder& regex(std::string_view key, const Regex& regex) {
         if (regex.pattern.find('\0') != std::string_view::npos || regex.options.find('\0') != std::string_view::npos) throw ArgumentError("a regular expression cannot hold a zero byte");
         head(Type::regex, key);
@@ -86,20 +89,22 @@ class Builder {
         return *this;
     }
 
-    /// What follows goes into a document (an array) of that name, until end(). An array's keys are the caller's.
+    /// Opens a nested document or array of that name: what is appended from here on goes into it, until end(). The
+    /// caller chooses the keys of an array.
     Builder& begin_document(std::string_view key) { return begin(Type::document, key); }
     Builder& begin_array(std::string_view key) { return begin(Type::array, key); }
+    /// Closes the innermost open document or array. Throws ArgumentError if none is open.
     Builder& end() {
         if (open_.size() < 2) throw ArgumentError("Builder::end() without a begin");
         close();
         return *this;
     }
 
-    /// Bytes so far.
+    /// The number of bytes written so far.
     std::size_t size() const noexcept { return bytes_.size(); }
 
-    /// The finished document; the builder is empty again. Throws ArgumentError if a nested one is still
-    /// open, and DataError for a document beyond BSON's 2 GiB.
+    /// Returns the finished document and empties the builder. Throws ArgumentError if a nested document is still open,
+    /// and DataError if the document exceeds BSON's 2 GiB.
     [[nodiscard]] Value finish() {
         if (open_.size() != 1) throw ArgumentError("Builder::finish() inside a nested document");
         close();
@@ -151,7 +156,7 @@ class Builder {
     }
 
     std::string bytes_;
-    std::vector<std::size_t> open_; ///< where the open documents begin, the outermost first
+    std::vector<std::size_t> open_; ///< The offsets at which the open documents begin, the outermost first.
 };
 
 } // namespace oplog::bson

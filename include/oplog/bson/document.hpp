@@ -18,7 +18,7 @@
 #include <string_view>
 #include <type_traits>
 
-/// Says to clang that what a function returns points into this object, or into an argument.
+/// Tells clang that the returned value points into this object or into an argument.
 #if defined __has_cpp_attribute
 #if __has_cpp_attribute(clang::lifetimebound)
 #define OPLOG_LIFETIMEBOUND [[clang::lifetimebound]]
@@ -31,15 +31,15 @@
 static_assert(std::endian::native == std::endian::little,
               "BSON is read in place, so this library needs a little-endian machine");
 
-/// Views over raw BSON. Nothing is copied and nothing is trusted: every step is checked against the
-/// bytes at hand, and what does not fit is a DataError.
+/// Views over raw BSON. Nothing is copied and nothing is trusted: every step is checked against the bytes at hand, and
+/// bytes that do not fit throw a DataError.
 namespace oplog::inline v0_1::bson {
 
-/// The largest document a server writes: 16 MiB, and 16 KiB around it in an oplog entry.
+/// The largest document that a server writes: 16 MiB, and the 16 KiB that an oplog entry may add around it.
 constexpr std::uint32_t max_document_size = (16u << 20) + (16u << 10);
-/// The smallest: a length and a terminator.
+/// The smallest document: a length and a terminator.
 constexpr std::uint32_t min_document_size = 5;
-/// Levels of nesting beyond which a document is refused. The server allows 200 to users, and few more around them.
+/// The deepest nesting that is accepted. A server allows users 200 levels and adds only a few around them.
 constexpr std::size_t max_depth = 1000;
 
 enum class Type : std::uint8_t {
@@ -66,6 +66,7 @@ enum class Type : std::uint8_t {
     max_key = 0x7F,
 };
 
+/// The name of a type, as messages use it: "double", "ObjectId", "code with scope".
 constexpr std::string_view name(Type type) {
     switch (type) {
     case Type::double_: return "double";
@@ -93,7 +94,7 @@ constexpr std::string_view name(Type type) {
     return "unknown type";
 }
 
-/// Reads a little-endian T that need not be aligned.
+/// Reads a little-endian T, which need not be aligned.
 template <class T>
 T load(const char* bytes) noexcept {
     T value;
@@ -105,37 +106,40 @@ class Element;
 class Iterator;
 class Value;
 
-/// A point in time as BSON has it: milliseconds since 1970 UTC, leap seconds not counted.
+/// A point in time as BSON stores it: milliseconds since 1970 UTC, without leap seconds.
 using Date = std::chrono::sys_time<std::chrono::milliseconds>;
 
+/// The subtype and the data of a binary value.
 struct Binary {
     std::uint8_t subtype = 0;
     std::string_view data;
 };
+/// A regular expression. Its options are letters, such as "i".
 struct Regex {
     std::string_view pattern, options;
 };
-/// IEEE 754-2008, binary integer decimal encoding.
+/// A decimal in IEEE 754-2008's binary integer decimal encoding.
 struct Decimal128 {
     std::uint64_t low = 0, high = 0;
     friend bool operator==(const Decimal128&, const Decimal128&) = default;
 };
 
-/// One BSON document or array in somebody else's memory, as string_view is to string: valid as long
-/// as those bytes are. Its frame (length prefix, terminator) has been checked, its content has not.
+/// A view of one BSON document or array, as std::string_view is of a string: it is valid as long as the bytes are. The
+/// frame (length prefix and terminator) has been checked, the content has not.
 class Document {
   public:
     /// The empty document.
     Document() noexcept : data_("\5\0\0\0") {}
 
-    /// A document of exactly these bytes. Throws DataError when length or terminator are wrong.
+    /// Views exactly these bytes as a document. Throws DataError if the length or the terminator is wrong.
     explicit Document(std::string_view bytes OPLOG_LIFETIMEBOUND) : data_(bytes.data()) {
         if (bytes.size() < min_document_size || load<std::uint32_t>(data_) != bytes.size())
             throw DataError(Fault::bad_length, "a document's length does not match its " + std::to_string(bytes.size()) + " bytes");
         if (bytes.back() != 0) throw DataError(Fault::malformed, "a document does not end with a zero byte");
     }
 
-    /// A view of bytes that are gone at the end of the statement: keep them in a std::string or a Value.
+    /// Does not compile: the bytes of a temporary are gone at the end of the statement. Keep them in a std::string or a
+    /// Value.
     template <class Owner>
         requires std::same_as<std::remove_const_t<Owner>, std::string> || std::same_as<std::remove_const_t<Owner>, Value>
     explicit Document(Owner&&) = delete;
@@ -155,10 +159,11 @@ class Document {
     inline Iterator begin() const;
     std::default_sentinel_t end() const noexcept { return {}; }
 
-    /// The first element of exactly that name, or none. For names that come out of data, which may have dots.
+    /// The first element with exactly this name, or none. Use it for names that come from data, which may contain dots.
     inline std::optional<Element> field(std::string_view name) const;
-    /// The first element of that name, or none. A name with dots that no element has is a path: find("o._id") is the `_id` of the document
-    /// `o`, and "items.0" the first item of an array.
+    /// The first element with this name, or none. If no element has the name and it contains dots, it is taken as a
+    /// path: find("o._id") is the `_id` in the document `o`, and find("items.0") is the first item of the array
+    /// `items`.
     inline std::optional<Element> find(std::string_view key) const;
 
     friend bool operator==(const Document& a, const Document& b) noexcept { return a.bytes() == b.bytes(); }
@@ -167,16 +172,16 @@ class Document {
     const char* data_;
 };
 
-/// A name and a typed value inside a document.
+/// One element of a document: a type, a name and a value. It is a view, valid as long as the document's bytes.
 class Element {
   public:
     Element(Type type, std::string_view key, std::string_view value) noexcept : key_(key), value_(value), type_(type) {}
 
     Type type() const noexcept { return type_; }
     std::string_view key() const noexcept { return key_; }
-    /// The value's bytes, as they are in the document.
+    /// The bytes of the value, as they stand in the document.
     std::string_view value() const noexcept { return value_; }
-    /// The element's bytes: type, name, value. They can be copied into another document.
+    /// The bytes of the element (type, name, value), ready to be copied into another document.
     std::string_view bytes() const noexcept {
         return {key_.data() - 1, static_cast<std::size_t>(value_.data() + value_.size() - key_.data() + 1)};
     }
@@ -184,7 +189,8 @@ class Element {
     bool is(Type type) const noexcept { return type_ == type; }
     bool is_number() const noexcept { return is(Type::int32) || is(Type::int64) || is(Type::double_); }
 
-    /// The value as the type it must have. Throw DataError, which names the field, when it has another.
+    /// These functions return the value as the type that it must have. They throw a DataError that names the field if
+    /// it has another type.
     Document document() const { return checked_document(Type::document); }
     Document array() const { return checked_document(Type::array); }
     std::string_view string() const {
@@ -212,7 +218,7 @@ class Element {
         expect(Type::binary);
         return {static_cast<std::uint8_t>(value_[4]), value_.substr(5)};
     }
-    /// Its 12 bytes.
+    /// The 12 bytes of an ObjectId.
     std::string_view object_id() const {
         expect(Type::object_id);
         return value_;
@@ -226,9 +232,10 @@ class Element {
         const std::string_view pattern = value_.substr(0, value_.find('\0'));
         return {pattern, value_.substr(pattern.size() + 1, value_.size() - pattern.size() - 2)};
     }
-    /// The data of a binary value; empty if it is something else.
+    /// The data of a binary value; empty for any other type.
     std::string_view binary_data() const noexcept { return is(Type::binary) ? value_.substr(5) : std::string_view(); }
-    /// A whole number of any of the three plain number types.
+    /// The whole number that an int32, an int64 or a double holds; the fraction of a double is cut off. Throws
+    /// DataError for other types and for a double out of range.
     std::int64_t integer() const {
         switch (type_) {
         case Type::int32: return load<std::int32_t>(value_.data());
@@ -241,7 +248,7 @@ class Element {
         default: throw DataError(Fault::wrong_type, field() + " is " + article(type_) + ", not a number");
         }
     }
-    /// As the server takes a flag in a command: true, or a number that is not zero.
+    /// Whether the server would take the value of a flag in a command as set: true, or a number other than zero.
     bool truthy() const { return is(Type::boolean) ? boolean() : is_number() && integer() != 0; }
 
   private:
@@ -285,13 +292,14 @@ constexpr std::uint64_t high_bits = 0x8080808080808080u;
     throw DataError(Fault::bad_type, "unknown BSON type 0x" + std::string(hex));
 }
 
-/// The first zero byte from `at` on; there is one at `end` at the latest. Names of fields are short: a call of memchr
-/// takes longer than this whole search. `seen` has a byte's high bit set afterwards if one before the zero has.
+/// Finds the first zero byte from `at` on; there must be one at `end` at the latest. Field names are short, so that a
+/// call of memchr would take longer than this whole search. Afterwards the high bit of a byte of `seen` is set if any
+/// byte before the zero has its high bit set.
 inline const char* find_zero(const char* at, const char* end, std::uint64_t* seen = nullptr) noexcept {
     for (; end - at >= 8; at += 8) {
         const auto word = load<std::uint64_t>(at);
         const std::uint64_t zeros = (word - 0x0101010101010101u) & ~word & high_bits;
-        if (seen) *seen |= zeros == 0 ? word : word & (zeros ^ (zeros - 1)); // up to the lowest bit that is set
+        if (seen) *seen |= zeros == 0 ? word : word & (zeros ^ (zeros - 1)); // the bytes up to the lowest bit that is set
         if (zeros != 0) return at + std::countr_zero(zeros) / 8;
     }
     for (; *at != 0; ++at)
@@ -299,13 +307,13 @@ inline const char* find_zero(const char* at, const char* end, std::uint64_t* see
     return at;
 }
 
-/// How the size of a value of a type is found. A table, since no branch predictor knows the next type.
+/// How to find the size of a value of some type. This is a table because no branch predictor can know the next type.
 struct Measure {
     enum class By : std::uint8_t {
-        nothing, ///< there is no such type
-        type,    ///< `size` is that of all values
-        prefix,  ///< a length comes first, of `size` bytes less than the value, and no less than `least`
-        text,    ///< two C strings
+        nothing, ///< BSON defines no such type.
+        type,    ///< All values of the type have `size` bytes.
+        prefix,  ///< The value begins with a length, which is `size` bytes less than the value and at least `least`.
+        text,    ///< The value is two C strings.
     };
     By by = By::nothing;
     std::uint8_t size = 0, least = 0;
@@ -328,7 +336,7 @@ constexpr auto measures = [] {
     return all;
 }();
 
-/// The size of two C strings.
+/// The size of two C strings, terminators included.
 [[gnu::noinline]] inline std::size_t text_size(Type type, const char* value, std::size_t left) {
     std::size_t size = 0;
     for (int i = 0; i < 2; ++i) {
@@ -341,8 +349,9 @@ constexpr auto measures = [] {
 
 } // namespace detail
 
-/// The size of a value of `type` that begins at `value`, of which no more than `left` bytes are its document's.
-/// Strings and documents are measured by their length prefix; what is inside is not looked at.
+/// The size in bytes of a value of `type` that begins at `value`; its document has `left` bytes from there on. Strings
+/// and documents are measured by their length prefix, and their content is not looked at. Throws DataError if the value
+/// does not fit.
 inline std::size_t value_size(Type type, const char* value, std::size_t left) {
     const detail::Measure measure = detail::measures[static_cast<std::uint8_t>(type)];
     std::size_t size = measure.size;
@@ -359,14 +368,15 @@ inline std::size_t value_size(Type type, const char* value, std::size_t left) {
     return size;
 }
 
-/// Steps through a document's elements in their order. Throws DataError where the bytes make no sense.
+/// Steps through the elements of a document in their order. Throws DataError where the bytes make no sense.
 class Iterator {
   public:
     using value_type = Element;
     using difference_type = std::ptrdiff_t;
     using iterator_concept = std::input_iterator_tag;
 
-    /// At the field that begins `offset` bytes into the document; the first begins after the length.
+    /// Begins at the field that starts `offset` bytes into the document. The first field comes right after the 4-byte
+    /// length.
     explicit Iterator(const Document& document, std::uint32_t offset = 4)
         : at_(document.data() + offset), end_(document.data() + document.size() - 1) {
         read();
@@ -394,7 +404,7 @@ class Iterator {
     }
 
     const char* at_;
-    const char* end_; ///< the document's terminator
+    const char* end_; ///< The document's terminator.
     Element element_{Type::null, {}, {}};
 };
 
@@ -408,7 +418,7 @@ inline Iterator Document::begin() const { return Iterator(*this); }
 
 inline std::optional<Element> Document::find(std::string_view key) const {
     if (auto found = field(key)) return found;
-    // A name may have dots of its own, so the path may go on after any of them.
+    // A name may contain dots of its own, so the rest of the path may begin after any of them.
     for (std::size_t dot = key.find('.'); dot != key.npos; dot = key.find('.', dot + 1))
         for (const Element& element : *this)
             if (element.key() == key.substr(0, dot) && (element.is(Type::document) || element.is(Type::array)))

@@ -10,15 +10,16 @@
 
 namespace oplog::inline v0_1 {
 
-/// Whether a document's field has a value, as a query {path: value} asks it: a path has dots, and leads into documents, positions of
-/// arrays and the documents in arrays; a value is one of the same key (see append_key), in an array too; null is also what is not there.
-/// Strings are compared by their bytes, and nothing is an operator.
+/// Whether a field of a document has a certain value, by the rules of the query `{path: value}`. A path may have dots
+/// and then leads into documents, to positions of arrays and into the documents of arrays. Two values are equal if
+/// append_key() writes the same bytes for them; the value may also be an item of an array. Null also matches a field
+/// that is missing. Strings are compared by their bytes, and no value is an operator.
 class FieldMatch {
   public:
-    /// `value` may go out of scope.
+    /// Copies `value`, which may go out of scope.
     FieldMatch(std::string path, const bson::Element& value) : path_(std::move(path)), is_null_(value.is(bson::Type::null)) { append_key(key_, value); }
 
-    /// Throws DataError for what is malformed.
+    /// Throws DataError for a malformed document.
     bool matches(const bson::Document& document) const { return in_document(document, path_, 1); }
 
   private:
@@ -29,7 +30,7 @@ class FieldMatch {
         if (!field) return is_null_;
         return dot == path.npos ? is(*field) : in_value(*field, path.substr(dot + 1), depth);
     }
-    /// Where the path goes on in a value.
+    /// Follows the rest of the path into a value.
     bool in_value(const bson::Element& value, std::string_view path, std::size_t depth) const {
         if (value.is(bson::Type::document)) return in_document(value.document(), path, depth + 1);
         if (!value.is(bson::Type::array)) return is_null_;

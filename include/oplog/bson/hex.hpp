@@ -9,7 +9,7 @@
 
 namespace oplog::inline v0_1::bson {
 
-/// Two digits a byte, in lower case.
+/// Writes two lower-case hexadecimal digits for each byte.
 inline std::string to_hex(std::string_view bytes) {
     std::string digits;
     for (const char byte : bytes)
@@ -17,7 +17,7 @@ inline std::string to_hex(std::string_view bytes) {
     return digits;
 }
 
-/// The bytes that pairs of hexadecimal digits stand for; empty if it is anything else.
+/// The bytes that pairs of hexadecimal digits stand for; empty if `digits` is anything else.
 inline std::string from_hex(std::string_view digits) {
     std::string bytes;
     for (std::size_t i = 0; i < digits.size(); i += 2) {

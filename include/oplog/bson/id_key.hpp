@@ -14,7 +14,7 @@ namespace detail {
 
 __extension__ using uint128 = unsigned __int128;
 
-/// Values that the server takes for equal become the same bytes.
+/// Writes the same bytes for values that the server considers equal.
 class KeyWriter {
   public:
     explicit KeyWriter(std::string& out) noexcept : out_(&out) {}
@@ -49,7 +49,7 @@ class KeyWriter {
     }
 
   private:
-    /// Numbers of all types have one form: sign, and m · 2^a · 5^b with an m that 2 and 5 do not divide.
+    /// Numbers of all types share one canonical form: a sign, and m · 2^a · 5^b where neither 2 nor 5 divides m.
     enum Number : char { finite = 'n', nan = 'N', positive_infinity = 'P', negative_infinity = 'M' };
 
     void plain(bson::Type type, std::string_view bytes) {
@@ -76,7 +76,7 @@ class KeyWriter {
         const bool negative = high >> 63 != 0;
         const std::uint64_t top = high >> 58 & 0x1F;
         if (top >= 0x1E) return special(top == 0x1F, negative);
-        const bool large = (high >> 61 & 3) == 3; // a significand beyond 34 digits, which counts as zero
+        const bool large = (high >> 61 & 3) == 3; // a significand of more than 34 digits, which counts as zero
         const int exponent = static_cast<int>((large ? high >> 47 : high >> 49) & 0x3FFF) - 6176;
         uint128 significand = large ? 0 : (uint128{high & ((std::uint64_t{1} << 49) - 1)} << 64 | low);
         uint128 limit = 1;
@@ -104,23 +104,25 @@ class KeyWriter {
 
 } // namespace detail
 
-/// Appends bytes that are the same for two values if and only if the server takes them for the same `_id`: numbers of
-/// all types by their values, embedded documents field by field in their order. Strings by their bytes, whatever the
-/// collection's collation: an oplog names documents by their stored `_id`. Throws DataError.
+/// Appends a canonical key: the bytes are equal for two values if and only if the server considers them the same `_id`.
+/// Numbers of all types are compared by value, and embedded documents field by field in their order. Strings are
+/// compared by their bytes whatever the collection's collation, because an oplog names documents by their stored `_id`.
+/// Throws DataError.
 inline void append_key(std::string& out, const bson::Element& value) { detail::KeyWriter(out).value(value); }
 
-/// Appends a document's `_id` as such bytes; one without has that of null.
+/// Appends the key of a document's `_id`. A document without `_id` has the key of null.
 inline void append_id_key(std::string& out, const bson::Document& document) {
     const auto id = document.find("_id");
     append_key(out, id ? *id : bson::Element(bson::Type::null, "_id", {}));
 }
+/// The key of a document's `_id`; see append_id_key().
 inline std::string id_key(const bson::Document& document) {
     std::string key;
     append_id_key(key, document);
     return key;
 }
 
-/// Whether the server takes two values for the same `_id`.
+/// Whether the server considers two values the same `_id`.
 inline bool same_id(const bson::Element& a, const bson::Element& b) {
     if (a.type() == b.type() && a.value() == b.value()) return true;
     std::string x, y;

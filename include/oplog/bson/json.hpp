@@ -27,32 +27,36 @@
 #include <emmintrin.h>
 #endif
 
-/// Extended JSON (version 2) out. Each byte that is not UTF-8 is \ufffd. Canonical output is byte for byte what bsondump prints, and relaxed output
-/// what MongoDB's Go driver does, with these differences, all of them deliberate:
-/// - Bytes that are not valid BSON are an error. bsondump skips or misreads some of them (a boolean of 2, an old
-///   binary whose two lengths differ, a string without its zero byte).
-/// - bsondump also skips valid documents that it could not read back: nested more than 200 levels deep, decimals
-///   out of range, fields that look like Extended JSON and are not ({"$date": "today"}). They are printed.
-/// - A DBPointer's namespace is escaped; bsondump prints it raw, which need not be JSON.
+/// Writes Extended JSON, version 2. Every byte that is not UTF-8 becomes `\ufffd`. Canonical output equals that of
+/// bsondump byte for byte, and relaxed output that of MongoDB's Go driver, with these deliberate differences:
+/// - Bytes that are not valid BSON are an error. bsondump skips or misreads some of them (a boolean of 2, a binary of
+///   the old subtype whose two lengths differ, a string without its zero byte).
+/// - Valid documents are always printed. bsondump skips those that it could not read back: documents nested more than
+///   200 levels deep, decimals out of range, and fields that look like Extended JSON but are not (`{"$date":
+///   "today"}`).
+/// - The namespace of a DBPointer is escaped. bsondump prints it raw, which need not be JSON.
 namespace oplog::inline v0_1 {
 
+/// How much of the BSON types the JSON keeps.
 enum class JsonMode : std::uint8_t {
-    canonical, ///< every type survives: {"$numberInt":"1"}
-    relaxed,   ///< plain numbers, and ISO dates from 1970 to 9999
+    canonical, ///< Every type survives: {"$numberInt":"1"}.
+    relaxed,   ///< Plain numbers, and ISO dates from 1970 to 9999.
 };
+/// How the JSON is spread over lines.
 enum class JsonLayout : std::uint8_t {
-    line,   ///< no white space at all
-    pretty, ///< a line a field, indented by tabs, as `bsondump --pretty` prints it
+    line,   ///< One line without any white space.
+    pretty, ///< One line for each field, indented by tabs, as `bsondump --pretty` prints it.
 };
 
 namespace detail {
 
-/// Room that there always is, so that whatever is short is written without asking.
+/// Free bytes that the buffer always has at its end, so that anything short is written without a check.
 constexpr std::size_t json_slack = 256;
 
-// copy_ascii() copies a chunk to `out` and says how many of its bytes come before the first that a JSON string cannot take
-// as it is: controls, '"', '\\' and, as they are still to be checked, the bytes of multi-byte characters. copy_key() does
-// the same with a C string that ends in the chunk, and returns the chunk's size or more for any other.
+// copy_ascii() copies a chunk to `out` and returns how many of its bytes come before the first one that needs attention
+// in a JSON string: a control character, '"', '\\' or a byte of a multi-byte character, which must be checked first.
+// copy_key() does the same for a C string that ends within the chunk, and returns the chunk's size or more for any
+// other string.
 #ifdef __SSE2__
 constexpr std::size_t json_chunk = 16;
 
@@ -62,7 +66,7 @@ inline __m128i bytes_of(int byte) noexcept { return _mm_set1_epi8(static_cast<ch
 inline unsigned bits_of(__m128i found) noexcept { return static_cast<unsigned>(_mm_movemask_epi8(found)); }
 
 inline unsigned not_ascii_or_escaped(__m128i bytes) noexcept {
-    // The comparison is signed, so it finds what is over 0x7F too.
+    // The comparison is signed, so it also finds bytes above 0x7F.
     const __m128i control = _mm_cmplt_epi8(bytes, bytes_of(0x20));
     return bits_of(_mm_or_si128(
         control, _mm_or_si128(_mm_cmpeq_epi8(bytes, bytes_of('"')), _mm_cmpeq_epi8(bytes, bytes_of('\\')))));
@@ -72,7 +76,7 @@ inline std::size_t copy_ascii(const char* from, char* out) noexcept {
     const __m128i bytes = load_chunk(from);
     store_chunk(out, bytes);
     const unsigned special = not_ascii_or_escaped(bytes);
-    // A branch and not arithmetic: it is predicted, so that the next chunk need not wait.
+    // A branch instead of arithmetic: it is predicted, so that the next chunk need not wait for this one.
     return special == 0 ? json_chunk : static_cast<std::size_t>(std::countr_zero(special));
 }
 
@@ -81,7 +85,8 @@ inline std::size_t copy_key(const char* from, char* out) noexcept {
     store_chunk(out, bytes);
     const unsigned zeros = bits_of(_mm_cmpeq_epi8(bytes, bytes_of(0)));
     const unsigned before_zero = (zeros ^ (zeros - 1)) >> 1;
-    // The length is the zero's place alone: what comes next waits for it, but not for the search for special bytes.
+    // The length depends on the position of the zero byte alone. What comes next waits for that, but not for the search
+    // for special bytes.
     return (not_ascii_or_escaped(bytes) & before_zero) == 0 ? static_cast<std::size_t>(std::countr_zero(zeros)) : json_chunk;
 }
 #else
@@ -92,7 +97,7 @@ inline std::size_t copy_ascii(const char* from, char* out) noexcept {
     constexpr std::uint64_t highs = 0x8080808080808080u;
     const auto bytes = bson::load<std::uint64_t>(from);
     std::memcpy(out, &bytes, sizeof bytes);
-    // A borrow can only mark bytes above a true match, and the lowest is all that counts.
+    // A borrow can mark only bytes above a true match, and only the lowest match counts.
     const auto below = [&](std::uint64_t word, std::uint64_t limit) { return (word - ones * limit) & ~word & highs; };
     const std::uint64_t special =
         (bytes & highs) | below(bytes, 0x20) | below(bytes ^ (ones * '"'), 1) | below(bytes ^ (ones * '\\'), 1);
@@ -105,7 +110,8 @@ inline std::size_t copy_key(const char* from, char* out) noexcept {
 }
 #endif
 
-/// The length of the UTF-8 character at `at`, which is not ASCII; 0 if it is malformed. Needs a zero byte after the text.
+/// The length of the UTF-8 character at `at`, which is not ASCII; 0 if the character is malformed. Requires a zero byte
+/// after the text.
 inline std::size_t utf8_length(const char* at) noexcept {
     const auto byte = [&](int i) { return static_cast<unsigned char>(at[i]); };
     const auto follows = [&](int i) { return (byte(i) & 0xC0) == 0x80; };
@@ -140,7 +146,7 @@ constexpr auto hex_pairs = [] {
     return pairs;
 }();
 
-/// What follows the backslash; 0 for what needs none.
+/// The character to write after a backslash; 0 for a character that needs no escape.
 constexpr auto escapes = [] {
     std::array<char, 256> letters{};
     std::fill_n(letters.begin(), 0x20, 'u');
@@ -154,32 +160,35 @@ constexpr auto escapes = [] {
     return letters;
 }();
 
-// copy_block() copies a block with its quotes, backslashes and line ends escaped, and steps on; perhaps not quite to the block's
-// end, where that cuts a character. False if it stops before something else: the terminator, another control, a character that
-// takes a closer look. Reads two blocks and writes up to three.
+// copy_block() copies a block, escapes its quotes, backslashes and line ends, and advances both pointers. It may stop a
+// little before the end of the block, where that would split a character. It returns false if it stopped before
+// something else: the terminator, another control character, or a character that must be examined more closely. It
+// reads two blocks and writes up to three.
 #ifdef __SSE2__
 constexpr std::size_t json_block = 2 * json_chunk;
 
 inline bool copy_block(const char*& at, char*& out) noexcept {
-    // One look finds all there is to escape, and one more all multi-byte characters: text in most languages goes from ASCII to
-    // the rest and back at every few bytes, and to stop at each costs more, as nobody can predict it.
+    // One comparison finds everything to escape, and one more finds all multi-byte characters. Text in most languages
+    // changes between ASCII and the rest every few bytes. Stopping at each change would cost more, because nobody can
+    // predict it.
     const __m128i low = load_chunk(at), high = load_chunk(at + json_chunk);
     const auto find = [&](auto&& in_chunk) { return std::uint64_t{in_chunk(low)} | std::uint64_t{in_chunk(high)} << json_chunk; };
-    std::uint64_t left = find(not_ascii_or_escaped); // what is still to be escaped
+    std::uint64_t left = find(not_ascii_or_escaped); // the positions that are still to be escaped
     std::size_t length = json_block;
     if (const std::uint64_t multi_byte = find(bits_of); multi_byte != 0) {
         const auto at_least = [](__m128i bytes, int least) { return _mm_cmpeq_epi8(_mm_max_epu8(bytes, bytes_of(least)), bytes); };
-        // What is well-formed only before certain bytes, or never, and E2, which might begin a line separator.
+        // Bytes that are well-formed only before certain others or never, and E2, which might begin a line separator.
         const std::uint64_t rare = find([&](__m128i bytes) {
             const auto is = [&](int byte) { return _mm_cmpeq_epi8(bytes, bytes_of(byte)); };
             const __m128i c0_or_c1 = _mm_cmpeq_epi8(_mm_and_si128(bytes, bytes_of(0xFE)), bytes_of(0xC0));
             return bits_of(_mm_or_si128(_mm_or_si128(c0_or_c1, at_least(bytes, 0xF0)), _mm_or_si128(_mm_or_si128(is(0xE0), is(0xE2)), is(0xED))));
         });
-        const std::uint64_t follows = find([](__m128i bytes) { return bits_of(_mm_cmplt_epi8(bytes, bytes_of(0xC0))); }); // signed: 0x80 to 0xBF
+        // Signed: 0x80 to 0xBF.
+        const std::uint64_t follows = find([](__m128i bytes) { return bits_of(_mm_cmplt_epi8(bytes, bytes_of(0xC0))); });
         const std::uint64_t of_three = find([&](__m128i bytes) { return bits_of(at_least(bytes, 0xE0)); });
         const std::uint64_t expected = (multi_byte & ~follows) << 1 | of_three << 2;
         length = static_cast<std::size_t>(std::countr_zero(rare | (follows ^ expected) | std::uint64_t{1} << json_block));
-        // Back to the first byte of a character that is cut short.
+        // Step back to the first byte of a character that is cut short.
         length -= expected >> length & 1;
         length -= expected >> length & 1;
         left &= ~multi_byte & ((std::uint64_t{1} << length) - 1);
@@ -191,7 +200,7 @@ inline bool copy_block(const char*& at, char*& out) noexcept {
         const auto next = static_cast<std::size_t>(std::countr_zero(left));
         const char escape = escapes[static_cast<unsigned char>(at[next])];
         out += next - copied;
-        if (escape == 'u') { // the terminator, nearly always
+        if (escape == 'u') { // nearly always the terminator
             at += next;
             return false;
         }
@@ -221,8 +230,8 @@ constexpr auto base64_pairs = [] {
     return pairs;
 }();
 
-/// The eight decimal digits of a value below 10^8 as the bytes of a word, the first one lowest: pairs, then digits, are
-/// divided side by side.
+/// The eight decimal digits of a value below 10^8, as the bytes of a word with the first digit lowest. It divides all
+/// pairs, and then all digits, side by side.
 inline std::uint64_t eight_digits(std::uint32_t value) noexcept {
     const std::uint64_t fours = value / 10'000 | std::uint64_t{value % 10'000} << 32;
     const std::uint64_t hundreds = fours * 10'486 >> 20 & 0x0000007F'0000007F;
@@ -232,10 +241,11 @@ inline std::uint64_t eight_digits(std::uint32_t value) noexcept {
 }
 constexpr std::uint64_t ascii_zeros = 0x3030303030303030u;
 
-/// May write up to 8 bytes more. Unlike std::to_chars() it does not branch on the number of digits, which nobody can predict.
+/// May write up to 8 bytes beyond the digits. Unlike std::to_chars() it does not branch on the number of digits, which
+/// nobody can predict.
 inline char* put_unsigned(char* out, std::uint64_t value) noexcept {
     constexpr std::uint64_t limit = 100'000'000;
-    if (value < 10) { // versions, counts, terms: by far the most common
+    if (value < 10) { // versions, counts, terms: by far the most common numbers
         *out = static_cast<char>('0' + value);
         return out + 1;
     }
@@ -275,21 +285,21 @@ inline char* put_2_digits(char* out, std::uint32_t value) noexcept {
     *out++ = static_cast<char>('0' + value % 10);
     return out;
 }
-/// Thousandths as three digits, without zeros at the end but for the first digit.
+/// Writes thousandths as up to three digits. It omits trailing zeros, but always writes the first digit.
 inline char* put_fraction(char* out, std::uint32_t thousandths) noexcept {
     *out++ = static_cast<char>('0' + thousandths / 100);
     if (thousandths % 100 == 0) return out;
     out = put_2_digits(out, thousandths % 100);
     return thousandths % 10 == 0 ? out - 1 : out;
 }
-/// 1234 as 1.234
+/// Writes 1234 as 1.234.
 inline char* put_mantissa(char* out, std::string_view digits) noexcept {
     *out++ = digits[0];
     if (digits.size() == 1) return out;
     *out++ = '.';
     return put(out, digits.substr(1));
 }
-/// 1234 with `whole` digits before the point: 12.34, or 0.001234 for -2.
+/// Writes the digits with a point after the first `whole` of them: 1234 becomes 12.34 for 2, and 0.001234 for -2.
 inline char* put_with_point(char* out, std::string_view digits, int whole) noexcept {
     if (whole > 0) {
         out = put(out, digits.substr(0, static_cast<std::size_t>(whole)));
@@ -307,7 +317,7 @@ inline char* put_hex(char* out, const char* bytes, std::size_t size) noexcept {
     return out + 2 * size;
 }
 
-/// Three bytes as four digits.
+/// Writes three bytes as four base64 digits.
 inline char* put_base64_group(char* out, std::uint32_t bits) noexcept {
     std::memcpy(out, &base64_pairs[std::size_t{2} * (bits >> 12)], 2);
     std::memcpy(out + 2, &base64_pairs[std::size_t{2} * (bits & 4095)], 2);
@@ -325,16 +335,16 @@ inline char* put_base64(char* out, const char* bytes, std::size_t size) noexcept
     return out;
 }
 
-/// Go's strconv.FormatFloat(value, 'G', -1, 64): the shortest digits that read back as the same number, with an
-/// exponent of at least two digits below 1E-04 and from 1E+06 on. ".0" follows what looks like an integer.
+/// Equals Go's strconv.FormatFloat(value, 'G', -1, 64): the shortest digits that read back as the same number, with an
+/// exponent of at least two digits below 1E-04 and from 1E+06 on. What looks like an integer gets ".0" at its end.
 inline char* put_finite_double(char* out, double value) noexcept {
     if (std::signbit(value)) {
         *out++ = '-';
         value = -value;
     }
     if (value < 1e6) {
-        // A fraction of few digits needs no search, and is five times as fast. As no other number of up to 15 digits
-        // rounds to `value`, it is the shortest.
+        // A number with few decimals needs no search, which makes this five times as fast. No other number of up to 15
+        // digits rounds to `value`, so this is the shortest form.
         const auto thousandths = static_cast<std::uint32_t>(value * 1e3 + 0.5);
         if (thousandths / 1e3 == value) {
             out = put_integer(out, thousandths / 1000);
@@ -362,19 +372,19 @@ inline char* put_finite_double(char* out, double value) noexcept {
         const auto size = static_cast<std::uint32_t>(std::abs(exponent));
         return size < 100 ? put_2_digits(out, size) : put_integer(out, size);
     }
-    // Integers below a million have been printed above.
+    // Integers below a million were printed above.
     return put_with_point(out, digits, exponent + 1);
 }
 
-/// A decimal in the specification's form. All of the significand's 113 bits count, which is up to 35 digits, one more
-/// than a decimal may have; libbson's function drops that one when there is a sign.
+/// Writes a decimal in the form of the BSON specification. All 113 bits of the significand count, which can be 35
+/// digits, one more than a decimal may have. libbson's function drops that digit when there is a sign.
 inline char* put_decimal128(char* out, std::uint64_t low, std::uint64_t high) noexcept {
     __extension__ typedef unsigned __int128 Wide;
     const auto special = high >> 58 & 31;
     if (special == 31) return put(out, "NaN");
     if (high >> 63) *out++ = '-';
     if (special == 30) return put(out, "Infinity");
-    // The other form's significands are all out of range and count as zero.
+    // All significands of the other form are out of range and count as zero.
     const bool large = (high >> 61 & 3) == 3;
     const auto biased = static_cast<int>((large ? high >> 47 : high >> 49) & 0x3FFF);
     Wide significand = large ? 0 : Wide{high & ((std::uint64_t{1} << 49) - 1)} << 64 | low;
@@ -397,7 +407,7 @@ inline char* put_decimal128(char* out, std::uint64_t low, std::uint64_t high) no
     return exponent == 0 ? put(out, all) : put_with_point(out, all, scientific + 1);
 }
 
-/// "2021-01-12T03:29:55.248Z", without zeros at the end of the fraction. For 1970 to 9999.
+/// Writes "2021-01-12T03:29:55.248Z", without trailing zeros in the fraction. For the years 1970 to 9999.
 inline char* put_iso_date(char* out, std::int64_t milliseconds) noexcept {
     const std::chrono::sys_time<std::chrono::milliseconds> time{std::chrono::milliseconds(milliseconds)};
     const auto day = std::chrono::floor<std::chrono::days>(time);
@@ -424,8 +434,8 @@ inline char* put_iso_date(char* out, std::int64_t milliseconds) noexcept {
 
 } // namespace detail
 
-/// Prints documents, one after the other, into a buffer of its own that is used again and again: the fastest
-/// way to print many. Memory is what the text needs; clear() keeps it.
+/// Prints documents one after the other into a buffer that is reused, which is the fastest way to print many. It takes
+/// as much memory as the text needs, and clear() keeps that memory.
 class JsonBuffer {
   public:
     explicit JsonBuffer(JsonMode mode = JsonMode::canonical, JsonLayout layout = JsonLayout::line) noexcept
@@ -444,29 +454,29 @@ class JsonBuffer {
     }
     ~JsonBuffer() = default;
 
-    /// Appends a document, with no newline after it. Throws DataError for bytes that are not valid BSON, with what
-    /// bson::validate() says about them; nothing is appended then.
+    /// Appends a document, without a newline after it. Throws a DataError with the message of bson::validate() if the
+    /// bytes are not valid BSON, and then appends nothing.
     void append(const bson::Document& document) {
         char* out = room(end());
         out = mode_ == JsonMode::canonical ? print<JsonMode::canonical>(document, out)
                                            : print<JsonMode::relaxed>(document, out);
         if (out == nullptr) {
             bson::validate<bson::Text::any>(document);
-            throw DataError(Fault::malformed, "a binary of subtype 2 has two lengths that differ"); // which servers take
+            throw DataError(Fault::malformed, "a binary of subtype 2 has two lengths that differ"); // which servers accept
         }
         if (layout_ == JsonLayout::pretty) out = indent(out);
         size_ = static_cast<std::size_t>(out - data_.get());
     }
-    /// Appends text as it is: a newline, a comma.
+    /// Appends text unchanged, for example a newline or a comma.
     void append(std::string_view text) {
         char* const out = room(end(), text.size());
         size_ = static_cast<std::size_t>(detail::put(out, text) - data_.get());
     }
 
-    /// What was appended since the last clear(); valid until the buffer is next touched.
+    /// The text that was appended since the last clear(). It is valid until the buffer changes.
     std::string_view text() const noexcept { return {data_.get(), size_}; }
     std::size_t size() const noexcept { return size_; }
-    /// How many bytes were not UTF-8 and have been printed as \ufffd, in all.
+    /// How many bytes were not UTF-8 and were printed as `\ufffd`, since the buffer was made.
     std::uint64_t replaced() const noexcept { return replaced_; }
     void clear() noexcept { size_ = 0; }
 
@@ -476,17 +486,18 @@ class JsonBuffer {
     };
     enum class Kind : std::uint8_t { document, array, scope };
     struct Level {
-        const char* end; ///< the terminator
+        const char* end; ///< The terminator.
         Kind kind;
     };
     struct Text {
-        const char* at; ///< how far the document was read; null for bytes that are not valid BSON
+        const char* at; ///< How far the document was read; null if the bytes are not valid BSON.
         char* out;
     };
 
     char* end() const noexcept { return data_.get() + size_; }
 
-    /// Where to go on writing: `out`, or its like in a larger buffer with room for `size` bytes and the slack.
+    /// Ensures that there is room for `size` bytes and the slack. Returns the place to write on: `out`, or the same
+    /// place in a larger buffer.
     char* room(char* out) {
         if (out < soft_end_) return out;
         return grow(out, 0);
@@ -498,7 +509,7 @@ class JsonBuffer {
     [[gnu::noinline]] char* grow(char* out, std::size_t size) {
         const auto used = static_cast<std::size_t>(out - data_.get());
         const std::size_t capacity = std::max(2 * used, used + size) + 8 * detail::json_slack;
-        // realloc, because it moves the pages of a large buffer instead of copying them.
+        // realloc moves the pages of a large buffer instead of copying them.
         auto* const larger = static_cast<char*>(std::realloc(data_.get(), capacity));
         if (larger == nullptr) throw std::bad_alloc();
         static_cast<void>(data_.release());
@@ -507,8 +518,9 @@ class JsonBuffer {
         return larger + used;
     }
 
-    /// Prints what is inside a string's quotes: from `at` up to the zero byte at `stop`, or for a C string up to the first
-    /// there is; that byte also ends a character that is cut short. May read up to `limit`. What it returns has room().
+    /// Prints what stands between the quotes of a string: from `at` up to the zero byte at `stop`, or for a C string up
+    /// to its first zero byte. That byte also ends a character that is cut short. May read up to `limit`. There is
+    /// room() at the returned place.
     template <bool c_string>
     [[gnu::noinline]] Text put_text(char* out, const char* at, const char* stop, const char* limit) {
         const auto left = [&] { return static_cast<std::size_t>(limit - at); };
@@ -553,7 +565,7 @@ class JsonBuffer {
                 ++at;
                 continue;
             }
-            // The line and paragraph separators, which old JavaScript does not take in a string.
+            // The line and paragraph separators, which old JavaScript does not allow in a string.
             if (length == 3 && (std::memcmp(at, "\xE2\x80\xA8", 3) == 0 || std::memcmp(at, "\xE2\x80\xA9", 3) == 0)) {
                 out = detail::put(out, at[2] == '\xA8' ? "\\u2028" : "\\u2029");
             } else {
@@ -566,7 +578,7 @@ class JsonBuffer {
         return {at, out};
     }
 
-    /// Prints a timestamp's seconds. An oplog has the same ones again and again.
+    /// Prints the seconds of a timestamp. An oplog repeats the same seconds again and again.
     char* put_seconds(char* out, std::uint32_t seconds) {
         if (seconds == seconds_) return detail::put(out, seconds_text_);
         char* const end = detail::put_integer(out, seconds);
@@ -576,7 +588,7 @@ class JsonBuffer {
         }
         return end;
     }
-    /// Prints a date. An entry's `wall` follows its `ts`, and is mostly of the same second.
+    /// Prints a date. The `wall` of an entry follows its `ts` and is mostly of the same second.
     char* put_milliseconds(char* out, std::int64_t milliseconds) {
         if (milliseconds / 1000 != seconds_) return detail::put_integer(out, milliseconds);
         const auto fraction = static_cast<std::uint32_t>(milliseconds % 1000);
@@ -585,7 +597,8 @@ class JsonBuffer {
         return detail::put_2_digits(out, fraction % 100);
     }
 
-    /// Prints the string at `value` (length, bytes, zero byte) with its quotes; `left` bytes are its document's.
+    /// Prints the string at `value` (length, bytes, zero byte) with quotes. `left` is the number of bytes left in its
+    /// document.
     [[gnu::always_inline]] inline Text put_string(char* out, const char* value, std::size_t left, const char* limit) {
         if (left < 5) return {nullptr, nullptr};
         const std::size_t length = bson::load<std::uint32_t>(value);
@@ -594,7 +607,7 @@ class JsonBuffer {
         if (*stop != 0) return {nullptr, nullptr};
         *out++ = '"';
         value += 4;
-        if (static_cast<std::size_t>(limit - value) >= detail::json_chunk) { // most are short and plain
+        if (static_cast<std::size_t>(limit - value) >= detail::json_chunk) { // most strings are short and plain
             const std::size_t plain = detail::copy_ascii(value, out);
             if (plain == length - 1) {
                 out[plain] = '"';
@@ -608,7 +621,7 @@ class JsonBuffer {
         return {stop + 1, text.out + 1};
     }
 
-    /// Prints a value of the types that are seldom seen.
+    /// Prints a value of a rare type.
     [[gnu::noinline]] Text put_rare(char* out, bson::Type type, const char* value, const char* end, const char* limit) {
         constexpr Text bad{nullptr, nullptr};
         const auto left = static_cast<std::size_t>(end - value);
@@ -643,7 +656,7 @@ class JsonBuffer {
             out = detail::put(out, R"({"$regularExpression":{"pattern":")");
             const Text pattern = put_text<true>(out, value, nullptr, limit);
             if (pattern.at >= end) return bad;
-            const std::string_view options(pattern.at + 1); // the document's terminator ends it at the latest
+            const std::string_view options(pattern.at + 1); // it ends at the document's terminator at the latest
             const char* const after = options.data() + options.size();
             if (after >= end) return bad;
             out = detail::put(pattern.out, R"(","options":")");
@@ -656,7 +669,8 @@ class JsonBuffer {
         }
     }
 
-    /// The characters in their order; U+FFFD itself for what is none, where the order has it, as bsondump prints it.
+    /// Returns the characters in sorted order. Bytes that are no character become U+FFFD itself, at their place in that
+    /// order, as bsondump prints them.
     std::string sorted(const std::string_view text) {
         std::vector<std::string_view> characters;
         for (std::size_t at = 0; at < text.size();) {
@@ -671,7 +685,8 @@ class JsonBuffer {
         return result;
     }
 
-    /// Prints on one line. Returns where the text ends, or null for bytes that are not valid BSON: validate() knows why.
+    /// Prints on one line. Returns where the text ends, or null for bytes that are not valid BSON; validate() then
+    /// knows why.
     template <JsonMode mode>
     char* print(const bson::Document& document, char* out) {
         using bson::load;
@@ -709,7 +724,7 @@ class JsonBuffer {
                 *out++ = '"';
                 const bool far = static_cast<std::size_t>(limit - at) >= detail::json_chunk;
                 const std::size_t plain = far ? detail::copy_key(at, out) : detail::json_chunk;
-                if (plain < detail::json_chunk) [[likely]] { // nearly all are short and plain
+                if (plain < detail::json_chunk) [[likely]] { // nearly all names are short and plain
                     at += plain;
                     out += plain;
                 } else {
@@ -802,9 +817,9 @@ class JsonBuffer {
                 if (size > left - 5) return nullptr;
                 const char* const subtype = at + 4;
                 at += 5;
-                if (*subtype == 2) { // the old generic one repeats the length inside
+                if (*subtype == 2) { // the old generic subtype repeats the length inside
                     if (size < 4 || load<std::uint32_t>(at) != size - 4) return nullptr;
-                    if (size > 4) { // bsondump takes the inner length of an empty one for its bytes
+                    if (size > 4) { // bsondump prints the inner length of an empty one as its bytes
                         at += 4;
                         size -= 4;
                     }
@@ -829,7 +844,7 @@ class JsonBuffer {
                 continue;
             }
             case Type::code_with_scope: {
-                constexpr std::size_t around = 4 + 4 + bson::min_document_size; // all but the code
+                constexpr std::size_t around = 4 + 4 + bson::min_document_size; // everything but the code
                 if (left < 4) return nullptr;
                 const std::size_t size = load<std::uint32_t>(at);
                 if (size < around + 1 || size > left || depth + 1 == bson::max_depth) return nullptr;
@@ -855,7 +870,7 @@ class JsonBuffer {
         }
     }
 
-    /// Spreads the document that was printed last, from end() to `out`, over lines: Go's json.Indent.
+    /// Spreads the document that was printed last, from end() to `out`, over lines, as Go's json.Indent does.
     char* indent(char* out) {
         const std::string line(end(), out);
         out = end();
@@ -905,14 +920,15 @@ class JsonBuffer {
     std::unique_ptr<char, Free> data_;
     std::size_t size_ = 0;
     std::uint64_t replaced_ = 0;
-    char* soft_end_ = nullptr; ///< json_slack bytes before the end of the memory
-    std::uint32_t seconds_ = 1'000'000'000; ///< of ten digits
+    char* soft_end_ = nullptr; ///< json_slack bytes before the end of the memory.
+    std::uint32_t seconds_ = 1'000'000'000; ///< A second of ten digits.
     char seconds_text_[11] = "1000000000";
     JsonMode mode_;
     JsonLayout layout_;
 };
 
-/// Appends a document as JSON, with no newline after it. Throws DataError for bytes that are not valid BSON; nothing is appended then. For many documents a JsonBuffer is faster.
+/// Appends a document as JSON, without a newline after it. Throws DataError for bytes that are not valid BSON, and then
+/// appends nothing. A JsonBuffer is faster for many documents.
 inline void append_json(std::string& out, const bson::Document& document, JsonMode mode = JsonMode::canonical,
                         JsonLayout layout = JsonLayout::line) {
     JsonBuffer buffer(mode, layout);
@@ -927,7 +943,7 @@ inline std::string to_json(const bson::Document& document, JsonMode mode = JsonM
     append_json(out, document, mode, layout);
     return out;
 }
-/// A value alone, without its name.
+/// A value as JSON, without its name.
 inline std::string to_json(const bson::Element& value, JsonMode mode = JsonMode::canonical) {
     const bson::Value document = bson::Builder().append("", value).finish();
     const std::string json = to_json(document.view(), mode);

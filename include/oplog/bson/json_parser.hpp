@@ -25,9 +25,9 @@ namespace oplog::inline v0_1 {
 
 namespace detail {
 
-/// Extended JSON (version 2) in, as MongoDB's Go driver reads it, and so mongorestore. libbson's parser
-/// takes more for types: {"$regex": "a", "$options": "i"}, a document in a view's pipeline, would become
-/// a regular expression.
+/// Reads Extended JSON, version 2, as MongoDB's Go driver and therefore mongorestore reads it. libbson's parser takes
+/// more objects for types: it would make a regular expression of `{"$regex": "a", "$options": "i"}`, which is a
+/// document in the pipeline of a view.
 class JsonParser {
   public:
     JsonParser(std::string_view text, std::size_t most) noexcept : text_(text), most_(most) {}
@@ -125,7 +125,7 @@ class JsonParser {
         return name;
     }
 
-    /// The members of an object whose '{' is read, up to and including its '}'.
+    /// Reads the members of an object whose '{' has been read, including the closing '}'.
     void members(bson::Builder& out, std::size_t depth) {
         if (take('}')) return;
         do {
@@ -183,7 +183,7 @@ class JsonParser {
             out.real(name, real);
         }
     }
-    /// By JSON's grammar: 1, -0.5, 1E+20; not 01, +1, .5, 1., inf.
+    /// Follows JSON's grammar: accepts 1, -0.5, 1E+20; rejects 01, +1, .5, 1., inf.
     static bool is_number(std::string_view text) noexcept {
         const auto digits = [&] {
             const std::size_t count = std::min(text.size(), text.find_first_not_of("0123456789"));
@@ -206,7 +206,7 @@ class JsonParser {
         return error == std::errc{} && end == digits.data() + digits.size();
     }
 
-    /// An object: a document, unless its first name is one that stands for a type.
+    /// Reads an object. It is a document unless its first name stands for a type.
     void object(bson::Builder& out, const std::string& name, std::size_t depth) {
         const std::size_t start = at_;
         ++at_;
@@ -228,7 +228,7 @@ class JsonParser {
         if (!is_number(digits) || !parse_into(std::string_view(digits), value)) fail("'" + digits + "' is not a number of its type");
         return value;
     }
-    /// The value of a field of that name, which must come next.
+    /// Reads a name that must come next.
     void field(std::string_view name) {
         if (key() != name) fail("\"" + std::string(name) + "\" expected");
     }
@@ -246,7 +246,7 @@ class JsonParser {
         if (bytes.size() != 12) fail("an ObjectId is not 24 hexadecimal digits");
         return bytes;
     }
-    /// "01234567-89ab-cdef-0123-456789abcdef".
+    /// Reads "01234567-89ab-cdef-0123-456789abcdef".
     std::string uuid() {
         std::string text = string(), bytes;
         if (text.size() == 36 && text[8] == '-' && text[13] == '-' && text[18] == '-' && text[23] == '-') {
@@ -280,7 +280,8 @@ class JsonParser {
         return bytes;
     }
 
-    /// A value of a type that JSON lacks, whose name has been read. False if the name stands for none.
+    /// Reads a value of a type that JSON lacks; the first name has been read. Returns false if the name stands for no
+    /// type.
     bool typed(bson::Builder& out, const std::string& name, const std::string& type, std::size_t depth) {
         if (type == "$numberInt") {
             out.int32(name, number_text<std::int32_t>());
@@ -332,7 +333,7 @@ class JsonParser {
             two_fields("base64", [&] { data = base64(string()); }, "subType", [&] { subtype = string(); });
             std::uint8_t number = 0;
             if (!parse_hex(subtype, number)) fail("a binary subtype is not hexadecimal");
-            if (number == 2) { // holds its length a second time
+            if (number == 2) { // the old generic subtype holds its length a second time
                 const auto size = static_cast<std::uint32_t>(data.size());
                 data.insert(0, reinterpret_cast<const char*>(&size), sizeof size);
             }
@@ -395,7 +396,7 @@ class JsonParser {
         raw(out, type, name, std::string(reinterpret_cast<const char*>(&size), sizeof size) + text + '\0');
     }
 
-    /// An object of two fields, in either order.
+    /// Reads an object of two fields, in either order.
     template <class First, class Second>
     void two_fields(std::string_view first, First read_first, std::string_view second, Second read_second) {
         expect('{');
@@ -419,7 +420,8 @@ class JsonParser {
         expect('}');
     }
 
-    /// "2021-01-12T03:29:55.248Z", with or without the fraction, or an offset for the Z. What is finer than a millisecond is cut off.
+    /// Reads "2021-01-12T03:29:55.248Z". The fraction may be missing, and an offset may stand for the Z. Anything finer
+    /// than a millisecond is cut off.
     std::int64_t iso_date(const std::string& text) {
         std::string_view rest = text;
         const auto next = [&](std::size_t width, std::string_view before = {}) {
@@ -435,7 +437,7 @@ class JsonParser {
             if (fraction.empty()) fail("'" + text + "' is no date");
             fraction.resize(3, '0');
         }
-        int offset = 0; // minutes
+        int offset = 0; // in minutes
         if (!take_char(rest, "Z")) {
             const bool west = rest.starts_with('-');
             const int hours = next(2, "+-");
@@ -451,15 +453,15 @@ class JsonParser {
     }
 
     std::string_view text_;
-    std::size_t most_; ///< bytes of BSON
+    std::size_t most_; ///< The largest number of BSON bytes to produce.
     std::size_t at_ = 0;
 };
 
 } // namespace detail
 
-/// The BSON of one document of Extended JSON (version 2), canonical or relaxed, as mongorestore reads it: what
-/// to_json() wrote comes back byte for byte. Plain numbers become the smallest of int32, int64, double that holds
-/// them. Throws DataError, also for what takes more than `most` bytes as BSON.
+/// Converts one document of Extended JSON (version 2, canonical or relaxed) to BSON, as mongorestore reads it: the
+/// output of to_json() comes back byte for byte. A plain number becomes the smallest of int32, int64 and double that
+/// holds it. Throws DataError, also for a document of more than `most` bytes of BSON.
 inline std::string parse_json(std::string_view text, std::size_t most = std::numeric_limits<std::int32_t>::max()) {
     return detail::JsonParser(text, most).parse();
 }

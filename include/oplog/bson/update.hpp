@@ -16,10 +16,10 @@
 #include <utility>
 #include <vector>
 
-/// What updates in an oplog do to documents, byte for byte as the server does it.
+/// What the updates in an oplog do to documents, byte for byte as the server does it.
 namespace oplog::inline v0_1 {
 
-/// How an oplog entry tells an update.
+/// The form in which an oplog entry describes an update.
 enum class UpdateKind {
     diff,       ///< {$v: 2, diff: {…}}
     modifiers,  ///< {$v: 1, $set: {…}, $unset: {…}}, with or without the $v
@@ -30,7 +30,7 @@ namespace detail {
 
 constexpr std::uint64_t max_array_padding = 1'500'000; // the server's limit
 
-/// A position in an array as the server reads it: digits alone, zeros before them too, and no more than 32 bits of it.
+/// Reads a position of an array as the server does: digits alone, perhaps with leading zeros, and at most 32 bits.
 inline std::optional<std::uint64_t> array_index(std::string_view text) {
     std::uint32_t index = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), index);
@@ -41,7 +41,7 @@ inline std::optional<std::uint64_t> array_index(std::string_view text) {
     throw DataError(Fault::bad_value, std::string(before) + " '" + std::string(name) + "'" + std::string(after));
 }
 
-/// Names, to see whether one comes twice. Few need no memory.
+/// Collects names to see whether one occurs twice. A few names need no memory.
 template <class Conflict>
 class NameList {
   public:
@@ -52,7 +52,7 @@ class NameList {
             many_.push_back(name);
         ++count_;
     }
-    /// The second of two names that conflict; none if there are none.
+    /// The second of two names that conflict, or none.
     std::optional<std::string_view> conflict() {
         if (many_.empty()) {
             for (std::size_t i = 1; i < count_; ++i)
@@ -68,11 +68,11 @@ class NameList {
 
   private:
     std::array<std::string_view, 12> few_;
-    std::vector<std::string_view> many_; ///< what does not fit
+    std::vector<std::string_view> many_; ///< The names that `few_` has no room for.
     std::size_t count_ = 0;
 };
 
-/// One level of a $v: 2 diff.
+/// Applies and checks one level of a `$v: 2` diff.
 class Diff {
   public:
     static void apply_to_document(const bson::Document& document, const bson::Document& diff, bson::Builder& out, std::size_t depth) {
@@ -102,15 +102,15 @@ class Diff {
             case Kind::nested: nest(field.key(), &field, change->with.document(), out, depth); break;
             }
         }
-        // New fields come last: those that were to be updated and are not there, then the inserted ones.
+        // New fields come last: first the fields to update that are missing, then the inserted fields.
         for (const char* name : {"u", "i"})
             if (const auto section = diff.find(name))
                 for (const bson::Element& field : section->document())
                     if (!find(field.key())->done) out.append(field);
     }
 
-    /// Throws DataError unless apply_to_document() can apply the diff to any document. Yields whether it changes the `_id`, or one
-    /// on the level that it begins at.
+    /// Throws DataError unless apply_to_document() can apply the diff to any document. Returns whether the diff changes
+    /// a field `_id` on its outermost level.
     static bool check(const bson::Document& diff, std::size_t depth = 1) {
         check_depth(depth);
         NameList<Equal> names;
@@ -124,7 +124,7 @@ class Diff {
         if (const auto twice = names.conflict()) fail_twice(*twice);
         return changes_id;
     }
-    /// Whether every field that a diff of its own goes into is there, and of the type that this expects.
+    /// Whether every field that a nested diff applies to is there, with the type that the diff expects.
     static bool fits(const bson::Document& document, const bson::Document& diff, std::size_t depth = 1) {
         check_depth(depth);
         bool all = true;
@@ -140,7 +140,7 @@ class Diff {
     }
 
   private:
-    enum class Kind { removal, update, insertion, binary, nested }; // the order of the sections
+    enum class Kind { removal, update, insertion, binary, nested }; // in the order of the sections
     struct Change {
         std::string_view name;
         Kind kind;
@@ -168,7 +168,8 @@ class Diff {
         return std::nullopt;
     }
 
-    /// Calls visit(Kind, name, element) for each field that changes; the element is the new value, or tells it.
+    /// Calls visit(Kind, name, element) for each field that changes. The element is the new value, or describes the
+    /// change.
     template <class Visit>
     static void for_each_change(const bson::Document& diff, Visit&& visit) {
         if (diff.empty()) throw DataError(Fault::bad_value, "a diff is empty");
@@ -186,8 +187,8 @@ class Diff {
         }
     }
 
-    /// Calls visit(index, element) for each element of an array that changes, in their order; the names of those that have
-    /// a diff of their own begin with 's'. Yields the array's new length, if it is told.
+    /// Calls visit(index, element) for each element of an array that changes, in their order. The name of an element
+    /// that has a nested diff begins with 's'. Returns the array's new length if the diff gives one.
     template <class Visit>
     static std::optional<std::uint64_t> for_each_array_change(const bson::Document& diff, Visit&& visit) {
         auto change = diff.begin();
@@ -241,8 +242,8 @@ class Diff {
         return all;
     }
 
-    /// A field that a diff of its own goes into. Where the field is not what the diff expects (or missing), a later
-    /// entry rewrites it: this one has been seen by the document already.
+    /// Applies a nested diff to a field. If the field is missing or is not what the diff expects, then the document has
+    /// seen this entry already, and a later entry rewrites the field.
     static void nest(std::string_view name, const bson::Element* field, const bson::Document& diff, bson::Builder& out, std::size_t depth) {
         const bool array = is_for_array(diff);
         if (!field || !field->is(array ? bson::Type::array : bson::Type::document)) {
@@ -288,13 +289,14 @@ class Diff {
         std::uint64_t offset;
         std::string_view bytes;
     };
-    /// {o: OFFSET, d: BYTES}
+    /// Reads {o: OFFSET, d: BYTES}.
     static BinaryChange binary_change(const bson::Element& change) {
         const auto offset = change.document().find("o"), data = change.document().find("d");
         if (!offset || !offset->is_number() || offset->integer() < 0 || !data || !data->is(bson::Type::binary)) throw DataError(Fault::bad_value, "a diff has a malformed binary change");
         return {static_cast<std::uint64_t>(offset->integer()), data->binary_data()};
     }
-    /// The binary value's bytes from the offset on. One that is too short has seen a later change.
+    /// Replaces the bytes of a binary value from the offset on. A value that is too short has seen a later change and
+    /// stays.
     static void overwrite(const bson::Element& field, const bson::Element& with, bson::Builder& out) {
         const BinaryChange change = binary_change(with);
         if (!field.is(bson::Type::binary) || change.offset > field.value().size() - 5) {
@@ -307,7 +309,7 @@ class Diff {
     }
 };
 
-/// $set or $unset of dotted paths, all of them in one pass over the document.
+/// Applies $set or $unset of dotted paths, all of them in one pass over the document.
 class PathUpdate {
   public:
     struct Path {
@@ -315,7 +317,7 @@ class PathUpdate {
         bson::Element value;
     };
 
-    /// Paths as the server orders them, part by part. Two conflict when one leads into the other.
+    /// Compares paths in the server's order, part by part. Two paths conflict when one leads into the other.
     struct Order {
         static bool less(std::string_view a, std::string_view b) {
             const auto rank = [](char c) { return c == '.' ? 0 : static_cast<unsigned char>(c) + 1; };
@@ -327,7 +329,7 @@ class PathUpdate {
         }
     };
 
-    /// Throws DataError for a path that the server refuses, and for one that names positions by conditions.
+    /// Throws DataError for a path that the server refuses, and for a path that names positions by conditions.
     static void check(std::string_view path) {
         std::size_t parts = 0;
         for (std::string_view rest = path;;) {
@@ -340,7 +342,8 @@ class PathUpdate {
         }
     }
     static std::string_view first_part(std::string_view path) { return path.substr(0, path.find('.')); }
-    /// Whether nothing stands in the path's way: what it leads through has fields, or positions, or is not there.
+    /// Whether nothing stands in the way of the path: everything that it leads through has fields or positions, or is
+    /// missing.
     static bool fits(bson::Document document, bool is_array, std::string_view path) {
         for (;;) {
             const std::string_view part = first_part(path);
@@ -355,10 +358,10 @@ class PathUpdate {
         }
     }
 
-    /// `sets` tells $set from $unset. Nothing happens where a path leads through what has no fields.
+    /// `sets` distinguishes $set from $unset. Does nothing where a path leads through a value that has no fields.
     static std::string apply(const bson::Document& document, std::vector<Path> paths, bool sets) {
-        // A server logs new fields in the order in which it added them, which since 5.0 is 9 before 10. Operations that
-        // a client composed may have any order, and are applied in the server's.
+        // A server logs new fields in the order in which it added them; since 5.0 that order puts 9 before 10.
+        // Operations that a client composed may have any order, and a server applies them in its own.
         if (!std::ranges::is_sorted(paths, Order::less, &Path::path) && !std::ranges::is_sorted(paths, numeric_less, &Path::path))
             std::ranges::sort(paths, Order::less, &Path::path);
         PathUpdate update(sets);
@@ -369,11 +372,11 @@ class PathUpdate {
 
   private:
     using Paths = std::span<const Path>;
-    /// Paths that go on alike after their first `offset` bytes.
+    /// Paths that share their next part after the first `offset` bytes.
     struct Group {
         std::string_view name;
         Paths paths;
-        std::size_t offset; ///< of what follows the name
+        std::size_t offset; ///< The offset of what follows the name.
         bool done = false;
 
         bool ends() const { return paths.front().path.size() < offset; }
@@ -381,7 +384,7 @@ class PathUpdate {
 
     explicit PathUpdate(bool sets) : sets_(sets) {}
 
-    /// The order of servers since 5.0: of two parts that begin like numbers the shorter one comes first.
+    /// The order of servers since 5.0: of two parts that begin like numbers, the shorter one comes first.
     static bool numeric_less(std::string_view a, std::string_view b) {
         for (;;) {
             const std::string_view x = first_part(a), y = first_part(b);
@@ -407,7 +410,7 @@ class PathUpdate {
         return groups;
     }
 
-    /// Writes the fields of a document, changed.
+    /// Writes the fields of a document with the changes applied.
     void rewrite(const bson::Document& document, Paths paths, std::size_t offset, bson::Builder& out) const {
         std::vector<Group> groups = grouped(paths, offset);
         std::vector<Group*> by_name;
@@ -415,7 +418,7 @@ class PathUpdate {
         std::ranges::sort(by_name, {}, [](const Group* group) { return group->name; });
         for (const bson::Element& field : document) {
             const auto found = std::ranges::lower_bound(by_name, field.key(), {}, [](const Group* group) { return group->name; });
-            // Of two fields of one name the first is meant.
+            // If two fields share a name, the first one is meant.
             if (found == by_name.end() || (*found)->name != field.key() || std::exchange((*found)->done, true))
                 out.append(field);
             else if (sets_ || !(*found)->ends())
@@ -434,12 +437,12 @@ class PathUpdate {
         std::vector<std::pair<std::uint64_t, const Group*>> changes;
         for (const Group& group : groups) {
             const auto index = array_index(group.name);
-            if (!index || (!sets_ && *index >= size)) continue; // leads nowhere
+            if (!index || (!sets_ && *index >= size)) continue; // it leads nowhere
             if (*index >= size) {
                 if (*index - size > max_array_padding) throw DataError(Fault::too_large, "an update makes an array impossibly long");
                 size = *index + 1;
             } else if (*index >= old_size && !group.ends()) {
-                continue; // into a null that a later position has just put there
+                continue; // it leads into a null that a later position has just put there
             }
             changes.emplace_back(*index, &group);
         }
@@ -467,12 +470,12 @@ class PathUpdate {
             else if (sets_ || !group->ends())
                 change(name, *at, *group, out);
             else
-                out.null(name); // the others keep their places
+                out.null(name); // the other items keep their places
             ++at;
         }
     }
 
-    /// What is there: the value itself, or something in it.
+    /// Changes a value that exists: the value itself, or something inside it.
     void change(std::string_view name, const bson::Element& old, const Group& group, bson::Builder& out) const {
         if (group.ends()) {
             out.append(name, group.paths.front().value);
@@ -501,7 +504,7 @@ class PathUpdate {
     bool sets_;
 };
 
-/// Calls visit(path, value, whether it is set) for each path of an update by modifiers.
+/// Calls visit(path, value, is_set) for each path of an update by modifiers.
 template <class Visit>
 void for_each_path(const bson::Document& o, Visit&& visit) {
     for (const bson::Element& modifier : o) {
@@ -512,7 +515,7 @@ void for_each_path(const bson::Document& o, Visit&& visit) {
     }
 }
 
-/// A changed document as it is stored: with its _id, and that first.
+/// Returns a changed document as the server stores it: with its _id, and with the _id first.
 inline std::string stored(const bson::Document& before, std::string after) {
     if (after == before.bytes()) return after;
     const bson::Document changed(after);
@@ -532,10 +535,10 @@ inline std::string stored(const bson::Document& before, std::string after) {
 
 namespace detail {
 
-/// The `o` of an update entry.
+/// The parsed `o` of an update entry.
 struct Update {
     UpdateKind kind;
-    std::optional<bson::Element> id; ///< of a replacement; none in an old one that leaves it to o2
+    std::optional<bson::Element> id; ///< Of a replacement; none in an old replacement, whose _id is in o2.
     bson::Document diff = {};
 };
 
@@ -554,19 +557,20 @@ inline Update parse_update(const bson::Document& o) {
 
 } // namespace detail
 
-/// Looks at the `o` of an update entry: an _id, wherever it stands, makes it a replacement, whose fields may have any names.
-/// Throws DataError for a $v that nobody knows.
+/// Determines the form of an update from the `o` of its entry. An _id, wherever it stands, makes it a replacement,
+/// whose fields may have any names. Throws DataError for an unknown $v.
 inline UpdateKind update_kind(const bson::Document& o) { return detail::parse_update(o).kind; }
 
-/// The document with a $v: 2 diff applied (the `diff` alone).
+/// Returns the document after a `$v: 2` diff; `diff` is the value of the field `diff` alone.
 inline std::string apply_diff(const bson::Document& document, const bson::Document& diff) {
     bson::Builder out;
     detail::Diff::apply_to_document(document, diff, out, 1);
     return out.finish();
 }
 
-/// The document after an update, told by the `o` of its entry. Applying is idempotent in the way the oplog needs it: a
-/// document that has seen later entries comes right once they have been applied too. Throws DataError.
+/// Returns the document after an update, which is given by the `o` of its entry. Applying is idempotent in the sense
+/// that an oplog needs: a document that has already seen later entries is right again once those have been applied too.
+/// Throws DataError.
 inline std::string apply_update(const bson::Document& document, const bson::Document& o) {
     const detail::Update update = detail::parse_update(o);
     switch (update.kind) {
@@ -582,8 +586,9 @@ inline std::string apply_update(const bson::Document& document, const bson::Docu
     return detail::stored(document, std::move(result));
 }
 
-/// Whether an update, told by the `o` of its entry, finds what it was made for: every value that it goes into is there, and of that type. apply_update()
-/// of one that does not yields what the oplog needs, which is not what anyone wanted. Throws DataError.
+/// Whether an update, given by the `o` of its entry, finds what it was made for: every value that it goes into is there
+/// and has the expected type. If not, apply_update() still returns what the oplog's replay needs, but nobody intended
+/// that result. Throws DataError.
 inline bool update_fits(const bson::Document& document, const bson::Document& o) {
     const detail::Update update = detail::parse_update(o);
     switch (update.kind) {
@@ -596,7 +601,8 @@ inline bool update_fits(const bson::Document& document, const bson::Document& o)
     return all;
 }
 
-/// The document that an upsert makes where there is none, from the `o2` and `o` of its entry. Throws DataError.
+/// Returns the document that an upsert creates where there is none, from the `o2` and `o` of its entry. Throws
+/// DataError.
 inline std::string apply_upsert(const bson::Document& o2, const bson::Document& o) {
     const auto id = o2.find("_id");
     if (!id) throw DataError(Fault::missing_field, "an update without the _id of its document");
@@ -604,10 +610,10 @@ inline std::string apply_upsert(const bson::Document& o2, const bson::Document& 
     return apply_update(empty.view(), o);
 }
 
-/// Checks an update by its entry alone, its `o` and `o2`: afterwards apply_update() does not throw on any document of that
-/// _id, and none does on a server, but for what only shows with the document: one that grows beyond the largest, an array
-/// that must be padded by more than 1,500,000 elements, or one of whose positions is named in two ways ("1" and "01").
-/// Throws DataError. Takes no memory for an update of few fields.
+/// Checks an update by its entry alone, that is, by its `o` and `o2`. If it passes, neither apply_update() nor a server
+/// fails on any document with that _id, except for what only the document can show: a document that grows beyond the
+/// largest size, an array that must be padded with more than 1,500,000 elements, or an array position that is named in
+/// two ways ("1" and "01"). Throws DataError. Takes no memory for an update of few fields.
 inline void check_update(const bson::Document& o, const bson::Document& o2) {
     const auto id = o2.find("_id");
     if (!id) throw DataError(Fault::missing_field, "an update without the _id of its document");
@@ -630,7 +636,7 @@ inline void check_update(const bson::Document& o, const bson::Document& o2) {
         break;
     }
     }
-    if (changes_id) apply_upsert(o2, o); // which throws if it becomes another one
+    if (changes_id) apply_upsert(o2, o); // which throws if the _id becomes another one
 }
 
 } // namespace oplog

@@ -14,13 +14,14 @@ namespace oplog::inline v0_1::bson {
 
 namespace detail {
 
-/// Whether no byte has its high bit set. Without a branch on each byte: most strings are short and of many lengths.
+/// Whether no byte has its high bit set. It does not branch on each byte, because most strings are short and their
+/// lengths vary.
 inline bool is_ascii(std::string_view text) noexcept {
     const char* const end = text.data() + text.size();
     std::uint64_t seen = 0;
     if (text.size() >= 8) {
         for (const char* at = text.data(); at < end - 8; at += 8) seen |= load<std::uint64_t>(at);
-        seen |= load<std::uint64_t>(end - 8); // overlaps the word before
+        seen |= load<std::uint64_t>(end - 8); // overlaps the word before it
     } else if (text.size() >= 4) {
         seen = load<std::uint32_t>(text.data()) | load<std::uint32_t>(end - 4);
     } else {
@@ -31,7 +32,7 @@ inline bool is_ascii(std::string_view text) noexcept {
 
 } // namespace detail
 
-/// Whether the bytes are well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, up to U+10FFFF).
+/// Whether the bytes are well-formed UTF-8 by RFC 3629: without overlong forms and surrogates, up to U+10FFFF.
 inline bool is_utf8(std::string_view text) noexcept {
     if (detail::is_ascii(text)) return true;
     const auto* at = reinterpret_cast<const unsigned char*>(text.data());
@@ -44,7 +45,7 @@ inline bool is_utf8(std::string_view text) noexcept {
         const unsigned char lead = *at++;
         if (lead < 0x80) continue;
         int more = 0;
-        unsigned char low = 0x80, high = 0xBF; // what the second byte may be
+        unsigned char low = 0x80, high = 0xBF; // the range of the second byte
         if (lead >= 0xC2 && lead <= 0xDF) {
             more = 1;
         } else if ((lead & 0xF0) == 0xE0) {
@@ -66,13 +67,14 @@ inline bool is_utf8(std::string_view text) noexcept {
     return true;
 }
 
-/// What is asked of strings and names. Servers take what drivers send, and dumps and restores pass it on.
+/// Which bytes strings and names may hold. Servers accept what drivers send, and dumps and restores pass it on, so data
+/// that is `any` but not `utf8` occurs.
 enum class Text { utf8, any };
 
 namespace detail {
 
-/// What a value contains beyond its length: strings end with a zero byte and are UTF-8, lengths inside
-/// agree with those outside. Nested documents are the caller's.
+/// Checks the content of a value beyond its length: strings end with a zero byte and are UTF-8, and inner lengths agree
+/// with outer ones. The caller checks nested documents.
 template <Text text>
 void validate_value(const Element& element) {
     const std::string_view value = element.value();
@@ -96,7 +98,7 @@ void validate_value(const Element& element) {
         if (value[0] != 0 && value[0] != 1) fail("is neither true nor false", Fault::bad_value);
         break;
     case Type::binary:
-        // The old generic subtype repeats the length inside, which servers do not look at.
+        // The old generic subtype repeats the length inside. Servers do not look at that.
         if (text == Text::utf8 && value[4] == 2 && (value.size() < 9 || load<std::uint32_t>(value.data() + 5) != value.size() - 9))
             fail("has two lengths that differ");
         break;
@@ -112,7 +114,7 @@ void validate_value(const Element& element) {
     }
 }
 
-/// The types of whose values nothing can be wrong, or not ordinary.
+/// The types whose values may hold any bytes, all of them ordinary (see validate()).
 constexpr auto takes_any_bytes = [] {
     std::array<bool, 256> types{};
     for (std::size_t type = 0; type < types.size(); ++type) types[type] = measures[type].by == Measure::By::type;
@@ -120,7 +122,8 @@ constexpr auto takes_any_bytes = [] {
     return types;
 }();
 
-/// Whether an element is the first of {ts: Timestamp(0, 0), t: -1}: a transaction's first entry has that for the one before it.
+/// Whether an element is the first one of `{ts: Timestamp(0, 0), t: -1}`, which the first entry of a transaction has as
+/// its prevOpTime.
 [[gnu::noinline]] inline bool is_no_optime(const Document& document, const Element& element) {
     constexpr std::string_view none("\x1c\0\0\0\x11ts\0\0\0\0\0\0\0\0\0\x12t\0\xff\xff\xff\xff\xff\xff\xff\xff\0", 28);
     const auto at = static_cast<std::size_t>(element.bytes().data() - document.data());
@@ -129,11 +132,13 @@ constexpr auto takes_any_bytes = [] {
 
 } // namespace detail
 
-/// The least that a document of so many levels takes: of each but the innermost a length, a type, an empty name and a terminator.
+/// The smallest size of a document with so many levels: each level but the innermost adds a length, a type, an empty
+/// name and a terminator.
 constexpr std::size_t least_size_of_levels(std::size_t levels) noexcept { return min_document_size + 7 * (levels - 1); }
 
-/// Whether a document is nested more than max_depth levels deep. Looks only into what is large enough for that, and nowhere
-/// else: nearly all documents are too small for a look at all. Where the bytes make no sense the look ends: see validate().
+/// Whether a document is nested more than max_depth levels deep. It looks only into values that are large enough for
+/// that, and nearly all documents are too small to be looked into at all. It stops where the bytes make no sense; that
+/// is for validate() to report.
 inline bool is_nested_too_deeply(const Document& document) noexcept {
     if (document.size() < least_size_of_levels(max_depth + 1)) [[likely]]
         return false;
@@ -170,22 +175,23 @@ inline bool is_nested_too_deeply(const Document& document) noexcept {
 }
 
 inline std::string nested_too_deeply() { return "nested more than " + std::to_string(max_depth) + " levels deep"; }
+/// The message about a document that is_nested_too_deeply().
 
-/// Whether an array's element number `index` is called so.
+/// Whether `key` is the name of the array element number `index`.
 [[gnu::noinline]] inline bool is_index(std::string_view key, std::uint32_t index) noexcept {
     for (std::size_t at = key.size(); at > 1; index /= 10)
         if (key[--at] != static_cast<char>('0' + index % 10)) return false;
     return !key.empty() && index < 10 && key[0] == static_cast<char>('0' + index) && (index > 0 || key.size() == 1);
 }
 
-/// Walks every byte of a document. Throws DataError for the first thing that is wrong.
-/// Returns whether it is ordinary: without anything for which for_each_reencoded() would have to look closer.
+/// Checks every byte of a document. Throws DataError for the first fault. Returns whether the document is ordinary,
+/// that is, holds nothing at which for_each_reencoded() would have to look more closely.
 template <Text text = Text::utf8>
 bool validate(const Document& document) {
     struct Level {
         const char* at;
-        const char* end; // the document's terminator
-        std::int64_t index; // of an array's next element; negative in a document
+        const char* end; // The document's terminator.
+        std::int64_t index; // The index of an array's next element; negative in a document.
     };
     std::array<Level, max_depth> levels;
     std::size_t depth = 0;

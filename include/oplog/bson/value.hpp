@@ -9,23 +9,23 @@
 
 namespace oplog::inline v0_1::bson {
 
-/// A document that owns its bytes, as std::string does beside std::string_view.
+/// A document that owns its bytes: Value is to Document as std::string is to std::string_view.
 class Value {
   public:
     /// The empty document.
     Value() : bytes_(Document().bytes()) {}
-    /// A copy of the bytes that a view is of.
+    /// Copies the bytes of a view.
     explicit Value(const Document& document) : bytes_(document.bytes()) {}
-    /// Takes bytes over. Throws DataError when they are no document by their length or terminator.
+    /// Takes over the bytes. Throws DataError if their length or terminator is not that of a document.
     explicit Value(std::string bytes) : bytes_(std::move(bytes)) { static_cast<void>(Document(bytes_)); }
 
-    /// Valid as long as this value is there and not assigned to; that of a temporary does not compile.
+    /// A view, valid until this object is destroyed or assigned to. A view of a temporary does not compile.
     Document view() const& noexcept OPLOG_LIFETIMEBOUND { return Document::trusted(bytes_.data()); }
     Document view() const&& = delete;
     const std::string& bytes() const& noexcept OPLOG_LIFETIMEBOUND { return bytes_; }
     std::string bytes() && noexcept { return std::move(bytes_); }
 
-    /// As the bytes, for what takes those: a writer, another builder.
+    /// The bytes, for everything that takes bytes: a writer, another builder.
     operator std::string() const& { return bytes_; }
     operator std::string() && noexcept { return std::move(bytes_); }
     operator std::string_view() const noexcept OPLOG_LIFETIMEBOUND { return bytes_; }

@@ -22,9 +22,10 @@
 
 namespace oplog::inline v0_1 {
 
+/// The supported methods of compression.
 enum class Compression { none, gzip, zstd };
 
-/// How to compress; no level is the library's own default.
+/// How to compress. Without a level, the library's default applies.
 struct CompressionOptions {
     Compression method = Compression::none;
     std::optional<int> level;
@@ -55,16 +56,16 @@ inline CompressionOptions parse_compression(std::string_view text) {
     return options;
 }
 
-/// What a file's name asks for: zstd for .zst, gzip for .gz, else none.
+/// The compression that a file name asks for: zstd for .zst, gzip for .gz, else none.
 inline CompressionOptions compression_for(std::string_view name) {
     if (name.ends_with(".zst")) return {Compression::zstd, {}};
     if (name.ends_with(".gz")) return {Compression::gzip, {}};
     return {};
 }
 
-/// A source that decompresses what another yields when it begins as zstd or gzip does, and passes on
-/// anything else. Many frames or members are one stream; a stream cut inside one, and bytes after the
-/// last that begin none, are DataErrors, as is a failed checksum.
+/// A source that decompresses another source if that begins like zstd or gzip, and passes on anything else unchanged.
+/// Many frames or members form one stream. These faults throw DataError: a stream that is cut inside a frame or member,
+/// bytes after the last one that begin none, and a failed checksum.
 template <ByteSource Source>
 class DecompressingSource {
   public:
@@ -76,6 +77,7 @@ class DecompressingSource {
     std::size_t read(char* buffer, std::size_t size) {
         switch (method()) {
         case Compression::zstd: return read_zstd(buffer, size);
+        /// Fills up to `size` bytes of the decompressed stream and returns how many; 0 is the end. Throws DataError.
         case Compression::gzip: return read_gzip(buffer, size);
         default: break;
         }
@@ -86,7 +88,7 @@ class DecompressingSource {
         return count;
     }
 
-    /// How it is compressed, by its beginning.
+    /// The method of compression, determined by the first bytes.
     Compression method() {
         if (!method_) recognise();
         return *method_;
@@ -108,15 +110,16 @@ class DecompressingSource {
     };
 
     void peek(std::size_t wanted) {
-        while (filled_ < wanted) { // as much as there is: reading from whole pages on is faster
+        while (filled_ < wanted) { // reads as much as there is, because later reads into whole pages are faster
             const std::size_t got = source_.read(&input_[filled_], input_size - filled_);
             if (got == 0) break;
             filled_ += got;
         }
     }
 
-    /// One document begins as gzip does: that of 559903 bytes, 1f 8b 08 00. In gzip the time of the file
-    /// follows (0, or long after 1970), then 0, 2 or 4; in a document a type, and letters of a name.
+    /// A document can begin like gzip: a document of 559903 bytes begins with 1f 8b 08 00. In gzip the next bytes are
+    /// the time of the file (0, or long after 1970) and then 0, 2 or 4. In a document they are a type and the letters
+    /// of a name.
     bool is_gzip() {
         const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(input_[i]); };
         if (byte(3) != 0) return true;
@@ -132,11 +135,12 @@ class DecompressingSource {
         throw DataError(Fault::corrupt_compression, std::string("corrupt zstd stream: ") + ::ZSTD_getErrorName(result));
     }
 
-    /// A document is never shorter than five bytes, so the first four tell, and none is lost to waiting for them.
+    /// Determines the method by the first four bytes. A document is never shorter than five bytes, so waiting for four
+    /// loses none.
     void recognise() {
         peek(4);
         const std::string_view start(&input_[0], filled_);
-        // A skippable frame (0x184D2A50 to 5F) may come before the first with content.
+        // A skippable frame (0x184D2A50 to 5F) may come before the first frame with content.
         const bool skippable = filled_ >= 4 && (bson::load<std::uint32_t>(start.data()) & 0xFFFFFFF0u) == 0x184D2A50u;
         if (start.starts_with(zstd_magic) || skippable) {
             method_ = Compression::zstd;
@@ -151,7 +155,8 @@ class DecompressingSource {
         }
     }
 
-    /// Tapes and block devices pad what they hold with zero bytes, which begin neither a frame nor a member.
+    /// Refuses zero bytes after the end. Tapes and block devices pad what they hold with them, and they begin neither a
+    /// frame nor a member.
     void refuse_padding() const {
         if (!in_frame_ && input_[at_] == 0)
             throw DataError(Fault::malformed, "zero bytes follow the end of the compressed stream: the file is padded", "unpack it with gzip -dc or zstd -dc, and see that its end is there");
@@ -167,7 +172,7 @@ class DecompressingSource {
     std::size_t read_zstd(char* buffer, std::size_t size) {
         ZSTD_outBuffer out{buffer, size, 0};
         while (out.pos == 0) {
-            // A frame may have more to give although its input is used up.
+            // A frame may have more output to give although its input is used up.
             const bool more = refill();
             if (!more && !in_frame_) return 0;
             if (more) refuse_padding();
@@ -211,12 +216,12 @@ class DecompressingSource {
     std::unique_ptr<char[]> input_;
     std::size_t at_ = 0;
     std::size_t filled_ = 0;
-    bool in_frame_ = false; ///< the input must not end here
+    bool in_frame_ = false; ///< The input must not end here.
     std::unique_ptr<ZSTD_DCtx, ZstdDeleter> zstd_;
     std::unique_ptr<z_stream, GzipDeleter> gzip_;
 };
 
-/// A sink that compresses what it passes on to another. Frames and members carry checksums.
+/// A sink that compresses and writes to another sink. Frames and members carry checksums.
 template <ByteSink Sink>
 class CompressingSink {
   public:
@@ -233,7 +238,7 @@ class CompressingSink {
         }
         if (method_ != Compression::none) output_ = std::make_unique_for_overwrite<char[]>(output_size);
     }
-    /// Opens `path`; compresses as told, or as the name asks for.
+    /// Opens `path`. Compresses as `options` say or, without options, as the name asks for.
     explicit CompressingSink(const std::string& path, IfExists if_exists = IfExists::refuse,
                              std::optional<CompressionOptions> options = {}, Content content = Content::bson)
         requires std::constructible_from<Sink, const std::string&, IfExists, Content>

@@ -26,29 +26,29 @@
 
 namespace oplog::inline v0_1 {
 
-/// Where bytes come from: read() fills up to `size` bytes and returns how many; 0 is the end.
+/// A place where bytes come from. read() fills up to `size` bytes and returns how many; 0 is the end.
 template <class S>
 concept ByteSource = requires(S source, char* buffer, std::size_t size) {
     { source.read(buffer, size) } -> std::same_as<std::size_t>;
 };
 
-/// Where bytes go. close() makes them last and throws if that fails; a sink destroyed without it
-/// must make sure that nobody takes what it got for whole.
+/// A place where bytes go. close() makes them permanent and throws if that fails. A sink that is destroyed without
+/// close() must make sure that nobody takes its incomplete output for complete.
 template <class S>
 concept ByteSink = requires(S sink, const char* data, std::size_t size) {
     sink.write(data, size);
     sink.close();
 };
 
-/// What a stream ends with when its writer gave up: an impossible document length, so that the reader
-/// of a pipe, who only sees its end, fails too.
+/// The end of a stream whose writer gave up. It is an impossible document length, so that the reader of a pipe, who
+/// sees only an end of file, fails too.
 constexpr std::string_view failure_mark{"\xff\xff\xff\xff", 4};
 
-/// A file, a pipe or stdin ("-"), read from its beginning with read(2): a file that shrinks meanwhile
-/// gives a short read, never a signal.
+/// Reads a file, a pipe or stdin ("-") from its beginning with read(2). A file that shrinks meanwhile gives a short
+/// read, never a signal.
 class FileSource {
   public:
-    /// Opens `path`. Throws std::system_error.
+    /// Opens `path`; "-" is stdin. Throws std::system_error, also for a directory.
     explicit FileSource(const std::string& path) : name_(path) {
         file_ = detail::Descriptor(path == "-" ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC));
         struct stat info {};
@@ -57,6 +57,7 @@ class FileSource {
         if (S_ISREG(info.st_mode)) ::posix_fadvise(file_.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
     }
 
+    /// Fills up to `size` bytes and returns how many; 0 is the end. Throws std::system_error.
     std::size_t read(char* buffer, std::size_t size) {
         for (;;) {
             const ::ssize_t got = ::read(file_.get(), buffer, size);
@@ -70,7 +71,7 @@ class FileSource {
     detail::Descriptor file_;
 };
 
-/// Bytes in memory that outlive the source.
+/// Reads bytes in memory, which must outlive the source.
 class MemorySource {
   public:
     explicit MemorySource(std::string_view bytes) noexcept : rest_(bytes) {}
@@ -85,21 +86,21 @@ class MemorySource {
     std::string_view rest_;
 };
 
-/// What to do about a file that is already there.
+/// What to do if the file exists already.
 enum class IfExists { refuse, replace };
 
-/// What a sink's bytes are: a stream of BSON that breaks off ends in failure_mark, a text just breaks off.
+/// The content of a sink. A stream of BSON that breaks off ends in failure_mark; a text just breaks off.
 enum class Content { bson, text };
 
-/// A file that appears complete or not at all, or a stream.
+/// Writes a file that appears complete or not at all, or a stream.
 ///
-/// A regular file gets its name at close(), after its bytes have been written to disk; destroyed without
-/// close(), or when that throws, it never existed, and what it was to replace is as it was. "-" (stdout) and what exists and is no regular file (a FIFO, a
-/// device) are streams: they cannot be taken back, so one of BSON that is destroyed without close()
-/// ends in failure_mark.
+/// A regular file gets its name at close(), after its bytes have been written to disk. If the sink is destroyed without
+/// close(), or close() throws, the new file never existed, and the file that it was to replace is unchanged. "-"
+/// (stdout) and existing files that are not regular (a FIFO, a device) are streams. A stream cannot be taken back, so a
+/// stream of BSON that is destroyed without close() ends in failure_mark.
 class FileSink {
   public:
-    /// Throws std::system_error; a file that exists already is EEXIST unless it may be replaced.
+    /// Opens `path`; "-" is stdout. Throws std::system_error: with EEXIST if the file exists and may not be replaced.
     explicit FileSink(std::string path, IfExists if_exists = IfExists::refuse, Content content = Content::bson)
         : path_(std::move(path)), if_exists_(if_exists), content_(content) {
         struct stat info {};
@@ -113,7 +114,7 @@ class FileSink {
         } else if (if_exists_ == IfExists::refuse && ::faccessat(AT_FDCWD, path_.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
             detail::throw_errno(path_, EEXIST);
         } else {
-            // What a link stands for is replaced, not the link: it may be /dev/stdout.
+            // Replace the target of a link, not the link itself: it may be /dev/stdout.
             std::error_code dangling;
             if (const auto target = std::filesystem::canonical(path_, dangling); !dangling) path_ = target.string();
             open_unnamed();
@@ -131,20 +132,22 @@ class FileSink {
         if (content_ == Content::text) return;
         try {
             detail::write_all(file_.get(), failure_mark.data(), failure_mark.size(), path_);
-        } catch (const std::system_error&) { // the reader is gone: nobody is left to be warned
+        } catch (const std::system_error&) { // the reader is gone, so there is nobody left to warn
         }
     }
 
     void write(const char* data, std::size_t size) { detail::write_all(file_.get(), data, size, path_ == "-" ? "stdout" : path_); }
+/// Writes the file to disk and gives it its name, or ends the stream. Throws std::system_error, or FileError if the new
+/// file is there but might not survive a power failure.
 
     void close() {
         if (!is_stream_) {
             if (::fsync(file_.get()) != 0) detail::throw_errno(path_);
             publish();
-            file_ = {}; // all is on disk, whatever closing it may say
+            file_ = {}; // everything is on disk, whatever closing it says
             return;
         }
-        if (path_ == "-") { // someone else's to close; but a full disk may only show here
+        if (path_ == "-") { // others close stdout, but a full disk may show only here
             const detail::Descriptor copy(::dup(file_.get()));
             file_ = {};
             if (!copy.is_open()) detail::throw_errno("stdout");
@@ -153,36 +156,37 @@ class FileSink {
         if (!file_.close()) detail::throw_errno(path_);
     }
 
-    /// The descriptor of a stream; -1 if this is a file.
+    /// The descriptor of a stream; -1 for a regular file.
     int stream() const noexcept { return is_stream_ ? file_.get() : -1; }
-    /// What a signal would leave behind: a file's name until close(), where the file system knows no unnamed files. Or empty.
+    /// The name that a signal would leave behind, or empty. It exists until close() on file systems without unnamed
+    /// files.
     const std::string& temporary() const noexcept { return temporary_; }
 
   private:
     void open_unnamed() {
         const std::string directory = detail::parent_directory(path_);
-        // A file without a name vanishes by itself however this process ends.
+        // A file without a name vanishes by itself, however this process ends.
         file_ = detail::Descriptor(::open(directory.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666));
         if (file_.is_open()) return;
         if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL) detail::throw_errno(path_);
-        do { // a name may be a killed process's
+        do { // a killed process may have left the name behind
             temporary_ = detail::hidden_name(path_);
             file_ = detail::Descriptor(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
         } while (!file_.is_open() && errno == EEXIST);
         if (!file_.is_open()) detail::throw_errno(path_);
     }
 
-    /// Gives the file its name and writes that to disk, or throws and leaves things as they were. What is replaced is kept until
-    /// then, where the file system can swap names; where it cannot, and that write fails, the error says so.
+    /// Gives the file its name and writes that name to disk, or throws and restores the previous state. Where the file
+    /// system can swap names, the old file is kept until then. Where it cannot and that write fails, the error says so.
     void publish() {
         const detail::SignalsHeld all_or_nothing;
-        std::string name = path_; // memory may run out later on
+        std::string name = path_; // copied now, because memory may run out later
         if (if_exists_ == IfExists::refuse) {
             if (temporary_.empty())
                 link_as(path_);
             else
                 detail::take_name(temporary_, path_);
-            temporary_ = std::move(name); // for the destructor to take back
+            temporary_ = std::move(name); // the destructor removes it if what follows fails
             detail::sync_directory(detail::parent_directory(path_));
             temporary_.clear();
             return;
@@ -216,11 +220,11 @@ class FileSink {
     IfExists if_exists_;
     Content content_;
     detail::Descriptor file_;
-    std::string temporary_; ///< see temporary()
+    std::string temporary_; ///< See temporary().
     bool is_stream_ = false;
 };
 
-/// Appends to a string of the caller's.
+/// Appends to a string, which must outlive the sink.
 class MemorySink {
   public:
     explicit MemorySink(std::string& bytes) noexcept : bytes_(&bytes) {}
@@ -232,8 +236,9 @@ class MemorySink {
     std::string* bytes_;
 };
 
-/// Throws DataError for what is there and is no regular file, nor a link to one: opening a FIFO waits for its writer, and a device
-/// has no end. For what was found in a directory; a FIFO that the user names is meant. Throws std::system_error for what is not there.
+/// Requires a regular file or a link to one: opening a FIFO would wait for its writer, and a device has no end. Use
+/// this for what was found in a directory; a FIFO that the user names is intended. Throws DataError for other kinds of
+/// files, and std::system_error if the file is missing.
 inline void require_regular_file(const std::string& path) {
     std::error_code error;
     const std::filesystem::file_type type = std::filesystem::status(path, error).type();
@@ -243,14 +248,14 @@ inline void require_regular_file(const std::string& path) {
     throw DataError(Fault::not_supported, path + ": neither a regular file nor a link to one");
 }
 
-/// What tells whether a file is another one than before, or has been written to since.
+/// Identifies a file and its state: two are equal unless the file was replaced or written to in between.
 struct FileState {
     dev_t device = 0;
     ino_t inode = 0;
     off_t size = 0;
-    std::int64_t modified = 0; ///< nanoseconds since 1970
+    std::int64_t modified = 0; ///< Nanoseconds since 1970.
 
-    /// Throws std::system_error for a file that is not there.
+    /// The state of the file at `path`. Throws std::system_error if the file is missing.
     static FileState of(const std::string& path) {
         struct ::stat found{};
         if (::stat(path.c_str(), &found) != 0) detail::throw_errno(path);
@@ -259,10 +264,10 @@ struct FileState {
     friend bool operator==(const FileState&, const FileState&) = default;
 };
 
-/// The file that `path` stands for: itself, or, for a directory, the oplog in it: oplog.bson of a full
-/// backup, or local/oplog.rs.bson of an increment, also with .gz or .zst.
-/// Throws Error for a directory without one, DataError for one with two or with an oplog that is no file, and std::system_error for one
-/// that may not be looked into.
+/// Returns the file that `path` stands for: `path` itself, or for a directory the oplog in it. That is oplog.bson of a
+/// full backup or local/oplog.rs.bson of an increment, each also with .gz or .zst. Throws FileError for a directory
+/// without an oplog, DataError for a directory with two oplogs or with an oplog that is not a regular file, and
+/// std::system_error for a directory that cannot be searched.
 inline std::string resolve_input(const std::string& path) {
     std::error_code ignored;
     if (path == "-" || !std::filesystem::is_directory(path, ignored)) return path;
@@ -270,7 +275,7 @@ inline std::string resolve_input(const std::string& path) {
     for (const char* oplog : {"oplog.bson", "local/oplog.rs.bson"})
         for (const char* suffix : {"", ".gz", ".zst"}) {
             const std::string candidate = (std::filesystem::path(path) / (std::string(oplog) + suffix)).string();
-            std::error_code error; // a link to what is missing is not passed over
+            std::error_code error; // a link whose target is missing counts as found
             if (std::filesystem::exists(std::filesystem::symlink_status(candidate, error))) {
                 require_regular_file(candidate);
                 if (!found.empty()) throw DataError(Fault::ambiguous, found + " and " + candidate + ": two oplogs in one directory: name the file that is meant");

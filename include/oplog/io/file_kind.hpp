@@ -8,7 +8,7 @@
 
 namespace oplog::inline v0_1 {
 
-/// What a file is that is given in place of BSON, and what to do about it.
+/// A kind of file that users give in place of BSON, and a hint on what to do about it.
 struct FileKind {
     std::string_view name;
     std::string_view hint;
@@ -23,7 +23,7 @@ struct FileSignature {
 };
 
 template <std::size_t N>
-constexpr std::string_view signature(const char (&bytes)[N]) { return {bytes, N - 1}; } // zero bytes among them
+constexpr std::string_view signature(const char (&bytes)[N]) { return {bytes, N - 1}; } // the bytes may contain zeros
 
 constexpr std::string_view unpack_hint = "unpack it first; what is read compressed is gzip and zstd";
 constexpr std::string_view encrypted_hint = "decrypt it first";
@@ -55,7 +55,7 @@ constexpr FileSignature file_signatures[] = {
     {0, signature("\xfe\xff"), {"UTF-16 text", "BSON is wanted, as mongodump writes it"}},
 };
 
-/// Whether a document of BSON can begin so: of its length and of its first element's type not all are possible.
+/// Whether BSON can begin with these bytes: not every length and not every type of a first element is possible.
 inline bool may_be_bson(std::string_view start) noexcept {
     if (start.size() < 4) return true;
     const auto length = bson::load<std::uint32_t>(start.data());
@@ -67,7 +67,8 @@ inline bool may_be_bson(std::string_view start) noexcept {
 
 } // namespace detail
 
-/// Tells what a file is by its first bytes, of which 512 will do; null for what is unknown, and for all that may be BSON.
+/// Recognises what a file is by its first bytes; 512 are enough. Returns null for an unknown file and for anything that
+/// might be BSON.
 inline const FileKind* recognise_file(std::string_view start) {
     static constexpr FileKind json{"JSON", "BSON is wanted, as mongodump writes it; JSON does not become an oplog again"},
         text{"text", "BSON is wanted, as mongodump writes it"}, zeros{"nothing but zero bytes", "a crash or a full disk leaves such files: take another copy"};

@@ -7,14 +7,14 @@
 
 namespace oplog::inline v0_1 {
 
-/// What a user means by a file: plain or compressed, told by its content.
+/// Reads a file as a user means it: plain or compressed, recognised by its content.
 using InputSource = DecompressingSource<FileSource>;
-/// A file, compressed if its name or the caller asks for it.
+/// Writes a file, compressed if its name or the caller asks for it.
 using OutputSink = CompressingSink<FileSink>;
 
-/// Entries of an oplog: a file, "-", a directory; plain, zstd or gzip.
+/// Reads the entries of an oplog from a file, "-" or a directory; plain, zstd or gzip.
 using Reader = BasicReader<InputSource>;
-/// Documents of any BSON file, opened the same way.
+/// Reads the documents of any BSON file, opened in the same way.
 using DocumentReader = BasicReader<InputSource, bson::Document>;
 /// Writes entries or documents: `Writer out{"slice.bson.zst"}`.
 using Writer = BasicWriter<OutputSink>;

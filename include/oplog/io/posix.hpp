@@ -25,11 +25,12 @@ namespace oplog::inline v0_1 {
 
 namespace detail {
 
+/// Throws std::system_error about `what`, which is mostly a path.
 [[noreturn]] inline void throw_errno(const std::string& what, int error = errno) {
     throw std::system_error(error, std::generic_category(), what);
 }
 
-/// A file descriptor that closes itself, but for the standard ones.
+/// A file descriptor that closes itself, unless it is stdin, stdout or stderr.
 class Descriptor {
   public:
     Descriptor() noexcept = default;
@@ -44,7 +45,7 @@ class Descriptor {
     }
     int get() const noexcept { return fd_; }
     bool is_open() const noexcept { return fd_ >= 0; }
-    /// Closes it and says whether that worked.
+    /// Closes the descriptor and returns whether that succeeded.
     bool close() noexcept {
         const int fd = std::exchange(fd_, -1);
         return fd < 0 || ::close(fd) == 0;
@@ -54,8 +55,8 @@ class Descriptor {
     int fd_ = -1;
 };
 
-/// Whether a failed call is to be made again: a signal came, or somebody has made the descriptor a non-blocking one, and
-/// now it is ready.
+/// Whether a failed call must be repeated: a signal interrupted it, or somebody made the descriptor non-blocking. In
+/// the second case this waits until the descriptor is ready.
 inline bool is_to_be_repeated(int fd, short events) {
     if (errno == EINTR) return true;
     if (errno != EAGAIN) return false;
@@ -64,6 +65,7 @@ inline bool is_to_be_repeated(int fd, short events) {
 }
 
 inline void write_all(int fd, const char* data, std::size_t size, const std::string& name) {
+    /// Writes all bytes. Throws std::system_error about `name`.
     while (size > 0) {
         const ::ssize_t written = ::write(fd, data, size);
         if (written < 0) {
@@ -75,12 +77,12 @@ inline void write_all(int fd, const char* data, std::size_t size, const std::str
     }
 }
 
-/// Writes a directory's entries to disk.
+/// Writes the names in a directory to disk. Throws std::system_error.
 inline void sync_directory(const std::string& path) {
     const Descriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!directory.is_open() && errno == EACCES) return ::sync(); // it may be written to and not read
+    if (!directory.is_open() && errno == EACCES) return ::sync(); // a directory may be writable but not readable
     if (!directory.is_open()) throw_errno(path);
-    // Some file systems cannot sync a directory and say EINVAL; there is nothing more to be done there.
+    // Some file systems cannot sync a directory and report EINVAL. Nothing more can be done there.
     if (::fsync(directory.get()) != 0 && errno != EINVAL) throw_errno(path);
 }
 
@@ -89,7 +91,7 @@ inline std::string parent_directory(const std::string& path) {
     return parent.empty() ? "." : parent;
 }
 
-/// Signals to this thread, and to those that it starts, wait for as long as it lives.
+/// Blocks all signals to this thread, and to the threads that it starts, while this object exists.
 class SignalsHeld {
   public:
     SignalsHeld() noexcept {
@@ -104,7 +106,7 @@ class SignalsHeld {
     ::sigset_t before_;
 };
 
-/// What `path` may be called until it is whole. A killed process may have left the name behind.
+/// A name for `path` until it is complete. A killed process may have left a file of that name behind.
 inline std::string hidden_name(const std::string& path) {
     static std::atomic<unsigned> count{0};
     std::filesystem::path hidden(path);
@@ -112,7 +114,8 @@ inline std::string hidden_name(const std::string& path) {
     return hidden.string();
 }
 
-/// Makes a directory that `path` may be called until it is whole. Throws std::system_error about `named`.
+/// Makes a directory that stands for `path` until it is complete, and returns its name. Throws std::system_error about
+/// `named`.
 inline std::string make_hidden_directory(const std::string& path, const std::string& named) {
     for (;;) {
         std::string hidden = hidden_name(path);
@@ -121,11 +124,11 @@ inline std::string make_hidden_directory(const std::string& path, const std::str
     }
 }
 
-/// A temporary file in `directory` that vanishes by itself. Throws std::system_error.
+/// Opens a temporary file in `directory` that vanishes by itself. Throws std::system_error.
 inline Descriptor unnamed_file(const std::string& directory) {
     Descriptor file(::open(directory.c_str(), O_RDWR | O_TMPFILE | O_CLOEXEC, 0600));
     if (file.is_open()) return file;
-    const SignalsHeld never_left; // not every file system has files without a name
+    const SignalsHeld never_left; // some file systems have no unnamed files
     std::string path = directory + "/.oplog-XXXXXX";
     file = Descriptor(::mkostemp(path.data(), O_CLOEXEC));
     if (!file.is_open()) throw_errno(path);
@@ -133,26 +136,27 @@ inline Descriptor unnamed_file(const std::string& directory) {
     return file;
 }
 
-/// Whether renameat2 worked.
+/// Calls renameat2 and returns whether it succeeded.
 inline bool rename_as(const std::string& from, const std::string& to, unsigned flags) noexcept {
     return ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), flags) == 0;
 }
-/// Whether it failed since the file system does not know the flags.
+/// Whether a call failed because the file system does not support its flags.
 inline bool flags_are_unknown() noexcept { return errno == EINVAL || errno == ENOSYS; }
 
-/// Gives a file a name that nobody has. Throws std::system_error.
+/// Renames a file to a name that must be free. Throws std::system_error.
 inline void take_name(const std::string& from, const std::string& to) {
     if (rename_as(from, to, RENAME_NOREPLACE)) return;
     if (!flags_are_unknown() || ::link(from.c_str(), to.c_str()) != 0) throw_errno(to);
     ::unlink(from.c_str());
 }
-/// The same for a directory; an empty one may be in its place.
+/// The same for a directory. An empty directory may stand in its place.
 inline void take_name_as_directory(const std::string& from, const std::string& to) {
     if (!rename_as(from, to, RENAME_NOREPLACE) && (!flags_are_unknown() || ::rename(from.c_str(), to.c_str()) != 0)) throw_errno(to);
 }
 
-/// Swaps two names, or throws std::system_error and has not. Where the file system cannot, `to` is called `from` + ".old" for a
-/// moment, and stays so if the process is killed just then: hold signals.
+/// Swaps two names. If it throws std::system_error, nothing has changed. On a file system that cannot swap names, `to`
+/// is called `from` + ".old" for a moment, and keeps that name if the process is killed then, so signals should be
+/// blocked.
 inline void swap_names(const std::string& from, const std::string& to) {
     if (rename_as(from, to, RENAME_EXCHANGE)) return;
     const std::string aside = from + ".old";
@@ -165,7 +169,8 @@ inline void swap_names(const std::string& from, const std::string& to) {
     throw_errno(to, error);
 }
 
-/// Writes a name that was just given to disk; where that fails calls undo(), which says whether it could take it back.
+/// Writes a new name to disk. If that fails it calls undo(), which returns whether it could take the name back. Throws
+/// FileError if it could not.
 template <class Undo>
 void sync_name(const std::string& path, Undo undo) {
     try {

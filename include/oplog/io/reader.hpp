@@ -20,31 +20,33 @@
 
 namespace oplog::inline v0_1 {
 
-/// How closely a reader looks at a document before it yields it.
+/// How closely a reader examines each document before it yields it.
 enum class Check {
-    frame,     ///< length prefix, terminator, depth of nesting and, for entries, the top-level fields up to `ts`
-    structure, ///< all that full does but what servers do not ask for: UTF-8, the second length of an old binary
-    full,      ///< every byte: types, lengths, nesting, UTF-8
+    frame,     ///< Length prefix, terminator, depth of nesting and, for entries, the top-level fields up to `ts`.
+    structure, ///< As `full`, without what servers do not require: UTF-8, and the second length of an old binary.
+    full,      ///< Every byte: types, lengths, nesting, UTF-8.
 };
 
-/// A stream of BSON documents as an input range, in constant memory: a buffer of 256 KiB that grows
-/// to the largest document. Item is EntryView or bson::Document; what is yielded is valid until the
-/// next step. Every error in the data is a FormatError with file, offset and document number; a
-/// stream that ends inside a document is one.
+/// Reads a stream of BSON documents as an input range, in constant memory: a buffer of 256 KiB that grows to the
+/// largest document. Item is EntryView or bson::Document. Each item is a view that is valid until the reader moves on.
+/// Every fault in the data throws a FormatError with file, offset and document number; a stream that ends inside a
+/// document is such a fault.
 template <ByteSource Source, class Item = EntryView>
 class BasicReader {
   public:
+    /// Reads from `source`. Messages call the input `name`.
     using source_type = Source;
 
     BasicReader(Source source, std::string name, Check check = Check::frame)
         : source_(std::move(source)), check_(check),
           where_(std::make_unique<Position>(Position{std::move(name), 0, 0})) {}
-    /// Opens a file, "-" for stdin, or the oplog in a directory (see resolve_input).
+    /// Opens a file, stdin ("-"), or the oplog in a directory (see resolve_input()). Throws what that and the source
+    /// throw.
     explicit BasicReader(const std::string& path, Check check = Check::frame)
         requires std::constructible_from<Source, const std::string&>
         : BasicReader(Source(resolve_input(path)), resolve_input(path), check) {}
 
-    /// Moves on to the next document. False at the end of the stream.
+    /// Moves on to the next document. Returns false at the end of the stream. Throws FormatError.
     bool next() {
         step();
         if (filled_ - at_ < bson::min_document_size && !fill(bson::min_document_size)) {
@@ -66,7 +68,8 @@ class BasicReader {
         return true;
     }
 
-    /// The document that next() moved to.
+    /// The document that next() moved to. Valid until the reader moves on. Throws FormatError if the document fails the
+    /// check.
     Item current() const {
         const auto document = bson::Document::trusted(&buffer_[at_]);
         try {
@@ -91,11 +94,11 @@ class BasicReader {
     };
 
   public:
-    /// Documents that follow each other, and the buffer that they are in.
+    /// Consecutive documents and the buffer that holds them.
     class Block {
       public:
         std::string_view documents() const noexcept { return documents_; }
-        /// Where the first one stands.
+        /// The place of the first document.
         const Position& where() const noexcept { return where_; }
 
       private:
@@ -106,14 +109,15 @@ class BasicReader {
         Position where_;
     };
 
-    /// Reads the next documents into the block, in place of what it has: at least one, and what else a read brought. False at the
-    /// end of the stream. For threads that read in turns: a document is not copied, and what a thread has read is in its core's
-    /// cache. The block ends before what is not right; the next call says what that is. Its documents have been looked at as
-    /// with Check::frame, and none of them is the current one.
+    /// Replaces the content of `block` with the next documents: at least one, and whatever else one read brought.
+    /// Returns false at the end of the stream. This is for threads that read in turns: no document is copied, and what
+    /// a thread has read is in the cache of its core. The block ends before the first fault, and the next call reports
+    /// that fault. The documents have been examined as with Check::frame, and none of them becomes the current
+    /// document.
     bool next(Block& block) {
         block.documents_ = {};
         pass();
-        exchange_buffers(block); // the rest of what was read moves over; it is less than a document
+        exchange_buffers(block); // the rest of what was read moves to the other buffer; it is less than a document
         if (!next()) return false;
         block.where_ = *where_;
         const std::size_t first = at_;
@@ -127,20 +131,22 @@ class BasicReader {
         return true;
     }
 
-    /// Where the current document stands.
+    /// The place of the current document.
     const Position& where() const noexcept { return *where_; }
+    /// The name of the input, as messages use it.
     const std::string& name() const noexcept { return where_->file; }
-    /// Bytes read so far, the current document's among them.
+    /// The number of uncompressed bytes read so far, including the current document.
     std::uint64_t bytes() const noexcept { return where_->offset + size_; }
 
     class iterator {
       public:
-        /// What owns, so that algorithms which keep what they read do not keep views of a buffer that is read into again.
+        /// The owning type, so that algorithms that keep what they read do not keep views of a buffer that will be
+        /// overwritten.
         using value_type = std::conditional_t<std::same_as<Item, EntryView>, Entry, bson::Value>;
         using difference_type = std::ptrdiff_t;
         using iterator_concept = std::input_iterator_tag;
 
-        iterator() = default; ///< an end
+        iterator() = default; ///< The end.
         explicit iterator(BasicReader& reader) : reader_(&reader) { ++*this; }
         Item operator*() const { return reader_->current(); }
         detail::Arrow<Item> operator->() const { return {**this}; }
@@ -155,7 +161,7 @@ class BasicReader {
         BasicReader* reader_ = nullptr;
     };
 
-    /// Reads the first document. Throws Error when called again: a document would be lost.
+    /// Reads the first document. Throws ArgumentError when called a second time, because a document would be lost.
     iterator begin() {
         if (std::exchange(begun_, true)) throw ArgumentError(where_->file + ": a reader's documents are read once: make another reader to read them again");
         return iterator(*this);
@@ -163,9 +169,9 @@ class BasicReader {
     std::default_sentinel_t end() const noexcept { return {}; }
 
   private:
-    static constexpr std::size_t buffer_size = 256 << 10; // measured: 192 to 512 KiB are alike, less and more lose
+    static constexpr std::size_t buffer_size = 256 << 10; // measured: sizes from 192 to 512 KiB are equal, others are slower
 
-    /// Whether what follows the current document is one, and at hand.
+    /// Whether a valid document follows the current one and is completely in the buffer.
     bool is_next_whole() const {
         const std::size_t left = filled_ - at_ - size_;
         if (left < bson::min_document_size) return false;
@@ -185,7 +191,7 @@ class BasicReader {
     [[noreturn]] void fail(Fault fault, std::string_view reason, std::string_view hint = {}) const { throw FormatError(*where_, fault, reason, hint); }
     [[noreturn]] void fail(const DataError& error) const { throw FormatError(*where_, error); }
 
-    /// A file that is something else altogether is called by its name.
+    /// Names the kind of file in the error if the input is something else altogether.
     void refuse_other_kinds() {
         if (detail::may_be_bson({&buffer_[at_], filled_ - at_})) return;
         fill(512);
@@ -207,7 +213,7 @@ class BasicReader {
 
     static constexpr std::size_t round_up(std::size_t size) { return (size + page_size - 1) / page_size * page_size; }
 
-    /// Goes on in the block's buffer.
+    /// Continues in the buffer of the block.
     void exchange_buffers(Block& block) {
         const std::size_t left = filled_ - at_, end = round_up(left);
         if (block.capacity_ < end + page_size) {
@@ -222,10 +228,10 @@ class BasicReader {
         filled_ = end;
     }
 
-    /// Reads until `wanted` bytes are at hand from at_ on. False if the stream ends before.
+    /// Reads until `wanted` bytes from at_ on are in the buffer. Returns false if the stream ends before that.
     bool fill(std::size_t wanted) {
-        // What is left goes right before a page, and reading on fills whole pages: the kernel copies pages
-        // to pages in four fifths of the time that anything else takes.
+        // The rest is moved to end right before a page, so that reading fills whole pages. The kernel copies pages to
+        // pages in four fifths of the time of any other copy.
         const std::size_t left = filled_ - at_;
         const std::size_t end = round_up(left);
         if (end - left + wanted > capacity_) {
@@ -242,7 +248,7 @@ class BasicReader {
         while (filled_ - at_ < wanted) {
             std::size_t got = 0;
             try {
-                // Never more at once: a large document must not make later reads leave the cache.
+                // Never read more at once: a large document must not make later reads leave the cache.
                 got = source_.read(&buffer_[filled_], std::min(capacity_ - filled_, read_size_));
             } catch (const DataError& error) {
                 fail(error);
@@ -257,17 +263,17 @@ class BasicReader {
     Source source_;
     Check check_;
     bool begun_ = false;
-    std::unique_ptr<Position> where_; // its own allocation: entries point to it, and a reader can be moved
+    std::unique_ptr<Position> where_; // allocated apart, because entries point to it and a reader can be moved
     std::size_t capacity_ = page_size + buffer_size;
     std::unique_ptr<Page[]> pages_ = std::make_unique_for_overwrite<Page[]>(capacity_ / page_size);
     char* buffer_ = pages_[0].bytes;
-    std::size_t read_size_ = 16 << 10; ///< small at first: a long chain is many slices that wait for their turn
-    std::size_t at_ = 0;     ///< the current document's first byte
-    std::size_t filled_ = 0; ///< end of what has been read
-    std::uint32_t size_ = 0; ///< of the current document
+    std::size_t read_size_ = 16 << 10; ///< Small at first, because a long chain is many slices that wait for their turn.
+    std::size_t at_ = 0;     ///< The first byte of the current document.
+    std::size_t filled_ = 0; ///< The end of what has been read.
+    std::uint32_t size_ = 0; ///< The size of the current document.
 };
 
-/// Entries of a plain, uncompressed oplog.
+/// Reads the entries of a plain, uncompressed oplog.
 using PlainReader = BasicReader<FileSource>;
 
 } // namespace oplog

@@ -19,18 +19,18 @@
 
 namespace oplog::inline v0_1 {
 
-/// Writes documents to a sink. close() makes the output last and throws if that fails; a writer
-/// destroyed without it hands what it got to the sink and gives the sink up, which leaves no file
-/// under the final name (see FileSink).
+/// Writes documents to a sink. close() makes the output permanent and throws if that fails. A writer that is destroyed
+/// without close() passes what it got to the sink and abandons the sink, which leaves no file under the final name (see
+/// FileSink).
 ///
-/// Output goes through four buffers, and from the first full one on a thread of the writer's own
-/// empties them: writing to disk and compressing overlap with the caller's work. An error of the sink
-/// is thrown by the write() or close() after it.
+/// Output goes through four buffers. From the first full buffer on, a thread of the writer empties them, so that
+/// compressing and writing to disk overlap with the caller's work. An error of the sink is thrown by the next write()
+/// or close().
 template <ByteSink Sink>
 class BasicWriter {
   public:
     explicit BasicWriter(Sink sink) : state_(std::make_unique<State>(std::move(sink))) {}
-    /// Opens a file, or "-" for stdout, with whatever else the sink's constructor takes.
+    /// Opens a file, or stdout for "-"; further arguments are those of the sink's constructor.
     template <class... Options>
     explicit BasicWriter(const std::string& path, Options&&... options)
         requires std::constructible_from<Sink, const std::string&, Options...>
@@ -40,22 +40,22 @@ class BasicWriter {
     BasicWriter& operator=(BasicWriter&&) = delete;
 
     ~BasicWriter() {
-        if (!state_) return; // moved from
+        if (!state_) return; // this writer was moved from
         if (state_->closed) return;
         try {
-            state_->flush(); // whole documents only, before the sink marks the failure
+            state_->flush(); // writes whole documents only, before the sink marks the failure
         } catch (const std::exception&) { // the sink is destroyed unclosed in any case
         }
     }
 
     void write(const EntryView& entry) { write(entry.bytes()); }
     void write(const bson::Document& document) { write(document.bytes()); }
-    /// Whole documents, one or more.
+    /// Writes one or more whole documents.
     void write(std::string_view documents) {
-        if (documents.empty()) return; // its data may be null
+        if (documents.empty()) return; // its data() may be null
         State& state = *state_;
         state.bytes += documents.size();
-        // More than all buffers hold would wait for the sink anyway: it is spared the copy.
+        // More bytes than all buffers hold would have to wait for the sink anyway, so they are not copied.
         if (documents.size() >= buffers * buffer_size && state.is_idle()) return state.sink.write(documents.data(), documents.size());
         Buffer* buffer = &state.ring[state.filling];
         while (documents.size() > buffer_size - buffer->size) {
@@ -69,15 +69,16 @@ class BasicWriter {
         buffer->size += documents.size();
     }
 
-    /// Bytes written so far, before any compression.
+    /// The number of bytes written so far, before compression.
     std::uint64_t bytes() const noexcept { return state_->bytes; }
 
-    /// Ends the output. Throws what the sink throws; then there is no file.
+    /// Completes the output. Throws what the sink throws; then there is no file.
     void close() {
         state_->flush();
         state_->sink.close();
         state_->closed = true;
     }
+/// The sink, for example to ask for its descriptor.
 
     Sink& sink() noexcept { return state_->sink; }
 
@@ -90,20 +91,20 @@ class BasicWriter {
         std::size_t size = 0;
     };
 
-    /// In an allocation of its own, since the thread refers to it and a writer can be moved.
+    /// Allocated apart, because the thread refers to it and a writer can be moved.
     struct State {
         explicit State(Sink s) : sink(std::move(s)) {}
 
         ~State() { stop(); }
 
-        /// Whether all that was written has reached the sink.
+        /// Whether everything written has reached the sink.
         bool is_idle() {
             if (ring[filling].size > 0) return false;
             const std::lock_guard lock(mutex);
             return pending == 0 && !error;
         }
 
-        /// Gives the full buffer to the thread and waits for an empty one.
+        /// Passes the full buffer to the thread and waits for an empty one.
         void hand_over() {
             std::unique_lock lock(mutex);
             if (!thread.joinable() && !start()) {
@@ -117,7 +118,8 @@ class BasicWriter {
             rethrow();
         }
 
-        /// A thread that takes no signals: they are the program's. False if there can be none: then it is done without.
+        /// Starts a thread that takes no signals, because those are for the program. Returns false if there can be no
+        /// thread; then the writer works without.
         bool start() {
             const detail::SignalsHeld not_there;
             try {
@@ -128,7 +130,7 @@ class BasicWriter {
             }
         }
 
-        /// Everything to the sink; the thread ends.
+        /// Passes everything to the sink and ends the thread.
         void flush() {
             stop();
             rethrow();
@@ -178,9 +180,9 @@ class BasicWriter {
 
         Sink sink;
         std::array<Buffer, buffers> ring;
-        std::size_t filling = 0;  ///< the caller's buffer
-        std::size_t emptying = 0; ///< the thread's next buffer
-        std::size_t pending = 0;  ///< full buffers, from emptying on
+        std::size_t filling = 0;  ///< The caller's buffer.
+        std::size_t emptying = 0; ///< The thread's next buffer.
+        std::size_t pending = 0;  ///< The number of full buffers, from `emptying` on.
         std::uint64_t bytes = 0;
         bool stopping = false;
         bool closed = false;
