@@ -15,9 +15,9 @@
 
 namespace oplog::inline v0_1 {
 
-/// One oplog entry in somebody else's memory: valid until the reader that yielded it moves on. Fields
-/// may come in any order, with any others between them; accessors have the fields' own names, look
-/// them up at each call, and fail() for a field of another type.
+/// A view of one oplog entry, valid until the reader that yielded it moves on. Fields may come in any order, with any
+/// other fields between them. The accessors have the names of the fields, look their field up at each call, and fail()
+/// if it has another type.
 class EntryView {
   public:
     /// Throws DataError for a document without a timestamp `ts`. `where`, if given, must outlive the view.
@@ -28,45 +28,47 @@ class EntryView {
     std::uint32_t size() const noexcept { return document_.size(); }
 
     Timestamp ts() const noexcept { return ts_; }
-    /// ts and, where there is one, the term `t`.
+    /// `ts` and the term `t`; the term is -1 if there is none.
     OpTime optime() const {
         return {ts_, get("t", std::int64_t{-1}, &bson::Element::integer)};
     }
-    /// i(nsert) u(pdate) d(elete) c(ommand) n(o-op), or what else a server has come up with ("xi", "km"); empty if missing.
+    /// The kind of operation: i(nsert), u(pdate), d(elete), c(ommand), n(o-op), or another kind that a server wrote
+    /// ("xi", "km"); empty if missing.
     std::string_view op() const { return get("op", std::string_view{}, &bson::Element::string); }
-    /// Whether `op` is "c"; cheaper than asking op().
+    /// Whether `op` is "c". This is cheaper than op().
     bool is_command() const { return op_ != 0 ? op_ == 'c' : op() == "c"; }
-    /// "<database>.<collection>", for a command "<database>.$cmd"; empty if missing.
+    /// `<database>.<collection>`, or `<database>.$cmd` for a command; empty if missing.
     std::string_view ns() const { return get("ns", std::string_view{}, &bson::Element::string); }
-    /// What was done: the document, the update, the command. It must be there.
+    /// What was done: the inserted document, the update or the command. Fails if missing.
     bson::Document o() const {
         const auto found = get("o", std::optional<bson::Document>{}, &bson::Element::document);
         if (!found) fail(Fault::missing_field, "the entry has no 'o'");
         return *found;
     }
-    /// Which document an update is for; for some commands more about them.
+    /// Which document an update changes. Some commands have further details here.
     std::optional<bson::Document> o2() const { return get("o2", std::optional<bson::Document>{}, &bson::Element::document); }
-    /// The collection's UUID, 16 bytes; empty if missing.
+    /// The 16 bytes of the collection's UUID; empty if missing.
     std::string_view ui() const {
         return get("ui", std::string_view{}, [](const bson::Element& found) {
             return found.binary_data();
         });
     }
-    /// By the server's clock.
+    /// The time of the server's clock.
     std::optional<bson::Date> wall() const { return get("wall", std::optional<bson::Date>{}, &bson::Element::date); }
 
-    /// Where it was read, or null.
+    /// Where the entry was read; null if unknown.
     const Position* where() const noexcept { return where_; }
-    /// Whether it is known to be ordinary, see bson::validate().
+    /// Whether the entry is known to be ordinary; see bson::validate().
     bool is_ordinary() const noexcept { return is_ordinary_; }
     void set_ordinary(bool ordinary) noexcept { is_ordinary_ = ordinary; }
-    /// Throws a FormatError with the entry's place, as far as it is known.
+    /// Throws a FormatError with the entry's place or, if that is unknown, a DataError with its timestamp.
     [[noreturn]] void fail(const DataError& error) const {
         if (where_) throw FormatError(*where_, error);
         throw error.within("entry " + to_string(ts_));
     }
     [[noreturn]] void fail(Fault fault, const std::string& reason) const { fail(DataError(fault, reason)); }
-    /// What work() returns, which looks into the entry. A DataError without a place gets the entry's.
+    /// Returns what work() returns, which examines the entry. A DataError that it throws without a place gets the
+    /// entry's place.
     template <std::invocable Work>
     decltype(auto) with_place(Work&& work) const {
         try {
@@ -79,7 +81,7 @@ class EntryView {
     }
 
   private:
-    /// What `read` makes of a field, or `missing`.
+    /// Returns what `read` makes of a field, or `missing`.
     template <class T, class Read>
     T get(std::string_view key, T missing, Read read) const {
         return with_place([&] {
@@ -97,14 +99,14 @@ class EntryView {
         throw DataError(Fault::not_oplog, "no field 'ts': not an oplog entry");
     }
 
-    /// The offset of `ts`, or of what comes before it that is not as servers usually write it: other fields, another
-    /// order. Why not just iterate: names that are known compare as one integer, and that makes the walk 10 times as fast.
+    /// Returns the offset of `ts`, or of the first field that is not in the order in which servers usually write
+    /// fields. Comparing known names as single integers makes this walk 10 times as fast as iterating.
     std::uint32_t skip_usual_fields() {
         const char* const data = document_.data();
         const std::uint64_t size = document_.size();
         std::uint64_t at = 4;
-        // Skips the field if it is there. Its value has `fixed` bytes and, unless `least` is 0, as many more as the
-        // prefix says, which are `least` or it is the iterator's to complain.
+        // Skips the field if it is there. Its value has `fixed` bytes plus, unless `least` is 0, as many as the length
+        // prefix says. A prefix below `least` is left to the iterator to report.
         const auto skip = [&]<std::size_t N>(const char (&type_and_name)[N], std::uint64_t fixed, std::uint32_t least) {
             static_assert(N + 4 <= usual_field_room);
             if (std::memcmp(data + at, type_and_name, N) != 0) return;
@@ -124,12 +126,12 @@ class EntryView {
         skip("\x10stmtId", 4, 0);
         return static_cast<std::uint32_t>(at);
     }
-    static constexpr std::uint32_t usual_field_room = 16; ///< bytes that are looked at at once
+    static constexpr std::uint32_t usual_field_room = 16; ///< How many bytes are compared at once.
 
     bson::Document document_;
     const Position* where_;
     bool is_ordinary_ = false;
-    char op_ = 0; ///< of an entry as servers usually write it, if it is one letter
+    char op_ = 0; ///< The one letter of `op`, if servers' usual order of fields was found; else 0.
     Timestamp ts_;
 };
 
@@ -142,7 +144,7 @@ class Entry {
         static_cast<void>(EntryView(bson::Document(bytes_)));
     }
 
-    /// Valid as long as this entry is there and not assigned to; that of a temporary does not compile.
+    /// A view, valid until this entry is destroyed or assigned to. A view of a temporary does not compile.
     EntryView view() const& OPLOG_LIFETIMEBOUND { return EntryView(bson::Document::trusted(bytes_.data())); }
     EntryView view() const&& = delete;
     operator EntryView() const& OPLOG_LIFETIMEBOUND { return view(); }
@@ -156,7 +158,7 @@ class Entry {
 
 namespace detail {
 
-/// For operator-> of iterators that make what they yield.
+/// What operator-> returns for iterators that make their items.
 template <class T>
 struct Arrow {
     T item;
@@ -165,7 +167,7 @@ struct Arrow {
 
 } // namespace detail
 
-/// Anything that yields entries one after the other: a Reader, a std::vector<Entry>, a view of either.
+/// Anything that yields entries one after the other: a Reader, a std::vector of Entry, or a view of either.
 template <class R>
 concept EntryRange = std::ranges::input_range<R> && std::convertible_to<std::ranges::range_reference_t<R>, EntryView>;
 

@@ -21,61 +21,62 @@
 
 namespace oplog::inline v0_1 {
 
-/// Whether the server gave the collection a name of its own making, for the time until it is renamed:
-/// $out, mapReduce, convertToCapped, renames across databases and resharding do.
+/// Whether the server invented this name for a collection that it will rename soon: $out, mapReduce, convertToCapped,
+/// renames across databases and resharding do so.
 inline bool is_temporary(std::string_view ns) {
     const std::string_view name = split_namespace(ns).collection;
     if (name.starts_with("tmp.agg_out.") || name.starts_with("tmp.mr.") || name.starts_with("system.resharding.")) return true;
     constexpr std::string_view of_buckets = "resharding.";
-    if (name.starts_with(of_buckets) && name.size() == of_buckets.size() + 36) return true; // and a UUID
+    if (name.starts_with(of_buckets) && name.size() == of_buckets.size() + 36) return true; // followed by a UUID
     const std::string_view rest = name.starts_with("tmp") && name.size() > 9 ? name.substr(8) : std::string_view{};
     return rest == ".renameCollection" || rest == ".rename" || rest.starts_with(".convertToCapped.");
 }
 
-/// Which operations are wanted, and under which names.
+/// Selects operations by namespace and kind, and renames collections.
 ///
-/// A collection is followed through its renames: it is selected whole, under all the names it has, when
-/// one of them is included and none excluded (names of the server's own making, see is_temporary, do not
-/// count where there are others). That takes two passes over the entries: learn() all of them, then
-/// apply() to each in the same order. A time series is selected by its own name, with its buckets and its
-/// view. What names no collection (no-ops of the server, commits and aborts of transactions) is kept.
-/// Names are matched as they are before any renaming. Order and duplicates do not matter but for what is renamed.
+/// A collection is followed through its renames. It is selected as a whole, under all its names, if one of them is
+/// included and none is excluded. Names invented by the server (see is_temporary()) count only if there are no others.
+/// This takes two passes over the entries: first learn() all of them, then apply() to each in the same order. A time
+/// series is selected by its own name, together with its buckets and its view. Operations that name no collection (the
+/// server's no-ops, commits and aborts of transactions) are kept. Names are matched as they are before any renaming.
+/// Unless something is renamed, order and duplicates do not matter.
 ///
-/// Memory: a few hundred bytes for each collection that is dropped or renamed.
+/// Takes a few hundred bytes of memory for each collection that is dropped or renamed.
 class Selection {
   public:
-    /// Only collections that match one of these.
+    /// Keeps only collections that match one of the patterns given here.
     void include(std::string glob) {
         includes_.emplace_back(glob);
         unmatched_.push_back({Rule::Kind::include, std::move(glob)});
     }
-    /// Not those that match one of these.
+    /// Leaves out collections that match one of the patterns given here.
     void exclude(std::string glob) {
         excludes_.emplace_back(glob);
         unmatched_.push_back({Rule::Kind::exclude, std::move(glob)});
     }
-    /// See Renaming::add.
+    /// Renames a collection or a database; see Renaming::add().
     void rename(std::string_view from, std::string_view to) {
         renaming_.add(from, to);
         unmatched_.push_back({Rule::Kind::rename, std::string(from)});
     }
-    /// Only operations with this `op` ("i", "u", "c"), inside applyOps too.
+    /// Keeps only operations with one of the kinds given here ("i", "u", "c"), inside applyOps too.
     void only(std::string op) { ops_.insert(std::move(op)); }
+    /// Leaves out no-ops.
     void without_noops() { no_noops_ = true; }
 
     /// Whether nothing is filtered or renamed.
     bool everything() const noexcept { return !by_name() && renaming_.empty() && ops_.empty() && !no_noops_; }
-    /// Whether entries must be learned first.
+    /// Whether the entries must be learned first.
     bool looks_ahead() const noexcept { return by_name() || !renaming_.empty(); }
 
-    /// The first pass. Throws DataError for what is malformed.
+    /// Takes one entry of the first pass. Throws DataError for a malformed entry.
     void learn(const EntryView& entry) {
         if (dumped_at_ && entry.ts() > *dumped_at_) {
             dumped_ = learned_;
             dumped_at_.reset();
         }
         guarded(entry, [&] {
-            bool plain = false; // most entries are, and are told by two of their first fields
+            bool plain = false; // most entries are plain, and two of their first fields tell
             for (const bson::Element& element : entry.document()) {
                 if (element.key() == "op") {
                     if (element.string() == "c") break;
@@ -98,21 +99,23 @@ class Selection {
         });
     }
 
-    /// A collection that there is, besides those that are learned of.
+    /// Tells of a collection that exists, in addition to those that learn() finds.
     void see(std::string_view ns) {
         if (unmatched_.empty()) return;
         const std::string name = logical_namespace(ns);
         std::erase_if(unmatched_, [&](const Rule& rule) { return glob_matches(rule.pattern, name); });
     }
+    /// A pattern or name that was given to include(), exclude() or rename().
     struct Rule {
         enum class Kind { include, exclude, rename } kind;
-        std::string pattern; ///< or a name
+        std::string pattern; ///< A pattern, or a name for `rename`.
     };
-    /// Those of include(), exclude() and rename() that no collection matches. After learning.
+    /// The rules that match no collection. Call this after learning.
     const std::vector<Rule>& unmatched() const noexcept { return unmatched_; }
 
-    /// The second pass: what becomes of the entry. An applyOps without operations left is dropped unless it
-    /// belongs to a transaction of several entries. Throws DataError for what is malformed, Error for what cannot be followed.
+    /// Decides one entry of the second pass. An applyOps without any operations left is dropped, unless it belongs to a
+    /// transaction of several entries. Throws DataError for a malformed entry and RenameError for an operation that
+    /// cannot be followed.
     Edit apply(const EntryView& entry) {
         Edit edit;
         guarded(entry, [&] {
@@ -123,19 +126,22 @@ class Selection {
         return edit;
     }
 
-    /// Whether a collection is selected that has this name at the first entry or, if that was told, in the full dump. After learning.
+    /// Whether the collection is selected that has this name at the first entry or, if dumped_at() was called, in the
+    /// full dump. Call this after learning.
     bool selects(std::string_view ns) const { return selected(logical_namespace(ns), dumped_at_ ? learned_ : dumped_); }
-    /// To be called before learning: the full dump has the collections under the names that they had after this entry.
+    /// Tells that the full dump has the collections under the names that they had after this entry. Call this before
+    /// learning.
     void dumped_at(Timestamp ts) { dumped_at_ = ts; }
     const Renaming& renaming() const noexcept { return renaming_; }
 
   private:
-    /// How often each name has been given up so far: the same name at two times may be two collections.
+    /// Counts how often each name was given up so far, because the same name at two times may mean two collections.
     struct Names {
         std::map<std::string, std::uint64_t, std::less<>> given_up;
-        std::map<std::string, std::uint64_t, std::less<>> databases; ///< dropped whole
+        std::map<std::string, std::uint64_t, std::less<>> databases; ///< databases that were dropped as a whole
 
-        /// A collection: the name, and which of its bearers, the one of now or that many later.
+        /// Identifies a collection: by its name and by which bearer of the name it is, the present one or the one that
+        /// comes `later` bearers after it.
         std::string key(std::string_view ns, std::uint64_t later = 0) const {
             const auto count = [](const auto& of, std::string_view name) {
                 const auto found = of.find(name);
@@ -153,11 +159,11 @@ class Selection {
             }
         }
     };
-    /// A collection that is renamed: what its names say together.
+    /// A renamed collection, and what its names together say.
     struct Renamed {
         bool included = false;
         bool excluded = false;
-        bool named = false; ///< by someone, not only by the server
+        bool named = false; ///< By a user, not only by the server.
     };
     struct Verdict {
         bool keep = false;
@@ -172,12 +178,12 @@ class Selection {
         const auto matches = [&](const Glob& glob) { return glob.matches(ns); };
         return (includes_.empty() || std::ranges::any_of(includes_, matches)) && std::ranges::none_of(excludes_, matches);
     }
-    /// Whether anything in a database may be wanted.
+    /// Whether anything in a database might be wanted.
     bool chosen_database(std::string_view database) const {
         return (includes_.empty() || std::ranges::any_of(includes_, [&](const Glob& glob) { return glob.may_match_in(database); })) &&
                std::ranges::none_of(excludes_, [&](const Glob& glob) { return glob.matches_all_of(database); });
     }
-    /// Whether the collection that bears a (logical) name at some time is wanted.
+    /// Whether the collection is wanted that bears a (logical) name at some time.
     bool selected(std::string_view ns, const Names& names) const {
         if (!renamed_.empty())
             if (const auto found = renamed_.find(names.key(ns)); found != renamed_.end()) {
@@ -188,7 +194,7 @@ class Selection {
         return chosen(ns);
     }
 
-    /// One after the other is mostly of the same collection.
+    /// As see(). Consecutive entries mostly belong to the same collection.
     void see_again(std::string_view ns) {
         if (unmatched_.empty() || ns == seen_) return;
         seen_ = ns;
@@ -198,7 +204,7 @@ class Selection {
         std::erase_if(unmatched_, [&](const Rule& rule) { return Glob(rule.pattern).may_match_in(database); });
     }
 
-    /// A renamed collection goes on under its new name.
+    /// Notes that a renamed collection continues under its new name.
     void link(const std::string& from, const std::string& to) {
         const auto [source, is_new] = renamed_.emplace(learned_.key(from), collections_.size());
         if (is_new) collections_.emplace_back();
@@ -213,7 +219,7 @@ class Selection {
         renamed_.insert_or_assign(learned_.key(to, 1), source->second);
         follow_across(from, to);
     }
-    /// A collection that is built under a temporary name follows its target to another database.
+    /// Lets a collection that is built under a temporary name follow its target to another database.
     void follow_across(const std::string& from, const std::string& to) {
         if (!is_temporary(from) || renaming_.collection(from)) return;
         const auto target = renaming_.collection(to);
@@ -228,7 +234,7 @@ class Selection {
     }
 
     Edit decide(const Operation& operation) {
-        static_cast<void>(meaning_of(operation)); // what is damaged cannot be told to be wanted or not
+        static_cast<void>(meaning_of(operation)); // a damaged operation can be neither wanted nor unwanted
         if (operation.is_command()) return decide_command(operation, parse_command(operation));
         if ((no_noops_ && operation.op == "n") || (!ops_.empty() && !ops_.contains(operation.op))) return drop();
         const std::string_view collection = operation.collection();
@@ -243,7 +249,8 @@ class Selection {
         return Edit::keep();
     }
 
-    /// The verdict on what is no command; it holds for the next one on the same namespace too, unless that is a special one.
+    /// Decides about an operation that is not a command. The verdict also holds for the next operation on the same
+    /// namespace, unless that namespace is special.
     void look_up(const Operation& operation) {
         last_ns_ = operation.ns;
         const std::string_view collection = operation.collection();
@@ -257,7 +264,7 @@ class Selection {
     }
 
     Edit decide_command(const Operation& operation, const Command& command) {
-        if (command.scope == CommandScope::none) { // a transaction's end
+        if (command.scope == CommandScope::none) { // the end of a transaction
             ++kept_;
             return Edit::keep();
         }
@@ -285,11 +292,11 @@ class Selection {
             break;
         default: keep = selected(ns, now_); break;
         }
-        if (now_.follow(command)) special_ = true; // a name may stand for another collection now
+        if (now_.follow(command)) special_ = true; // a name may mean another collection from now on
         if (!wanted_op || !(keep || replaces_other)) return drop();
         if (command.kind == CommandKind::drop_database && renaming_.gains(command.database) && !renaming_.database(command.database))
             throw RenameError("dropDatabase of " + std::string(command.database) + " would also drop what is renamed into it");
-        if (replaces_other) { // the collection that it puts itself in place of is gone
+        if (replaces_other) { // the collection whose place it takes is gone
             const bson::Value dropped = drop_target(operation, command);
             const auto other = renamed(Operation(dropped.view()), renaming_);
             ++kept_;
@@ -301,7 +308,7 @@ class Selection {
         return rename_or_keep(operation);
     }
 
-    /// dropTarget is the target's UUID; older servers just said true.
+    /// dropTarget is the UUID of the target; older servers wrote just true.
     static bool drops_target(const Operation& operation) {
         const auto target = operation.o.find("dropTarget");
         return target && (target->is(bson::Type::binary) || target->truthy());
@@ -334,7 +341,7 @@ class Selection {
         throw RenameError(std::string(ns) + " is there already: what is renamed to it would be mixed with it (exclude or rename it too)");
     }
 
-    /// An applyOps that changed, or that belongs to a transaction which lost operations before.
+    /// Completes an applyOps that changed, or that belongs to a transaction which lost operations before.
     void finish_apply_ops(const EntryView& entry, Edit& edit) {
         if (!Operation(entry).is_apply_ops()) {
             if (const TransactionInfo info = transaction_info(entry); info.ends()) dropped_of_.erase(info.id());
@@ -348,7 +355,7 @@ class Selection {
         }
         std::int64_t& dropped = dropped_of_[info.id()];
         dropped += dropped_;
-        // The last of a chain says how many operations there are in all.
+        // The last entry of a chain says how many operations the whole chain has.
         if (const std::int64_t gone = std::exchange(dropped, info.role == TransactionRole::part ? dropped : 0); info.role != TransactionRole::part) {
             dropped_of_.erase(info.id());
             if (gone > 0) correct_count(entry, edit, gone);
@@ -376,7 +383,7 @@ class Selection {
         }));
     }
 
-    /// Errors with the entry's place.
+    /// Adds the entry's place to errors.
     template <class Work>
     static void guarded(const EntryView& entry, Work work) {
         try {
@@ -396,20 +403,20 @@ class Selection {
     std::vector<Rule> unmatched_;
     std::string seen_;
     Names learned_;
-    Names dumped_; ///< as they are in the full dump
-    std::optional<Timestamp> dumped_at_; ///< until that is learned
-    std::map<std::string, std::size_t, std::less<>> renamed_; ///< by key: which of collections_
+    Names dumped_; ///< As they are in the full dump.
+    std::optional<Timestamp> dumped_at_; ///< Set until that entry is learned.
+    std::map<std::string, std::size_t, std::less<>> renamed_; ///< By key: the index in collections_.
     std::vector<Renamed> collections_;
-    std::set<std::string, std::less<>> views_; ///< databases in which a view is wanted
+    std::set<std::string, std::less<>> views_; ///< The databases in which a view is wanted.
 
-    // Where apply() has come to.
+    // The state of apply().
     Names now_;
-    std::string last_ns_; ///< what verdict_ is about
+    std::string last_ns_; ///< The namespace that verdict_ is about.
     Verdict verdict_;
-    bool special_ = true; ///< the verdict does not hold for the next operation
+    bool special_ = true; ///< The verdict does not hold for the next operation.
     std::int64_t kept_ = 0;
     std::int64_t dropped_ = 0;
-    std::map<TransactionId, std::int64_t> dropped_of_; ///< operations, of transactions that are under way
+    std::map<TransactionId, std::int64_t> dropped_of_; ///< The number of dropped operations, of each transaction that is under way.
 };
 
 } // namespace oplog

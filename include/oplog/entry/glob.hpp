@@ -11,11 +11,12 @@
 
 namespace oplog::inline v0_1 {
 
-/// Whether all of `text` matches a shell-like pattern: `*` is any run of characters, dots too, `?` any one character of UTF-8.
+/// Whether all of `text` matches a shell-like pattern: `*` matches any sequence of characters, also with dots, and `?`
+/// matches any one character of UTF-8.
 inline bool glob_matches(std::string_view pattern, std::string_view text) noexcept {
     std::size_t p = 0, t = 0;
     const auto follows = [&] { return t < text.size() && (static_cast<unsigned char>(text[t]) & 0xC0) == 0x80; };
-    std::size_t star = std::string_view::npos, star_text = 0; // where to take up again when a guess of `*` was too short
+    std::size_t star = std::string_view::npos, star_text = 0; // where to resume when a guess for `*` was too short
     while (t < text.size()) {
         if (p < pattern.size() && pattern[p] == '*') {
             star = p++;
@@ -38,17 +39,17 @@ inline bool glob_matches(std::string_view pattern, std::string_view text) noexce
     return p == pattern.size();
 }
 
-/// A pattern for namespaces, see glob_matches.
+/// A pattern for namespaces; see glob_matches().
 class Glob {
   public:
-    /// Throws ArgumentError for a pattern that no namespace can match: one without a dot.
+    /// Throws ArgumentError for a pattern without a dot, which no namespace can match.
     explicit Glob(std::string pattern) : pattern_(std::move(pattern)) {
         if (pattern_.find_first_of(".*") == pattern_.npos)
             throw ArgumentError("'" + pattern_ + "' matches no namespace: write <database>.<collection> or " + pattern_ + ".*");
     }
 
     bool matches(std::string_view ns) const { return glob_matches(pattern_, ns); }
-    /// Whether some collection of the database may match.
+    /// Whether some collection of the database might match.
     bool may_match_in(std::string_view database) const {
         // A star before the first dot may stand for that dot.
         const std::string_view head = std::string_view(pattern_).substr(0, std::min(pattern_.find('.'), pattern_.find('*')));

@@ -12,25 +12,26 @@
 #include <string_view>
 #include <utility>
 
-/// What the operations of servers 3.6 to 9.0 mean to a dump. This is the one place that knows: verifying, staging, applying
-/// and filtering ask it, so that they cannot disagree. The tables follow the servers' oplog_entry.idl, collection_options.cpp,
-/// coll_mod.idl and index_key_validate.h.
+/// What the operations of servers 3.6 to 9.0 mean to a dump. Only this header knows that: verifying, staging, applying
+/// and filtering ask it, so that they cannot disagree. The tables follow the servers' oplog_entry.idl,
+/// collection_options.cpp, coll_mod.idl and index_key_validate.h.
 namespace oplog::inline v0_1 {
 
-/// What an operation does to what a dump holds.
+/// What an operation does to the content of a dump.
 enum class Meaning {
-    nothing,  ///< nothing: it is passed over
-    followed, ///< something that is understood
-    refused,  ///< something that is not, or that nobody can do
+    nothing,  ///< Nothing: it is passed over.
+    followed, ///< Something that is supported.
+    refused,  ///< Something that is not supported, or that nobody can reproduce.
 };
 
+/// The meaning of an operation, and an explanation.
 struct Verdict {
     Meaning meaning = Meaning::nothing;
-    std::string reason = {}; ///< why it is refused; for `nothing`, what a user may want to know of it, mostly empty
+    std::string reason = {}; ///< Why it is refused. For `nothing`, what a user may want to know about it; mostly empty.
 };
 
-/// Whether a dump holds the collection of that namespace, and a replay writes to it. mongodump leaves the others out, and
-/// mongorestore does not replay what is done to them: see ConfigCollectionsToKeep in mongo-tools.
+/// Whether a dump holds the collection of that namespace and a replay writes to it. mongodump leaves out the other
+/// collections, and mongorestore does not replay operations on them: see ConfigCollectionsToKeep in mongo-tools.
 inline bool is_in_dumps(const Namespace& name) {
     const auto [database, collection] = name;
     if (database == "local" || database.starts_with("__mdb_internal")) return false;
@@ -39,9 +40,11 @@ inline bool is_in_dumps(const Namespace& name) {
     constexpr std::string_view kept[] = {"chunks", "collections", "databases", "settings", "shards", "tags", "version"};
     return std::ranges::find(kept, collection) != std::end(kept);
 }
+/// As above, for a namespace in one string.
 inline bool is_in_dumps(std::string_view ns) { return is_in_dumps(split_namespace(ns)); }
 
-/// Whether mongodump leaves a collection out for its name alone, wherever it is. A rename may give it another name.
+/// Whether mongodump leaves a collection out because of its name, in any database. A rename may give the collection
+/// another name.
 inline bool is_hidden_in_dumps(std::string_view ns) {
     const auto [database, collection] = split_namespace(ns);
     return database != "admin" && collection.starts_with("system.") && collection != "system.js" && !collection.starts_with(buckets_prefix);
@@ -53,7 +56,7 @@ using Names = std::initializer_list<std::string_view>;
 
 inline bool is_one_of(std::string_view name, Names names) { return std::ranges::find(names, name) != names.end(); }
 
-/// What any command may carry besides, as old servers logged it just as the user had sent it.
+/// Whether any command may carry this argument. Old servers logged a command just as the user had sent it.
 inline bool is_generic_argument(std::string_view name) {
     return is_one_of(name, {"$db", "$clusterTime", "$readPreference", "$configServerState", "$configTime", "$topologyTime", "$client", "$audit",
                             "writeConcern", "readConcern", "maxTimeMS", "comment", "lsid", "txnNumber", "apiVersion", "apiStrict",
@@ -63,10 +66,10 @@ inline bool is_generic_argument(std::string_view name) {
 struct Option {
     std::string_view name;
     Meaning meaning;
-    bson::Type type = bson::Type::null; ///< that it must have; null: any
+    bson::Type type = bson::Type::null; ///< The type that the option must have; null: any type.
 };
 
-/// Options of `create`, as they stand in a dump's metadata too.
+/// The options of `create`, which are also those in a dump's metadata.
 inline constexpr Option create_options[] = {
     {"create", Meaning::followed, bson::Type::string},
     {"capped", Meaning::followed},
@@ -74,7 +77,7 @@ inline constexpr Option create_options[] = {
     {"max", Meaning::followed},
     {"autoIndexId", Meaning::followed},
     {"temp", Meaning::followed},
-    {"recordPreImages", Meaning::followed}, // 4.4 to 6.0
+    {"recordPreImages", Meaning::followed}, // MongoDB 4.4 to 6.0
     {"changeStreamPreAndPostImages", Meaning::followed, bson::Type::document},
     {"storageEngine", Meaning::followed, bson::Type::document},
     {"indexOptionDefaults", Meaning::followed, bson::Type::document},
@@ -89,27 +92,27 @@ inline constexpr Option create_options[] = {
     {"timeseries", Meaning::followed, bson::Type::document},
     {"encryptedFields", Meaning::followed, bson::Type::document},
     {"idIndex", Meaning::followed, bson::Type::document},
-    {"flags", Meaning::nothing}, // of MMAPv1
+    {"flags", Meaning::nothing}, // of the storage engine MMAPv1
     {"recordIdsReplicated", Meaning::nothing},
     {"timeseriesBucketsMayHaveMixedSchemaData", Meaning::nothing},
     {"timeseriesBucketingParametersHaveChanged", Meaning::nothing},
     {"fixedBucketing", Meaning::nothing},
 };
 
-/// Options of collMod. A view's definition changes in system.views, not so.
+/// The options of collMod. The definition of a view does not change by collMod but in system.views.
 inline constexpr Option coll_mod_options[] = {
     {"collMod", Meaning::followed, bson::Type::string},
     {"index", Meaning::followed, bson::Type::document},
     {"validator", Meaning::followed, bson::Type::document},
     {"validationLevel", Meaning::followed, bson::Type::string},
     {"validationAction", Meaning::followed, bson::Type::string},
-    {"recordPreImages", Meaning::followed}, // 4.4 to 6.0
+    {"recordPreImages", Meaning::followed}, // MongoDB 4.4 to 6.0
     {"changeStreamPreAndPostImages", Meaning::followed, bson::Type::document},
     {"cappedSize", Meaning::followed},
     {"cappedMax", Meaning::followed},
     {"expireAfterSeconds", Meaning::followed},
     {"timeseries", Meaning::followed, bson::Type::document},
-    {"noPadding", Meaning::nothing}, // of MMAPv1
+    {"noPadding", Meaning::nothing}, // of the storage engine MMAPv1
     {"usePowerOf2Sizes", Meaning::nothing},
     {"fixedBucketing", Meaning::nothing},
     {"timeseriesBucketsMayHaveMixedSchemaData", Meaning::nothing},
@@ -128,7 +131,7 @@ const Option* find_option(const Option (&options)[N], std::string_view name) {
     return found == std::end(options) ? nullptr : found;
 }
 
-/// Only these fields, and those that must be there. Throws DataError.
+/// Throws DataError if a document has fields other than `known`, or lacks one of `needed`.
 inline void check_fields(std::string_view what, const bson::Document& document, Names known, Names needed) {
     for (const bson::Element& field : document)
         if (!is_one_of(field.key(), known)) throw DataError(Fault::bad_value, std::string(what) + " with the unknown field '" + std::string(field.key()) + "'");
@@ -141,7 +144,7 @@ inline void check_collation(const bson::Document& collation) {
                  {"locale", "caseLevel", "caseFirst", "strength", "numericOrdering", "alternate", "maxVariable", "normalization", "backwards", "version"}, {"locale"});
 }
 
-/// The options that have fields of their own.
+/// Checks the options that are documents with fields of their own.
 inline void check_option(const bson::Element& option) {
     const std::string_view name = option.key();
     if (name == "collation")
@@ -154,8 +157,9 @@ inline void check_option(const bson::Element& option) {
 
 } // namespace detail
 
-/// Checks the specification of an index as a createIndexes or a dump's metadata tells it. `about` are fields of the command
-/// that it may be mixed with. Throws DataError for one without key or name, and for options that no server knows.
+/// Checks the specification of an index, as it stands in a createIndexes or in a dump's metadata. `about` names fields
+/// of the command that may be mixed with it. Throws DataError for a specification without key or name, and for options
+/// that no server knows.
 inline void check_index(const bson::Document& spec, detail::Names about = {}) {
     using bson::Type;
     std::optional<bson::Element> key, name;
@@ -181,8 +185,8 @@ inline void check_index(const bson::Document& spec, detail::Names about = {}) {
     if (key->document().empty()) throw DataError(Fault::missing_field, "index " + std::string(name->string()) + " has an empty key");
 }
 
-/// Calls use(const bson::Document&) for each specification in a command about indexes: those of its list, or the command itself
-/// but for its first field. Throws DataError for one that check_index() refuses, and for an empty list.
+/// Calls use(const bson::Document&) for each index specification in a command: those in its list, or the command itself
+/// without its first field. Throws DataError for a specification that check_index() refuses, and for an empty list.
 template <class Use>
 void for_each_index(const Operation& operation, Use use) {
     if (const auto list = operation.o.find("indexes")) {
@@ -203,20 +207,20 @@ void for_each_index(const Operation& operation, Use use) {
     use(bson::Document(spec));
 }
 
-/// Whether an entry is about an index build, apart from what else is in it.
+/// Whether an entry itself belongs to an index build. Operations inside an applyOps do not count.
 inline bool is_of_index_build(const EntryView& entry) {
     if (!entry.is_command()) return false;
     const CommandKind kind = detail::command_name(Operation(entry).command()).kind;
     return kind == CommandKind::start_index_build || kind == CommandKind::commit_index_build || kind == CommandKind::abort_index_build;
 }
 
-/// Whether an option of `create` is one that a dump's metadata has.
+/// Whether an option of `create` is one that a dump's metadata keeps.
 inline bool is_kept_option(std::string_view name) {
     const detail::Option* const option = detail::find_option(detail::create_options, name);
     return option && option->meaning == Meaning::followed && name != "create" && name != "idIndex";
 }
 
-/// Whether an option of collMod changes something.
+/// Whether an option of collMod changes anything.
 inline bool is_followed_change(std::string_view name) {
     const detail::Option* const option = detail::find_option(detail::coll_mod_options, name);
     return option && option->meaning == Meaning::followed;
@@ -321,14 +325,14 @@ inline Verdict judge_change(const Operation& operation) {
     if (!operation.has_o) throw missing("o");
     const std::string_view collection = operation.collection();
     if (collection.empty()) throw DataError(Fault::missing_field, "a change of " + std::string(operation.ns) + ", which names no collection");
-    if (collection == "system.indexes") { // how servers before 4.2 told of an index
+    if (collection == "system.indexes") { // servers before 4.2 logged an index this way
         if (op != "i") return {Meaning::refused, "a change of " + std::string(operation.ns) + " other than an insert cannot be followed"};
         const auto indexed = operation.o.find("ns");
         if (!indexed || split_namespace(indexed->string()).collection.empty()) throw DataError(Fault::missing_field, "an index without a namespace");
         check_index(operation.o);
         return {Meaning::followed};
     }
-    if (collection == "system.namespaces") return {}; // a list of what there is, of MMAPv1
+    if (collection == "system.namespaces") return {}; // the list of collections of the storage engine MMAPv1
     if (op == "u" && !operation.o2) throw missing("o2");
     const auto id = operation.id();
     if (!id) throw missing(op == "u" ? "o2._id" : "o._id");
@@ -345,9 +349,9 @@ inline Verdict judge_change(const Operation& operation) {
 
 } // namespace detail
 
-/// What an operation means, which is no applyOps: that means what its operations mean. Throws DataError for one that lacks
-/// what it needs, or has what no server writes: it is damaged. One that `is_checked` has been asked about before, and is not
-/// looked at for that once more.
+/// Determines what an operation means to a dump. An applyOps must not be passed here; it means what its operations
+/// mean. Throws DataError for a damaged operation: one that lacks something it needs, or has something that no server
+/// writes. With `is_checked` the operation was passed here before, and it is not checked for damage again.
 inline Verdict meaning_of(const Operation& operation, bool is_checked = false) {
     const std::string_view op = operation.op;
     if (op.empty()) throw DataError(Fault::missing_field, "an operation without 'op'");

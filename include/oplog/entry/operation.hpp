@@ -17,21 +17,23 @@
 #include <utility>
 #include <vector>
 
-/// What an entry does: the operations in it, the commands among them, the namespaces that they name,
-/// and how to change some of it while every byte around it stays as it is.
+/// What an entry does: the operations in it, the commands among them and the namespaces that they name. Also how to
+/// change parts of an entry while every other byte stays as it is.
 namespace oplog::inline v0_1 {
 
-/// "shop.orders" in its two parts. The collection may have dots of its own; a database has none.
+/// A namespace, split into its two parts. The collection may contain dots; a database has none.
 struct Namespace {
     std::string_view database;
-    std::string_view collection; ///< empty when there is no dot
+    std::string_view collection; ///< Empty if there is no dot.
 };
 
+/// Splits `<database>.<collection>` at its first dot. Returns views of `ns`.
 inline Namespace split_namespace(std::string_view ns) noexcept {
     const std::size_t dot = ns.find('.');
     return dot == ns.npos ? Namespace{ns, {}} : Namespace{ns.substr(0, dot), ns.substr(dot + 1)};
 }
 
+/// The namespace `<database>.<collection>`.
 inline std::string join_namespace(std::string_view database, std::string_view collection) {
     std::string ns(database);
     ns += '.';
@@ -39,22 +41,24 @@ inline std::string join_namespace(std::string_view database, std::string_view co
     return ns;
 }
 
-/// Where a database keeps its views' definitions, those of its time series among them.
+/// The collection in which a database keeps the definitions of its views, including those of its time series.
 constexpr std::string_view views_collection = "system.views";
 /// A time series "ts" keeps its data in "system.buckets.ts".
 constexpr std::string_view buckets_prefix = "system.buckets.";
 
-/// The namespace as its users know it: a time series for its buckets, anything else as it is.
+/// The namespace that users know: for buckets that of their time series, else the same namespace.
 inline std::string logical_namespace(std::string_view ns) {
     const auto [database, collection] = split_namespace(ns);
     return collection.starts_with(buckets_prefix) ? join_namespace(database, collection.substr(buckets_prefix.size())) : std::string(ns);
 }
 
-/// In bytes; until 4.2 it was 120. That of a time series may be longer.
+/// The longest namespace in bytes; until 4.2 it was 120. That of a time series' buckets may be longer.
 constexpr std::size_t max_namespace_size = 255;
+/// The message about a longer namespace.
 constexpr std::string_view namespace_too_long = "<database>.<collection> has at most 255 bytes";
 
-/// Why no server, or no driver, takes a name for a collection, "*" being any one of the database; empty if they do.
+/// Why no server or no driver accepts this name for a collection; empty if they do. "*" as the collection stands for
+/// every collection of the database.
 inline std::string_view why_no_name(const Namespace& name) {
     using namespace std::string_view_literals;
     if (name.database.size() > 63) return "a database's name has at most 63 bytes";
@@ -77,26 +81,26 @@ enum class CommandKind {
     start_index_build,
     commit_index_build,
     abort_index_build,
-    drop_indexes, ///< also as deleteIndexes, dropIndex, deleteIndex
+    drop_indexes, ///< Also as deleteIndexes, dropIndex, deleteIndex.
     coll_mod,
     convert_to_capped,
     empty_capped,
     import_collection,
     truncate_range,
-    no_effect, ///< one of several that change nothing that a dump holds: a server's health, its catalog of shards, its files
+    no_effect, ///< One of several commands that change nothing in a dump: about a server's health, its sharding catalog, its files.
     apply_ops,
     commit_transaction,
     abort_transaction,
     unknown,
 };
 
-/// How a command says what it is for.
+/// How a command names what it applies to.
 enum class CommandScope {
-    collection, ///< by a collection's name, in the database of the entry's ns
-    full_name,  ///< by "<database>.<collection>"
-    rename,     ///< by two full names, from and `to`
-    database,   ///< the whole database of the entry's ns
-    none,       ///< not at all: applyOps, commitTransaction, abortTransaction
+    collection, ///< By a collection's name; the database is that of the entry's ns.
+    full_name,  ///< By `<database>.<collection>`.
+    rename,     ///< By two full names, from the first field and `to`.
+    database,   ///< The whole database of the entry's ns.
+    none,       ///< Not at all: applyOps, commitTransaction, abortTransaction.
     unknown,
 };
 
@@ -150,34 +154,35 @@ inline CommandName command_name(std::string_view name) {
 
 } // namespace detail
 
-/// Kinds of operations that change nothing that a dump holds: no-ops, a storage engine's containers (9.0), key material,
-/// and what old servers wrote when they made a database.
+/// Kinds of operations that change nothing in a dump: no-ops, the containers of a storage engine (9.0), key material,
+/// and the entries that old servers wrote when they created a database.
 inline constexpr std::string_view operations_without_effect[] = {"n", "ci", "cu", "cd", "km", "db"};
 
-/// Whether servers write entries of this kind: documents, commands, documents of global indexes, and those without effect.
+/// Whether servers write entries of this kind: documents, commands, documents of global indexes, and those without
+/// effect.
 inline bool is_operation_kind(std::string_view op) noexcept {
     constexpr std::string_view kinds[] = {"i", "u", "d", "c", "xi", "xd"};
     return std::ranges::find(kinds, op) != std::end(kinds) || std::ranges::find(operations_without_effect, op) != std::end(operations_without_effect);
 }
 
-/// One operation: an entry, or an element of an applyOps. A view, as long-lived as the bytes.
+/// One operation: an entry, or an element of an applyOps. A view, valid as long as the bytes.
 struct Operation {
-    bson::Document document;          ///< all of it
-    std::string_view op;              ///< empty if missing
-    std::string_view ns;              ///< empty if missing
-    bson::Document o;                 ///< empty if missing
+    bson::Document document;          ///< The whole operation.
+    std::string_view op;              ///< Empty if missing.
+    std::string_view ns;              ///< Empty if missing.
+    bson::Document o;                 ///< Empty if missing.
     std::optional<bson::Document> o2;
-    std::string_view ui;              ///< the UUID's 16 bytes; empty if missing
-    std::string_view stray;           ///< a field with a name as short as those above that no server writes; empty if there is none
+    std::string_view ui;              ///< The 16 bytes of the UUID; empty if missing.
+    std::string_view stray;           ///< A field that no server writes, with a name as short as those above; empty if there is none.
     bool has_o = false;
-    bool b = false;                   ///< of an update: it is an upsert
+    bool b = false;                   ///< Whether an update is an upsert.
 
     /// Throws DataError for fields of wrong types.
     [[gnu::flatten]] explicit Operation(const bson::Document& doc) : document(doc) {
         for (const bson::Element& element : doc) {
             const std::string_view key = element.key();
             if (key.empty() || key.size() > 2) continue;
-            switch (key[0] << 8 | (key.size() == 2 ? key[1] : 0)) { // compared as integers: this is asked of every field of every entry
+            switch (key[0] << 8 | (key.size() == 2 ? key[1] : 0)) { // compared as integers, because every field of every entry passes here
             case 'o' << 8 | 'p': op = element.string(); break;
             case 'n' << 8 | 's':
                 ns = element.string();
@@ -204,26 +209,26 @@ struct Operation {
     const Namespace& name() const noexcept { return name_; }
     std::string_view database() const noexcept { return name_.database; }
     std::string_view collection() const noexcept { return name_.collection; }
-    /// The `_id` of the document that is inserted, updated or deleted; none for anything else, or where it lacks.
+    /// The `_id` of the document that is inserted, updated or deleted; none for other operations or if it is missing.
     std::optional<bson::Element> id() const {
         if (op == "u") return o2 ? o2->find("_id") : std::nullopt;
         return op == "i" || op == "d" ? o.find("_id") : std::nullopt;
     }
 
     bool is_command() const noexcept { return op == "c"; }
-    /// The command's name, its first field; empty for what is no command.
+    /// The command's name, which is its first field; empty if this is not a command.
     std::string_view command() const { return is_command() && !o.empty() ? o.begin()->key() : std::string_view{}; }
     bool is_apply_ops() const { return command() == "applyOps"; }
-    /// The operations of an applyOps.
+    /// The operations of an applyOps, as an array. Throws DataError if this is not an applyOps with an array.
     bson::Document apply_ops() const { return o.begin()->array(); }
 
   private:
     Namespace name_;
 };
 
-/// Whether an update makes its document where there is none. `entry` holds the update: it is the update itself, or an applyOps. In one
-/// that is no transaction all are upserts, unless it says alwaysUpsert: false; so does a server log the applyOps of a client.
-/// Throws DataError.
+/// Whether an update creates its document if there is none. `entry` holds the update: it is the update itself, or an
+/// applyOps. In an applyOps outside a transaction all updates are upserts unless it says alwaysUpsert: false, because
+/// that is how a server logs the applyOps of a client. Throws DataError.
 inline bool is_upsert(const Operation& update, const bson::Document& entry) {
     if (update.b) return true;
     if (update.document.data() == entry.data() || entry.find("txnNumber")) return false;
@@ -232,17 +237,18 @@ inline bool is_upsert(const Operation& update, const bson::Document& entry) {
     return !always || always->truthy();
 }
 
-/// A command and what it names.
+/// A command and what it names. A view in part, valid as long as the operation's bytes.
 struct Command {
     CommandKind kind = CommandKind::unknown;
     CommandScope scope = CommandScope::unknown;
-    std::string_view name;     ///< as it is written
-    std::string_view database; ///< of the entry's ns
-    std::string ns;            ///< the collection it is for, "<database>.<collection>"; empty without one
-    std::string target;        ///< renameCollection's `to`
+    std::string_view name;     ///< As it is written.
+    std::string_view database; ///< The database of the entry's ns.
+    std::string ns;            ///< The collection that it applies to, `<database>.<collection>`; empty if there is none.
+    std::string target;        ///< The `to` of a renameCollection.
 };
 
-/// Takes a command apart. Throws DataError when it lacks a name, or one is no string; those of a command without effect do not matter.
+/// Parses a command. Throws DataError if it lacks a name or if a name is not a string; the names of a command without
+/// effect do not matter.
 inline Command parse_command(const Operation& operation) {
     const auto known = detail::command_name(operation.command());
     Command command{known.kind, known.scope, operation.command(), operation.database(), {}, {}};
@@ -276,17 +282,18 @@ inline Command parse_command(const Operation& operation) {
     return command;
 }
 
-/// The view that an insert, update or delete on a "<database>.system.views" defines or removes; none for any other operation.
+/// The view that an insert, update or delete in `<database>.system.views` defines or removes; none for any other
+/// operation.
 inline std::optional<std::string_view> view_of(const Operation& operation) {
     if (operation.is_command() || operation.collection() != views_collection) return std::nullopt;
     const auto id = operation.id();
     return id && id->is(bson::Type::string) ? std::optional(id->string()) : std::nullopt;
 }
 
-/// The collections that an operation concerns, as their users know them: of a rename both, of a change
-/// of system.views the view, of buckets the time series, of a change of the system.indexes of old
-/// servers the indexed collection. None for a whole database and what names nothing.
-/// Throws DataError for an applyOps: that is for for_each_operation.
+/// The collections that an operation concerns, as users know them: both of a rename, the view for a change of
+/// system.views, the time series for its buckets, and the indexed collection for a change of the system.indexes of old
+/// servers. The list is empty for a whole database and for an operation that names nothing. Throws DataError for an
+/// applyOps; use for_each_operation() for that.
 inline std::vector<std::string> namespaces(const Operation& operation) {
     if (operation.is_command()) {
         const Command command = parse_command(operation);
@@ -305,7 +312,7 @@ inline std::vector<std::string> namespaces(const Operation& operation) {
 
 namespace detail {
 
-/// The server allows 10.
+/// The deepest nesting of applyOps that is accepted. The server allows 10.
 constexpr int max_apply_ops_depth = 100;
 
 inline void check_apply_ops(const Operation& operation, int depth) {
@@ -323,23 +330,23 @@ void visit_operations(const Operation& operation, Visit& visit, int depth) {
 
 } // namespace detail
 
-/// Calls visit(const Operation&) for each operation of an entry, in their order: the entry itself, or
-/// those of an applyOps however deeply nested. Throws DataError for what is malformed.
+/// Calls visit(const Operation&) for each operation of an entry, in their order: for the entry itself, or for those of
+/// an applyOps, however deeply nested. Throws DataError for a malformed operation.
 template <std::invocable<const Operation&> Visit>
 void for_each_operation(const bson::Document& entry, Visit visit) {
     detail::visit_operations(Operation(entry), visit, 1);
 }
-/// The same with the entry's place in what is thrown, by visit() too.
+/// As above. What this and visit() throw gets the entry's place.
 template <std::invocable<const Operation&> Visit>
 void for_each_operation(const EntryView& entry, Visit visit) {
     entry.with_place([&] { detail::visit_operations(Operation(entry), visit, 1); });
 }
 
-/// What becomes of an operation: it stays as it is, goes, or others take its place.
+/// The fate of an operation: it stays as it is, is dropped, or is replaced by others.
 struct Edit {
     enum class Kind { keep, drop, replace };
     Kind kind = Kind::keep;
-    std::vector<bson::Value> with = {}; ///< the documents in its place; for replace
+    std::vector<bson::Value> with = {}; ///< The documents in its place, for `replace`.
 
     static Edit keep() { return {}; }
     static Edit drop() { return {Kind::drop}; }
@@ -350,8 +357,8 @@ struct Edit {
     }
 };
 
-/// A document with some elements changed: change(element, builder) says whether it wrote something
-/// (or nothing) in the element's place; where not, the element is copied.
+/// Returns a copy of a document with some elements changed. change(element, builder) returns whether it took care of
+/// the element, by writing something in its place or nothing. If not, the element is copied.
 template <class Change>
 bson::Value changed(const bson::Document& document, Change change) {
     bson::Builder builder;
@@ -366,8 +373,8 @@ template <class Decide>
 Edit edit(const Operation& operation, Decide& decide, int depth) {
     if (!operation.is_apply_ops()) return decide(operation);
     check_apply_ops(operation, depth);
-    std::optional<bson::Builder> array; // from the first change on
-    std::size_t index = 0;              // of the next to be written
+    std::optional<bson::Builder> array; // set from the first change on
+    std::size_t index = 0;              // the index of the next operation to write
     const auto add = [&](bson::Document kept) { array->document(std::to_string(index++), kept); };
     const bson::Document operations = operation.apply_ops();
     for (const bson::Element& element : operations) {
@@ -379,7 +386,7 @@ Edit edit(const Operation& operation, Decide& decide, int depth) {
         }
         if (!array) {
             array.emplace();
-            const char* first = operations.data() + 4; // those before, all kept
+            const char* first = operations.data() + 4; // the operations before, all of them kept
             array->raw({first, static_cast<std::size_t>(element.bytes().data() - first)});
         }
         if (outcome.kind == Edit::Kind::keep) add(inner.document);
@@ -387,7 +394,7 @@ Edit edit(const Operation& operation, Decide& decide, int depth) {
             for (const bson::Value& document : outcome.with) add(document.view());
     }
     if (!array) return Edit::keep();
-    if (depth > 1 && index == 0) return Edit::drop(); // the entry itself stays, for its transaction's sake
+    if (depth > 1 && index == 0) return Edit::drop(); // the entry itself stays, because its transaction needs it
     const bson::Value kept = array->finish();
     return Edit::replace(changed(operation.document, [&](const bson::Element& element, bson::Builder& entry) {
         if (element.key() != "o") return false;
@@ -402,10 +409,10 @@ Edit edit(const Operation& operation, Decide& decide, int depth) {
 
 } // namespace detail
 
-/// Edits the operations of an entry: asks decide(const Operation&) -> Edit about each, and says what
-/// becomes of the entry. An applyOps keeps everything around its operations, and stays, empty, when all
-/// of them go: a transaction needs its entries, and replaying an empty applyOps does nothing. Nothing is
-/// copied as long as nothing changes.
+/// Edits the operations of an entry: asks decide(const Operation&) -> Edit about each, and returns what becomes of the
+/// entry. An applyOps keeps everything around its operations. It stays, empty, if all of them are dropped: a
+/// transaction needs its entries, and replaying an empty applyOps does nothing. Nothing is copied as long as nothing
+/// changes.
 template <class Decide>
 Edit edit_operations(const bson::Document& entry, Decide decide) {
     return detail::edit(Operation(entry), decide, 1);
@@ -414,8 +421,8 @@ Edit edit_operations(const bson::Document& entry, Decide decide) {
 /// New names for collections and databases.
 class Renaming {
   public:
-    /// A collection's, add("shop.a", "shop.b"), or all of a database, add("shop.*", "store.*"). A time
-    /// series takes its buckets along. Throws ArgumentError for anything else and for contradictions.
+    /// Renames a collection, add("shop.a", "shop.b"), or all of a database, add("shop.*", "store.*"). The buckets of a
+    /// time series go with it. Throws ArgumentError for anything else and for rules that contradict each other.
     void add(std::string_view from, std::string_view to) {
         const Namespace a = split_namespace(from), b = split_namespace(to);
         const auto fail = [&](std::string_view why) {
@@ -437,7 +444,8 @@ class Renaming {
     }
     bool empty() const noexcept { return targets_.empty(); }
 
-    /// The new name of a collection, or of the buckets of a time series; none if it keeps its own. Throws Error for one that is too long.
+    /// The new name of a collection or of the buckets of a time series; none if it keeps its name. Throws RenameError
+    /// if the new name is too long.
     std::optional<std::string> collection(std::string_view ns) const {
         if (empty()) return std::nullopt;
         if (const auto found = collections_.find(logical_namespace(ns)); found != collections_.end()) {
@@ -452,17 +460,17 @@ class Renaming {
             throw RenameError("cannot rename " + std::string(ns) + " to " + join_namespace(*renamed, name.collection) + ": " + std::string(namespace_too_long));
         return join_namespace(*renamed, name.collection);
     }
-    /// The new name of a whole database; none if it keeps its own.
+    /// The new name of a whole database; none if it keeps its name.
     std::optional<std::string> database(std::string_view name) const {
         const auto found = databases_.find(name);
         return found == databases_.end() ? std::nullopt : std::optional(found->second);
     }
-    /// Whether a collection that keeps its name has one that another is to get.
+    /// Whether a collection that keeps its name bears the name that another one is to get.
     bool collides(std::string_view ns) const {
         if (empty() || collection(ns)) return false;
         return targets_.contains(logical_namespace(ns)) || targets_.contains(join_namespace(split_namespace(ns).database, "*"));
     }
-    /// Whether a collection of another database is to get a name in this one.
+    /// Whether a collection of another database is to get a name in this database.
     bool gains(std::string_view database) const {
         return std::ranges::any_of(collections_, [&](const auto& rule) {
             return split_namespace(rule.second).database == database && split_namespace(rule.first).database != database;
@@ -472,13 +480,13 @@ class Renaming {
   private:
     std::map<std::string, std::string, std::less<>> collections_;
     std::map<std::string, std::string, std::less<>> databases_;
-    std::set<std::string, std::less<>> targets_; ///< as they were given
+    std::set<std::string, std::less<>> targets_; ///< The new names, as they were given.
 };
 
 namespace detail {
 
-/// Whether anything in a view's pipeline names a collection ($lookup, $graphLookup, $unionWith) that gets
-/// a new name: such a name may hide in any stage, so it is looked for everywhere.
+/// Whether anything in a view's pipeline names a collection that gets a new name ($lookup, $graphLookup, $unionWith).
+/// Such a name may hide in any stage, so all of the pipeline is searched.
 inline bool pipeline_names_renamed(const bson::Document& pipeline, std::string_view database, const Renaming& renaming, int depth = 1) {
     if (depth > static_cast<int>(bson::max_depth)) throw DataError(Fault::too_deep, "a view's pipeline is nested too deeply");
     for (const bson::Element& element : pipeline) {
@@ -493,8 +501,8 @@ inline bool pipeline_names_renamed(const bson::Document& pipeline, std::string_v
     return false;
 }
 
-/// A view's new names: of itself (`_id`) and of what it reads (`viewOn`), which is in the same database.
-/// Throws Error for what cannot be followed.
+/// Renames a view (`_id`) and what it reads (`viewOn`), which is in the same database. Throws RenameError for a view
+/// that cannot follow.
 inline std::optional<std::string> rename_view(const bson::Document& view, std::string_view database, const Renaming& renaming) {
     bool any = false;
     std::string_view new_database = database;
@@ -520,7 +528,8 @@ inline std::optional<std::string> rename_view(const bson::Document& view, std::s
     return any ? std::optional(std::move(result)) : std::nullopt;
 }
 
-/// The `ns` that index specifications of servers before 4.4 carry, in the spec itself, in `idIndex` or in each of `indexes`.
+/// Renames the `ns` that index specifications of servers before 4.4 carry: in the spec itself, in `idIndex` or in each
+/// of `indexes`.
 inline bson::Value rename_index_namespaces(const bson::Document& spec, const std::string& from, const std::string& to) {
     return changed(spec, [&](const bson::Element& element, bson::Builder& builder) {
         const std::string_view key = element.key();
@@ -539,7 +548,7 @@ inline bson::Value rename_index_namespaces(const bson::Document& spec, const std
     });
 }
 
-/// The operation with other values for ns, o and o2, where they are given.
+/// Returns the operation with new values for ns, o and o2, where they are given.
 inline bson::Value replaced(const Operation& operation, std::optional<std::string_view> ns, std::optional<std::string_view> o,
                             std::optional<std::string_view> o2 = std::nullopt) {
     return changed(operation.document, [&](const bson::Element& element, bson::Builder& builder) {
@@ -573,7 +582,7 @@ inline std::optional<bson::Value> rename_command(const Operation& operation, con
     switch (command.scope) {
     case CommandScope::collection: {
         const auto renamed = renaming.collection(command.ns);
-        // What a `create` of a view reads is named in it.
+        // The `create` of a view names what the view reads.
         const auto view = command.kind == CommandKind::create ? rename_view(operation.o, command.database, renaming) : std::nullopt;
         if (!renamed && !view) return std::nullopt;
         const std::string to = renamed.value_or(command.ns);
@@ -594,7 +603,7 @@ inline std::optional<bson::Value> rename_command(const Operation& operation, con
         if (!renamed) return std::nullopt;
         if (command.kind == CommandKind::import_collection)
             throw RenameError("importCollection of " + command.ns + " cannot be renamed: it holds the storage engine's own metadata");
-        // dbCheck has the collection for its ns, the others the database's $cmd.
+        // The ns of dbCheck is the collection; the ns of the others is the database's $cmd.
         const bool same = operation.ns == command.ns;
         return replaced(operation, same ? *renamed : command_ns(split_namespace(*renamed).database), with_first(*renamed));
     }
@@ -621,11 +630,10 @@ inline std::optional<bson::Value> rename_command(const Operation& operation, con
 
 } // namespace detail
 
-/// An operation with its namespaces renamed; none if nothing in it changes. Not for an applyOps: that is
-/// for edit_operations. A UUID (`ui`, dropTarget) stays, and so does what the server's own collections
-/// (config, users and roles) say about the namespace. Throws Error for what cannot be followed: an
-/// unknown command, a view that would come to stand in another database than what it reads, a
-/// renameCollection that would come to cross databases.
+/// Returns an operation with its namespaces renamed; none if nothing in it changes. Use edit_operations() for an
+/// applyOps. A UUID (`ui`, dropTarget) stays, and so does what the server's own collections (config, users and roles)
+/// say about the namespace. Throws RenameError for an operation that cannot be followed: an unknown command, a view
+/// that would leave the database of what it reads, or a renameCollection that would cross databases.
 inline std::optional<bson::Value> renamed(const Operation& operation, const Renaming& renaming) {
     if (operation.is_command()) return detail::rename_command(operation, renaming);
     const auto [database, collection] = operation.name();
@@ -636,7 +644,7 @@ inline std::optional<bson::Value> renamed(const Operation& operation, const Rena
         if (!o && !o2 && !whole) return std::nullopt;
         return detail::replaced(operation, join_namespace(whole.value_or(std::string(database)), collection), o, o2);
     }
-    if (collection == "system.indexes") { // the database's, on servers before 4.2
+    if (collection == "system.indexes") { // of the database, on servers before 4.2
         const auto indexed = operation.o.find("ns");
         const auto to = indexed ? renaming.collection(indexed->string()) : std::nullopt;
         if (!to) return std::nullopt;

@@ -12,20 +12,21 @@
 
 namespace oplog::inline v0_1 {
 
-/// What becomes of a value when a stock mongorestore replays it: that decodes every entry and encodes it again.
+/// A change that a stock mongorestore makes to a value when it replays it, because it decodes every entry and encodes
+/// it again.
 enum class Reencoding {
-    array_keys,     ///< an array's keys become 0, 1, 2, ...
-    binary,         ///< one of the old subtype with four bytes or less is not asked for the length inside, and gets one
-    regex_options,  ///< they are sorted, and what is no UTF-8 in them becomes U+FFFD
-    zero_timestamp, ///< many servers put the time in its place, in a document that replaces another
-    unreadable,     ///< a binary of the old subtype whose length inside is wrong: replay stops, or goes astray
+    array_keys,     ///< The keys of an array become 0, 1, 2, …
+    binary,         ///< A binary of the old subtype with at most four bytes gets an inner length, which it lacked.
+    regex_options,  ///< The options of a regular expression are sorted, and bytes that are not UTF-8 become U+FFFD.
+    zero_timestamp, ///< Many servers put the current time in place of a zero timestamp in a document that replaces another.
+    unreadable,     ///< A binary of the old subtype has a wrong inner length: the replay stops, or goes astray.
 };
+/// The number of these changes.
 constexpr std::size_t reencodings = 5;
 
 namespace detail {
 
-/// Whether encoding a regular expression anew leaves its options as they are: sorted characters of UTF-8, whose order is that
-/// of their bytes.
+/// Whether re-encoding a regular expression keeps its options: they must be characters of UTF-8, sorted by their bytes.
 inline bool are_sorted_options(std::string_view options) {
     if (!bson::is_utf8(options)) return false;
     std::vector<std::string_view> characters;
@@ -73,8 +74,8 @@ void visit_reencoded(const bson::Document& document, bool is_array, std::string&
 
 } // namespace detail
 
-/// Calls visit(Reencoding, const std::string& path) for each value in a document that replay changes; the path begins with
-/// `name`, the document's own. Throws DataError for what is no BSON.
+/// Calls visit(Reencoding, const std::string& path) for each value in a document that replaying would change. The path
+/// begins with `name`, the name of the document itself. Throws DataError for malformed BSON.
 template <class Visit>
 void for_each_reencoded(const bson::Document& document, std::string name, Visit visit) {
     detail::visit_reencoded(document, false, name, visit);

@@ -17,7 +17,7 @@
 
 namespace oplog::inline v0_1 {
 
-/// Which transaction: its session's lsid (the bytes of that document) and its number in the session.
+/// Identifies a transaction: the lsid of its session (the bytes of that document) and its number in the session.
 struct TransactionId {
     std::string lsid;
     std::int64_t number = 0;
@@ -26,50 +26,53 @@ struct TransactionId {
     friend bool operator<(const TransactionId& a, const TransactionId& b) { return std::tie(a.lsid, a.number) < std::tie(b.lsid, b.number); }
 };
 
-/// "3f2a90c1/7": the first bytes of the session's UUID, and the number. For people.
+/// "3f2a90c1/7": the first bytes of the session's UUID and the number, for people to read.
 inline std::string to_string(const TransactionId& id) {
     std::string text;
     try {
         const auto uuid = bson::Document(id.lsid).find("id");
         if (uuid) text = bson::to_hex(uuid->binary_data().substr(0, 4));
-    } catch (const DataError&) { // no UUID to be shown
+    } catch (const DataError&) { // there is no UUID to show
     }
     return (text.empty() ? "?" : text) + "/" + std::to_string(id.number);
 }
 
-/// What an entry is to a transaction.
+/// The role of an entry in a transaction.
 enum class TransactionRole {
-    none,    ///< nothing: also retryable writes, those packed into an applyOps (any multiOpType but 0), and applyOps run by a user
-    whole,   ///< all of one: applied and committed at once
-    part,    ///< the beginning or middle of a chain: more is to come
-    last,    ///< the end of an unprepared chain, which it commits
-    prepare, ///< the end of a prepared one (which may be a single entry): decided by a commit or abort
-    commit,  ///< commits a prepared one
-    abort,   ///< aborts a prepared one, or a chain that a failover broke off
+    /// No role. This includes retryable writes, also those packed into an applyOps (any multiOpType but 0), and
+    /// applyOps run by a user.
+    none,
+    whole,   ///< A whole transaction, applied and committed at once.
+    part,    ///< The beginning or middle of a chain; more entries follow.
+    last,    ///< The end of an unprepared chain, which it commits.
+    prepare, ///< The end of a prepared chain, which may be a single entry. A commit or abort decides it.
+    commit,  ///< Commits a prepared transaction.
+    abort,   ///< Aborts a prepared transaction, or a chain that a failover interrupted.
 };
 
-/// An entry's part in a transaction, in the entry's memory.
+/// The role of an entry in a transaction. A view, valid as long as the entry's bytes.
 struct TransactionInfo {
     TransactionRole role = TransactionRole::none;
-    std::string_view lsid; ///< the bytes of the document; empty for none
+    std::string_view lsid; ///< The bytes of the lsid document; empty if there is no role.
     std::int64_t number = 0;
-    Timestamp previous;    ///< prevOpTime's ts; 0:0 for the first of a chain
+    Timestamp previous;    ///< The ts of prevOpTime; 0:0 for the first entry of a chain.
 
     explicit operator bool() const noexcept { return role != TransactionRole::none; }
     TransactionId id() const { return {std::string(lsid), number}; }
-    /// Whether it carries operations.
+    /// Whether the entry carries operations of the transaction.
     bool has_operations() const noexcept { return *this && role != TransactionRole::commit && role != TransactionRole::abort; }
-    /// Whether the transaction is decided with it.
+    /// Whether the entry decides the transaction.
     bool ends() const noexcept {
         return role == TransactionRole::whole || role == TransactionRole::last || role == TransactionRole::commit || role == TransactionRole::abort;
     }
-    /// Whether its operations count from here on: those of the entries of the same id so far, and its own.
+    /// Whether the transaction's operations take effect here: those of all earlier entries with the same id, and those
+    /// of this entry.
     bool commits() const noexcept { return ends() && role != TransactionRole::abort; }
 };
 
 namespace detail {
 
-/// What servers write, and what users may have sent to older ones.
+/// The fields that servers write, and those that users may have sent to older servers.
 inline bool is_apply_ops_field(std::string_view name) {
     for (const std::string_view known : {"applyOps", "partialTxn", "prepare", "count", "allowAtomic", "alwaysUpsert", "preCondition", "oplogApplicationMode",
                                          "writeConcern", "maxTimeMS", "comment", "lsid", "txnNumber", "bypassDocumentValidation"})
@@ -131,36 +134,39 @@ inline TransactionInfo transaction_info(const EntryView& entry) {
 
 } // namespace detail
 
-/// Looks at an entry's session fields and its command. Fails (EntryView::fail) for fields of wrong types.
+/// Determines the role of an entry from its session fields and its command. Fails (see EntryView::fail()) for fields of
+/// wrong types.
 inline TransactionInfo transaction_info(const EntryView& entry) {
     if (!entry.is_command()) return {};
     return entry.with_place([&] { return detail::transaction_info(entry); });
 }
 
-/// A transaction of which something has been seen.
+/// A transaction of which at least one entry has been seen.
 struct TransactionState {
     TransactionId id;
-    Timestamp first;           ///< of the entries seen
-    Timestamp last;            ///< likewise
-    std::uint64_t entries = 0; ///< seen
-    std::uint64_t bytes = 0;   ///< of those
+    Timestamp first;           ///< Of the first entry seen.
+    Timestamp last;            ///< Of the last entry seen.
+    std::uint64_t entries = 0; ///< How many entries were seen.
+    std::uint64_t bytes = 0;   ///< The bytes of the entries seen.
     bool prepared = false;
-    bool began_before = false; ///< its first entries are missing: they are older than what was seen
-    bool broken = false;       ///< an entry in the middle is missing: a prevOpTime that does not lead to the entry before
+    bool began_before = false; ///< Its first entries are missing because they are older than everything seen.
+    bool broken = false;       ///< An entry in the middle is missing: a prevOpTime does not lead to the entry before.
 };
 
-/// Follows transactions through entries in order: which are open, which began before the first entry,
-/// and where the oplog can be cut without cutting one. Memory: a record for each that is open or began before.
+/// Follows transactions through entries in order. It tells which transactions are open, which began before the first
+/// entry, and where the oplog can be cut without cutting a transaction. Takes memory for a record for each transaction
+/// that is open or began before.
 class TransactionTracker {
   public:
     using Open = std::map<TransactionId, TransactionState>;
 
+    /// What one entry did.
     struct Step {
-        TransactionInfo info;                   ///< in the entry's memory
-        std::optional<TransactionState> closed; ///< the transaction that this entry decided, this entry included
+        TransactionInfo info;                   ///< A view of the entry.
+        std::optional<TransactionState> closed; ///< The transaction that this entry decided, including this entry.
     };
 
-    /// Takes in the next entry. A session that begins a new transaction has given up an undecided older one.
+    /// Takes the next entry. A session that begins a new transaction has abandoned its older undecided one.
     Step add(const EntryView& entry) {
         Step step{transaction_info(entry), std::nullopt};
         if (step.info) follow(entry, step);
@@ -170,10 +176,11 @@ class TransactionTracker {
 
     /// The transactions that are undecided after the entries so far.
     const Open& open() const noexcept { return open_; }
-    /// Those that were already open at the first entry, as they were when that became known, in that order.
+    /// The transactions that were already open at the first entry, in the order in which that became known and as they
+    /// were then.
     const std::vector<TransactionState>& began_before() const noexcept { return began_before_; }
-    /// The last entry after which no transaction was open; none if there was no such entry. With
-    /// transactions that began before, only what was seen can be judged.
+    /// The last entry after which no transaction was open; none if there was no such entry. It cannot take into account
+    /// transactions that began before and have not been seen yet.
     std::optional<Timestamp> clean_cut() const noexcept { return clean_cut_; }
     /// The first entry of the oldest open transaction.
     std::optional<Timestamp> oldest_open() const {
@@ -195,7 +202,7 @@ class TransactionTracker {
             at->second.first = entry.ts();
             at->second.began_before = !begins;
         } else if (info.has_operations() && info.previous != at->second.last) {
-            at->second.broken = true; // also a chain that begins a second time
+            at->second.broken = true; // or the chain begins a second time
         }
         TransactionState& state = at->second;
         state.last = entry.ts();
@@ -207,7 +214,7 @@ class TransactionTracker {
         open_.erase(at);
     }
 
-    /// The server ends a session's transaction when a newer one begins, unless it is prepared.
+    /// The server ends a session's transaction when a newer one begins, unless the old one is prepared.
     void give_up_older(const TransactionInfo& info) {
         auto at = open_.lower_bound({std::string(info.lsid), std::numeric_limits<std::int64_t>::min()});
         while (at != open_.end() && at->first.lsid == info.lsid && at->first.number < info.number)

@@ -13,8 +13,8 @@
 
 namespace oplog::inline v0_1 {
 
-/// What a Selection, which has learned what it must, makes of entries, as an input range over them.
-/// Holds what it was given as an rvalue, and refers to what was an lvalue (then In is a reference).
+/// The entries that a Selection makes of others, as an input range over them. The selection must have learned already
+/// what it needs. The view holds a range that was given as an rvalue, and refers to an lvalue (then In is a reference).
 template <EntryRange In>
 class FilterView {
   public:
@@ -27,7 +27,7 @@ class FilterView {
         using difference_type = std::ptrdiff_t;
         using iterator_concept = std::input_iterator_tag;
 
-        iterator() = default; ///< an end
+        iterator() = default; ///< The end.
         explicit iterator(FilterView& view) : view_(&view), at_(std::ranges::begin(view.entries_.get())) { find(); }
         const EntryView& operator*() const noexcept { return *entry_; }
         const EntryView* operator->() const noexcept { return &*entry_; }
@@ -61,22 +61,23 @@ class FilterView {
         std::ranges::iterator_t<In> at_{};
         std::optional<EntryView> entry_;
         const Position* where_ = nullptr;
-        std::size_t next_ = 0; ///< of what the edit put in the entry's place
+        std::size_t next_ = 0; ///< The next of the documents that the edit puts in the entry's place.
     };
 
-    /// The input is read as it goes: a second time if it can be, else it throws, as a Reader does.
+    /// Reads the input as it goes. A second call reads it again if the input allows that, else it throws, as a Reader
+    /// does.
     iterator begin() { return iterator(*this); }
     std::default_sentinel_t end() const noexcept { return {}; }
 
   private:
     detail::Held<In> entries_;
     Selection* selection_;
-    Edit edit_; ///< of the current entry
+    Edit edit_; ///< Of the current entry.
 };
 
-/// The entries of `in` that `selection` keeps, or has made of them:
+/// The entries that `selection` makes of those of `in`:
 ///     for (oplog::EntryView e : oplog::filter(in, selection)) out.write(e);
-/// Throws what Selection::apply() throws.
+/// Throws what Selection::apply() throws. `selection` must outlive the view.
 template <EntryRange In>
 FilterView<In> filter(In&& in, Selection& selection) {
     return {std::forward<In>(in), selection};

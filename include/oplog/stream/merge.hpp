@@ -16,26 +16,28 @@
 
 namespace oplog::inline v0_1 {
 
-/// Two slices that do not continue each other; what() names both edges.
+/// Two slices that do not continue each other. what() names both edges.
 class ContinuityError : public DataError {
   public:
     enum class Kind {
-        gap,       ///< entries between them are missing
-        divergence ///< they tell two histories
+        gap,       ///< Entries between them are missing.
+        divergence ///< They tell different histories.
     };
     static constexpr std::string_view gap_hint =
         "increments queried with $gt share no entry and look like this: query with $gte of the last entry, as oplog-range --query does";
 
-    /// `entry` is where the second slice does not continue the first.
+    /// `entry` is the first entry at which the second slice does not continue the first.
     ContinuityError(Kind kind, const EntryView& entry, const std::string& reason)
         : DataError(kind == Kind::gap ? Fault::gap : Fault::divergence, (entry.where() ? to_string(*entry.where()) : "entry " + to_string(entry.ts())) + ": " + reason,
                     kind == Kind::gap ? gap_hint : std::string_view()), kind_(kind),
           where_(entry.where() ? std::optional(*entry.where()) : std::nullopt), ts_(entry.ts()), reason_(reason) {}
 
     Kind kind() const noexcept { return kind_; }
-    /// Where the entry was read, if that is known.
+    /// Where the entry was read; none if unknown.
     const std::optional<Position>& where() const noexcept { return where_; }
+    /// The timestamp of the entry.
     Timestamp ts() const noexcept { return ts_; }
+    /// The message without the place.
     const std::string& reason() const noexcept { return reason_; }
 
   private:
@@ -45,17 +47,17 @@ class ContinuityError : public DataError {
     std::string reason_;
 };
 
-/// What a merge asks of its slices.
+/// What a merge requires of its slices.
 enum class Continuity {
-    any,  ///< nothing, but that entries with the same ts are the same
-    gaps, ///< over their common span all slices agree; gaps are fine, and noted
-    chain ///< over their common span all agree, and each slice shares an entry with those before it
+    any,  ///< Only that entries with the same ts have the same bytes.
+    gaps, ///< Over their common span all slices agree. Gaps are allowed, and recorded.
+    chain ///< Over their common span all slices agree, and each shares an entry with those before it.
 };
 
-/// Slices in any order and overlap as one strictly rising input range. An entry that several slices
-/// have is passed on once. Throws ContinuityError where slices disagree (same ts, other bytes) and,
-/// for Continuity::chain, where they do not continue each other; DataError for a slice out of order.
-/// Holds the slices, and frees each at its end.
+/// Merges slices, in any order and overlap, to one input range of strictly rising entries. An entry that several slices
+/// have is passed on once. Throws ContinuityError where slices disagree (same ts, other bytes) and, for
+/// Continuity::chain, where they do not continue each other. Throws DataError for a slice that is out of order. The
+/// merge owns the slices and frees each at its end.
 template <EntryRange Slice>
 class Merge {
   public:
@@ -64,10 +66,10 @@ class Merge {
             if (auto head = std::make_unique<Head>(std::move(slice)); head->entry) heads_.push_back(std::move(head));
     }
 
-    /// Moves on to the next entry; false at the end.
+    /// Moves on to the next entry. Returns false at the end.
     bool next() {
         for (Head* head : at_current_) head->advance();
-        // Most steps end here: one slice is alone, and still before all others.
+        // Most steps end here: one slice alone has the entry, and its next entry still comes before all others.
         if (alone_ && at_current_[0]->entry && at_current_[0]->entry->ts() < runner_up_) return true;
         drop_ended();
         at_current_.clear();
@@ -75,8 +77,9 @@ class Merge {
         choose();
         return true;
     }
+    /// The entry that next() moved to. A view, valid until the merge moves on.
     const EntryView& current() const noexcept { return *at_current_[0]->entry; }
-    /// With Continuity::gaps: what would have been thrown for each gap so far.
+    /// With Continuity::gaps: the errors that Continuity::chain would have thrown for the gaps so far.
     const std::vector<ContinuityError>& gaps() const noexcept { return gaps_; }
 
     class iterator {
@@ -85,7 +88,7 @@ class Merge {
         using difference_type = std::ptrdiff_t;
         using iterator_concept = std::input_iterator_tag;
 
-        iterator() = default; ///< an end
+        iterator() = default; ///< The end.
         explicit iterator(Merge& merge) : merge_(&merge) { ++*this; }
         const EntryView& operator*() const noexcept { return merge_->current(); }
         const EntryView* operator->() const noexcept { return &merge_->current(); }
@@ -99,7 +102,7 @@ class Merge {
       private:
         Merge* merge_ = nullptr;
     };
-    /// Throws Error when called again: an entry would be lost.
+    /// Throws ArgumentError when called a second time, because an entry would be lost.
     iterator begin() {
         if (std::exchange(begun_, true)) throw ArgumentError("the entries of a merge are read once: make another one to read them again");
         return iterator(*this);
@@ -125,11 +128,11 @@ class Merge {
 
         Slice slice;
         std::ranges::iterator_t<Slice> at;
-        std::optional<EntryView> entry; ///< none: at the end
+        std::optional<EntryView> entry; ///< None at the end.
         Timestamp last;
         const std::string* file = nullptr;
         OrderCheck check_order;
-        bool started = false; ///< an entry of it has been current
+        bool started = false; ///< Whether one of its entries has been the current one.
     };
     struct End {
         Timestamp ts;
@@ -145,13 +148,13 @@ class Merge {
         });
     }
 
-    /// Finds the slices that have the smallest entry, and holds them against each other.
+    /// Chooses the slices that have the smallest entry, and compares their copies of it.
     void choose() {
         Timestamp smallest = Timestamp::max();
         for (const auto& head : heads_) smallest = std::min(smallest, head->entry->ts());
         at_current_.clear();
         runner_up_ = Timestamp::max();
-        const Head* absent = nullptr; // spans the entry, and has it not
+        const Head* absent = nullptr; // a slice that spans the entry but lacks it
         for (const auto& head : heads_) {
             if (head->entry->ts() == smallest) {
                 at_current_.push_back(head.get());
@@ -184,11 +187,11 @@ class Merge {
         gaps_.push_back(std::move(gap));
     }
 
-    std::vector<std::unique_ptr<Head>> heads_; ///< slices with entries left
-    std::vector<Head*> at_current_;            ///< those that have the current entry
-    bool alone_ = false;                       ///< just one has it
-    Timestamp runner_up_;                      ///< the first entry of all other slices
-    std::optional<End> ended_;                 ///< the latest end of a slice so far
+    std::vector<std::unique_ptr<Head>> heads_; ///< The slices that have entries left.
+    std::vector<Head*> at_current_;            ///< Those that have the current entry.
+    bool alone_ = false;                       ///< Whether just one slice has it.
+    Timestamp runner_up_;                      ///< The first entry of all other slices.
+    std::optional<End> ended_;                 ///< The latest end of a slice so far.
     std::vector<ContinuityError> gaps_;
     Continuity continuity_;
     bool begun_ = false;
@@ -196,6 +199,7 @@ class Merge {
 
 /// The entries of all slices as one range:
 ///     for (oplog::EntryView e : oplog::merge(std::move(readers), oplog::Continuity::chain)) out.write(e);
+/// Takes over the slices, and throws what Merge throws.
 template <EntryRange In>
 Merge<In> merge(std::vector<In> slices, Continuity continuity = Continuity::any) {
     return Merge<In>(std::move(slices), continuity);

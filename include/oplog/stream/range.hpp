@@ -8,23 +8,24 @@
 
 namespace oplog::inline v0_1 {
 
-/// What a stretch of oplog spans.
+/// The span of a sequence of entries, and its size.
 struct Range {
-    Timestamp first; ///< the smallest ts; meaningless when there are no entries
-    Timestamp last;  ///< the largest
+    Timestamp first; ///< The smallest ts; meaningless if there are no entries.
+    Timestamp last;  ///< The largest ts.
     std::uint64_t entries = 0;
-    std::uint64_t bytes = 0; ///< of BSON
-    /// The first place where ts did not rise, if there is one: the entry's ts and the one before it.
+    std::uint64_t bytes = 0; ///< Bytes of BSON.
+    /// The first place where ts did not rise: the ts of the entry, and the ts before it.
     struct Disorder {
         Timestamp before;
         Timestamp ts;
         std::optional<Position> where;
     };
+    /// None if the entries are in order.
     std::optional<Disorder> disorder;
 
     bool empty() const noexcept { return entries == 0; }
 
-    /// Takes in the next entry.
+    /// Adds the next entry.
     void add(const EntryView& entry) {
         const Timestamp ts = entry.ts();
         bytes += entry.size();
@@ -39,7 +40,7 @@ struct Range {
     }
 };
 
-/// Reads entries to their end and says what they span. Out of order is a finding, not an error.
+/// Reads entries to their end and returns their span. Disorder is a finding here, not an error.
 template <EntryRange In>
 Range range(In&& entries) {
     Range result;

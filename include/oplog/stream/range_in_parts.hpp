@@ -23,7 +23,7 @@ namespace oplog::inline v0_1 {
 
 namespace detail {
 
-/// The bytes of a file from one offset up to another, or to its end.
+/// Reads the bytes of a file from one offset up to another, or up to its end.
 class PartSource {
   public:
     PartSource(int fd, std::uint64_t from, std::uint64_t to, std::function<void(std::size_t)> on_read = {})
@@ -44,10 +44,11 @@ class PartSource {
     std::function<void(std::size_t)> on_read_;
 };
 
-/// Where an entry seems to begin soon after `offset`: a guess, since what looks like one may lie inside another.
+/// Where an entry seems to begin soon after `offset`. This is a guess, because what looks like an entry may lie inside
+/// another one.
 inline std::optional<std::uint64_t> guess_entry(int fd, std::uint64_t offset) {
     constexpr std::size_t window = 1 << 20;
-    constexpr int in_a_row = 4; // entries that must follow each other there
+    constexpr int in_a_row = 4; // so many entries must follow each other there
     const auto bytes = std::make_unique_for_overwrite<char[]>(window);
     const std::size_t size = PartSource(fd, offset, offset + window).read(bytes.get(), window);
     const auto seems_entry = [&](std::size_t at) -> std::size_t {
@@ -72,12 +73,13 @@ inline std::optional<std::uint64_t> guess_entry(int fd, std::uint64_t offset) {
 
 } // namespace detail
 
-/// The range of a large regular file, by several threads that take a part of it each; none when that does not work out
-/// (no such file, compressed, out of order, bad data, no idle core): then read it from one end to the other, which has the right words
-/// for what is wrong. `on_read` hears on the calling thread of bytes read.
+/// Determines the range of a large regular file with several threads, each of which reads a part. Returns none if that
+/// is not possible (no such file, compressed, out of order, bad data, no idle core). Then read the file from beginning
+/// to end, which reports what is wrong in the right words. `on_read` is called on the calling thread with the number of
+/// bytes read.
 ///
-/// A part begins where an entry is guessed to. That is proved right when the part before it, which ends at that byte,
-/// ends there with a whole entry; the first part begins at the beginning.
+/// A part begins where guess_entry() guesses an entry. The guess is proved if the part before it, which ends at that
+/// byte, ends with a whole entry. The first part begins at the beginning of the file.
 inline std::optional<Range> range_in_parts(const std::string& path,
                                            const std::function<void(std::size_t)>& on_read = {}) {
     constexpr std::uint64_t least_part = 16 << 20;
@@ -101,7 +103,7 @@ inline std::optional<Range> range_in_parts(const std::string& path,
         try {
             ranges[i] = range(
                 BasicReader<detail::PartSource>(detail::PartSource(file.get(), edges[i], edges[i + 1], heard), path));
-        } catch (const std::exception&) { // the ordinary reading will tell
+        } catch (const std::exception&) { // reading the file in the ordinary way will report it
         }
     };
     try {

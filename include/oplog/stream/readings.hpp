@@ -10,10 +10,12 @@
 
 namespace oplog::inline v0_1 {
 
-/// What is read several times must yield each time what it did at first: an increment may still be written to, and a dump be
-/// begun again into the same directory. Fed the entries that count, one reading after the other.
+/// Checks that an input that is read several times yields the same entries each time: an increment may still be written
+/// to, and a new dump may be started in the same directory. Feed it the entries that matter, one reading after the
+/// other.
 class Readings {
   public:
+    /// Adds the next entry of a reading.
     void add(const EntryView& entry) {
         const std::string_view bytes = entry.bytes();
         now_.digest = (now_.digest ^ entry.ts().packed()) * 0x9E3779B97F4A7C15 + bytes.size() + bson::load<std::uint64_t>(bytes.data() + bytes.size() - 9);
@@ -23,7 +25,7 @@ class Readings {
         where_ = entry.where();
         if (where_) file_ = where_->file; // the reader may be gone at the end
     }
-    /// After the last entry of a reading. Throws DataError if it was not the same as the first.
+    /// Call this after the last entry of a reading. Throws DataError if the reading differs from the first one.
     void end() {
         const Reading now = std::exchange(now_, {});
         if (!first_) first_ = now;
@@ -41,7 +43,7 @@ class Readings {
     };
     Reading now_;
     std::optional<Reading> first_;
-    const Position* where_ = nullptr; ///< the last one, to be compared alone
+    const Position* where_ = nullptr; ///< The place of the last entry; only its address is compared.
     std::string file_;
 };
 

@@ -12,14 +12,14 @@ namespace oplog::inline v0_1 {
 
 namespace detail {
 
-/// Fails with an entry that does not come after the one before it.
+/// Throws the error about an entry that does not come after the one before it.
 [[noreturn]] inline void fail_out_of_order(const EntryView& entry, Timestamp before) {
     entry.fail(Fault::out_of_order, (entry.ts() == before ? "entry " + to_string(entry.ts()) + " occurs twice in a row"
                                      : "out of order: entry " + to_string(entry.ts()) + " after " + to_string(before)));
 }
 
-/// A range as a view over it holds it: an rvalue itself, an lvalue by its address. Not std::views::all, whose owning_view clang 14
-/// cannot compile with libstdc++.
+/// Holds the range under a view: an rvalue itself, an lvalue by its address. std::views::all is not used because clang
+/// 14 cannot compile its owning_view with libstdc++.
 template <class In>
 class Held {
   public:
@@ -41,7 +41,7 @@ class Held<In&> {
 
 } // namespace detail
 
-/// Passes entries on and throws DataError at the first whose ts does not rise.
+/// Checks that entries are in order. Throws DataError at the first entry whose ts does not rise.
 class OrderCheck {
   public:
     void operator()(const EntryView& entry) {
@@ -53,11 +53,10 @@ class OrderCheck {
     std::optional<Timestamp> last_;
 };
 
-/// The entries within bounds, as an input range over another. The whole input is read, the entries
-/// past the upper bound too, so that disorder anywhere in it is found and nothing that belongs in the
-/// slice can hide behind it.
-/// A view: `slice(in, bounds) | std::views::take(2)`.
-/// Holds what it was given as an rvalue, and refers to what was an lvalue (then In is a reference).
+/// The entries within bounds, as an input range over another range. The whole input is read, also the entries past the
+/// upper bound, so that disorder anywhere in it is found and no entry that belongs to the slice can hide behind it. It
+/// is a view: `slice(in, bounds) | std::views::take(2)`. It holds a range that was given as an rvalue, and refers to an
+/// lvalue (then In is a reference).
 template <EntryRange In>
 class Slice {
   public:
@@ -69,7 +68,7 @@ class Slice {
         using difference_type = std::ptrdiff_t;
         using iterator_concept = std::input_iterator_tag;
 
-        iterator() = default; ///< an end
+        iterator() = default; ///< The end.
         explicit iterator(Slice& slice) : slice_(&slice), at_(std::ranges::begin(slice.entries_.get())) { find(); }
         const EntryView& operator*() const noexcept { return *entry_; }
         const EntryView* operator->() const noexcept { return &*entry_; }
@@ -98,7 +97,8 @@ class Slice {
         std::optional<EntryView> entry_;
     };
 
-    /// The input is read as it goes: a second time if it can be, else it throws, as a Reader does.
+    /// Reads the input as it goes. A second call reads it again if the input allows that, else it throws, as a Reader
+    /// does.
     iterator begin() { return iterator(*this); }
     std::default_sentinel_t end() const noexcept { return {}; }
 
@@ -107,9 +107,9 @@ class Slice {
     Bounds bounds_;
 };
 
-/// The entries of `in` within `bounds`, bytes untouched:
+/// The entries of `in` within `bounds`, with their bytes unchanged:
 ///     for (oplog::EntryView e : oplog::slice(in, {.after = a, .to = b})) out.write(e);
-/// Throws DataError when `in` is out of order.
+/// Throws DataError if `in` is out of order.
 template <EntryRange In>
 Slice<In> slice(In&& in, const Bounds& bounds) {
     return {std::forward<In>(in), bounds};

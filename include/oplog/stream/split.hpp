@@ -14,20 +14,20 @@
 
 namespace oplog::inline v0_1 {
 
-/// Where to cut; a piece ends when any of what is set is reached.
+/// Where to cut. A piece ends as soon as any of the limits that are set is reached.
 struct SplitPoints {
-    std::uint32_t every = 0;    ///< seconds: pieces begin at multiples of it since 1970
-    std::uint64_t size = 0;     ///< bytes: a piece is no larger, unless it is one larger entry
-    std::uint64_t entries = 0;  ///< entries a piece
-    std::vector<Timestamp> at = {}; ///< a piece begins with the first entry >= each of these
+    std::uint32_t every = 0;    ///< Seconds: pieces begin at multiples of this since 1970.
+    std::uint64_t size = 0;     ///< Bytes: no piece is larger, except for a single larger entry.
+    std::uint64_t entries = 0;  ///< The number of entries in a piece.
+    std::vector<Timestamp> at = {}; ///< A piece begins with the first entry >= each of these.
 };
 
-/// Says for entry after entry whether a new piece begins with it. Put together, the pieces are the input.
+/// Decides for one entry after the other whether it begins a new piece. The pieces, concatenated, are the input.
 class Splitter {
   public:
     explicit Splitter(SplitPoints points) : points_(std::move(points)) { std::sort(points_.at.begin(), points_.at.end()); }
 
-    /// True if `entry` begins a piece, as the first one does. Throws DataError when ts does not rise.
+    /// Whether `entry` begins a piece; the first entry always does. Throws DataError if ts does not rise.
     bool begins_piece(const EntryView& entry) {
         const Timestamp ts = entry.ts();
         order_(entry);
@@ -56,7 +56,7 @@ class Splitter {
     std::size_t next_at_ = 0;
 };
 
-/// "1610422195.0000000001-1610422795.0000000004": names that sort in time order.
+/// The name of a piece, "1610422195.0000000001-1610422795.0000000004". Such names sort in time order.
 inline std::string piece_name(Timestamp first, Timestamp last) {
     char text[48];
     const int size = std::snprintf(text, sizeof text, "%010u.%010u-%010u.%010u", first.seconds, first.ordinal, last.seconds, last.ordinal);

@@ -20,15 +20,15 @@
 
 namespace oplog::inline v0_1 {
 
-/// Operations by kind, and their bytes.
+/// Numbers of operations by kind, and their bytes.
 struct OperationCounts {
     std::uint64_t inserts = 0;
     std::uint64_t updates = 0;
     std::uint64_t deletes = 0;
     std::uint64_t commands = 0;
     std::uint64_t noops = 0;
-    std::uint64_t others = 0; ///< what else a server has come up with
-    std::uint64_t bytes = 0;  ///< of the entries or, inside applyOps, of the operations alone
+    std::uint64_t others = 0; ///< Kinds that only other servers know.
+    std::uint64_t bytes = 0;  ///< The bytes of the entries or, inside applyOps, of the operations alone.
 
     std::uint64_t operations() const noexcept { return inserts + updates + deletes + commands + noops + others; }
 
@@ -45,7 +45,7 @@ struct OperationCounts {
     }
 };
 
-/// Operations over time, in a bounded number of periods: they become longer as there are more of them.
+/// Operations over time, in a bounded number of periods. The periods become longer as the span grows.
 class Timeline {
   public:
     struct Period {
@@ -53,6 +53,7 @@ class Timeline {
         std::uint64_t bytes = 0;
     };
 
+    /// Adds operations that happened in one second.
     void add(std::uint32_t second, std::uint64_t operations, std::uint64_t bytes) {
         const std::uint32_t start = second - second % length();
         // Most entries fall into the latest period.
@@ -62,12 +63,12 @@ class Timeline {
         while (periods_.size() > max_periods) coarsen();
     }
 
-    /// Of each period, in seconds.
+    /// The length of each period in seconds.
     std::uint32_t length() const noexcept { return lengths[level_]; }
-    /// By the second they begin at; periods without operations are left out.
+    /// The periods by the second at which they begin. Periods without operations are left out.
     const std::map<std::uint32_t, Period>& periods() const noexcept { return periods_; }
 
-    /// The same in no more than so many periods from the first to the last, empty ones counted.
+    /// The same timeline in at most so many periods from the first to the last, empty ones included.
     Timeline coarsened(std::size_t most) const {
         Timeline result = *this;
         while (!result.periods_.empty() && result.level_ + 1 < std::size(lengths) &&
@@ -78,7 +79,7 @@ class Timeline {
 
   private:
     static constexpr std::size_t max_periods = 512;
-    // From a second to 52 weeks; each divides the next.
+    // From one second to 52 weeks. Each length divides the next one.
     static constexpr std::uint32_t lengths[] = {1, 5, 15, 60, 300, 900, 3600, 14400, 43200, 86400, 604800, 2419200, 31449600};
 
     void coarsen() {
@@ -101,39 +102,44 @@ struct LargeEntry {
     Timestamp ts;
     std::string op;
     std::string ns;
-    std::uint64_t operations = 0; ///< in it
+    std::uint64_t operations = 0; ///< The number of operations in it.
     std::optional<Position> where;
 };
 
-/// What is in a stretch of oplog, in any order. Memory: a record for each namespace and open transaction, and a constant.
+/// Counts what is in a stretch of oplog, which may be in any order. Takes memory for a record for each namespace and
+/// each open transaction, and a constant.
 class Stats {
   public:
-    /// `largest`: how many of the largest entries to remember.
+    /// `largest` is how many of the largest entries to remember.
     explicit Stats(std::size_t largest = 10) : most_large_(largest) {}
-    Stats(Stats&&) = default; // no copy: it points into itself
+    Stats(Stats&&) = default; // it cannot be copied, because it points into itself
     Stats& operator=(Stats&&) = default;
 
-    /// Takes in the next entry. Throws DataError for one that is malformed.
+    /// Adds the next entry. Throws DataError for a malformed entry.
     void add(const EntryView& entry) {
         entry.with_place([&] { count(entry); });
     }
 
+    /// The span of all entries.
     const Range& range() const noexcept { return range_; }
-    /// All operations, those inside applyOps and not the applyOps.
+    /// All operations. An applyOps counts as the operations in it.
     const OperationCounts& total() const noexcept { return total_; }
-    /// The same a namespace; a command's is the collection that it names.
+    /// The operations of each namespace. A command counts for the collection that it names.
     const std::map<std::string, OperationCounts, std::less<>>& namespaces() const noexcept { return namespaces_; }
     /// How often each command occurs.
     const std::map<std::string, std::uint64_t, std::less<>>& commands() const noexcept { return commands_; }
     const Timeline& timeline() const noexcept { return timeline_; }
-    /// The largest first.
+    /// The largest entries, the largest first.
     std::vector<LargeEntry> largest() const {
         std::vector<LargeEntry> sorted = large_;
         std::sort_heap(sorted.begin(), sorted.end(), larger);
         return sorted;
     }
+    /// The transactions that are open or began before the first entry.
     const TransactionTracker& transactions() const noexcept { return transactions_; }
+    /// How many transactions committed.
     std::uint64_t committed() const noexcept { return committed_; }
+    /// How many transactions aborted.
     std::uint64_t aborted() const noexcept { return aborted_; }
 
   private:
@@ -161,7 +167,7 @@ class Stats {
 
     OperationCounts& counts_of(const Operation& operation) {
         if (!operation.is_command()) {
-            if (!last_ || operation.ns != last_ns_) select(operation.ns); // most operations are on the namespace of the one before
+            if (!last_ || operation.ns != last_ns_) select(operation.ns); // most operations are on the same namespace as the one before
             return *last_;
         }
         const Command command = parse_command(operation);
@@ -196,11 +202,11 @@ class Stats {
     std::map<std::string, std::uint64_t, std::less<>> commands_;
     Timeline timeline_;
     std::size_t most_large_;
-    std::vector<LargeEntry> large_; ///< a heap, the smallest in front
+    std::vector<LargeEntry> large_; ///< A heap with the smallest entry in front.
     TransactionTracker transactions_;
     std::uint64_t committed_ = 0;
     std::uint64_t aborted_ = 0;
-    OperationCounts* last_ = nullptr; ///< the last operation's
+    OperationCounts* last_ = nullptr; ///< The counts for the namespace of the last operation.
     std::string_view last_ns_;
 };
 
