@@ -404,7 +404,7 @@ TEST_CASE("What is deleted while the dump runs is not inserted and updated befor
     for (const std::string ns : {"shop.system.buckets.ts", "shop.a", "admin.system.users"}) {
         Catalog catalog;
         dumped(catalog, ns, 'A', {"_id_"});
-        catalog.get(ns).is_capped = ns == "shop.a";
+        catalog.find_or_create(ns).is_capped = ns == "shop.a";
         const std::string text = "d " + ns + " 1; d " + ns + " 2; d " + ns + " 1; u " + ns + "; i " + ns + " 1";
         // By then all is over but for the last two.
         CHECK(staged_knowing(from(catalog, 9), changes(ns)).text() == text + "; u " + ns + "; d " + ns + " 2");
@@ -418,7 +418,7 @@ TEST_CASE("What is deleted while the dump runs is not inserted and updated befor
 TEST_CASE("A transaction of several entries that may not commit deletes nothing beforehand") {
     Catalog catalog;
     dumped(catalog, "shop.a", 'A', {"_id_"});
-    catalog.get("shop.a").is_capped = true;
+    catalog.find_or_create("shop.a").is_capped = true;
     const std::string removal = of('A', operation("d", "shop.a", bson::Builder().int32("_id", 1).finish()));
     const std::vector<std::string> entries{of('A', insert("shop.a", 1)), transaction_entry({100, 2}, apply_ops({removal}, "partialTxn")),
                                            transaction_entry({100, 3}, abort_it(), {100, 2})};
@@ -456,7 +456,7 @@ TEST_CASE("A time series is made coarser once") {
     const std::vector<std::string> entries{coarser("minutes"), coarser("hours", 5)};
     for (const int dumped_at : {0, 1, 2}) {
         Catalog catalog = one('A', {"_id_"});
-        catalog.get("shop.a").granularity = dumped_at;
+        catalog.find_or_create("shop.a").granularity = dumped_at;
         const Staged staged(from(std::move(catalog), 9), entries);
         CHECK(staged.documents.size() == (dumped_at == 0 ? 2 : 1));
         CHECK((staged.documents.back().find("timeseries") == std::string::npos) == (dumped_at == 2));

@@ -96,7 +96,7 @@ TEST_CASE("A transaction that its session gave up is nothing to be reported") {
 
 TEST_CASE("A build that commits or is given up after the wanted time was under way, and is left out") {
     Stager::Start start = dump(1, 1);
-    Collection& collection = start.catalog.get("shop.a");
+    Collection& collection = start.catalog.find_or_create("shop.a");
     const bson::Value spec = bson::Builder().string("name", "x").finish();
     collection.indexes.push_back({"x", spec, "a"});
     for (const char* end : {"commitIndexBuild", "abortIndexBuild"}) {

@@ -103,7 +103,7 @@ class Staging {
                 const Metadata metadata = each.read_metadata();
                 if (!metadata.is_view() && !metadata.is_timeseries()) continue;
                 const std::string ns = selection_.renaming().collection(each.ns()).value_or(each.ns());
-                catalog.get(join_namespace(split_namespace(ns).database, views_collection));
+                catalog.find_or_create(join_namespace(split_namespace(ns).database, views_collection));
             }
         for (const auto& [ns, collection] : dumped.collections()) {
             if (split_namespace(ns).collection == views_collection || !selection_.selects(ns)) continue; // it comes with views

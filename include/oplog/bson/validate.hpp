@@ -174,8 +174,8 @@ inline bool is_nested_too_deeply(const Document& document) noexcept {
     return false;
 }
 
-inline std::string nested_too_deeply() { return "nested more than " + std::to_string(max_depth) + " levels deep"; }
 /// The message about a document that is_nested_too_deeply().
+inline std::string nested_too_deeply() { return "nested more than " + std::to_string(max_depth) + " levels deep"; }
 
 /// Whether `key` is the name of the array element number `index`.
 [[gnu::noinline]] inline bool is_index(std::string_view key, std::uint32_t index) noexcept {

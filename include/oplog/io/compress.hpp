@@ -74,10 +74,10 @@ class DecompressingSource {
         requires std::constructible_from<Source, const std::string&>
         : DecompressingSource(Source(path)) {}
 
+    /// Fills up to `size` bytes of the decompressed stream and returns how many; 0 is the end. Throws DataError.
     std::size_t read(char* buffer, std::size_t size) {
         switch (method()) {
         case Compression::zstd: return read_zstd(buffer, size);
-        /// Fills up to `size` bytes of the decompressed stream and returns how many; 0 is the end. Throws DataError.
         case Compression::gzip: return read_gzip(buffer, size);
         default: break;
         }

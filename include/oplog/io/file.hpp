@@ -137,9 +137,9 @@ class FileSink {
     }
 
     void write(const char* data, std::size_t size) { detail::write_all(file_.get(), data, size, path_ == "-" ? "stdout" : path_); }
-/// Writes the file to disk and gives it its name, or ends the stream. Throws std::system_error, or FileError if the new
-/// file is there but might not survive a power failure.
 
+    /// Writes the file to disk and gives it its name, or ends the stream. Throws std::system_error, or FileError if the new
+    /// file is there but might not survive a power failure.
     void close() {
         if (!is_stream_) {
             if (::fsync(file_.get()) != 0) detail::throw_errno(path_);

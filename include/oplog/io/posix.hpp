@@ -64,8 +64,8 @@ inline bool is_to_be_repeated(int fd, short events) {
     return ::poll(&ready, 1, -1) > 0 || errno == EINTR;
 }
 
+/// Writes all bytes. Throws std::system_error about `name`.
 inline void write_all(int fd, const char* data, std::size_t size, const std::string& name) {
-    /// Writes all bytes. Throws std::system_error about `name`.
     while (size > 0) {
         const ::ssize_t written = ::write(fd, data, size);
         if (written < 0) {

@@ -34,9 +34,9 @@ enum class Check {
 template <ByteSource Source, class Item = EntryView>
 class BasicReader {
   public:
-    /// Reads from `source`. Messages call the input `name`.
     using source_type = Source;
 
+    /// Reads from `source`. Messages call the input `name`.
     BasicReader(Source source, std::string name, Check check = Check::frame)
         : source_(std::move(source)), check_(check),
           where_(std::make_unique<Position>(Position{std::move(name), 0, 0})) {}

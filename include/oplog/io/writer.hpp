@@ -78,8 +78,8 @@ class BasicWriter {
         state_->sink.close();
         state_->closed = true;
     }
-/// The sink, for example to ask for its descriptor.
 
+    /// The sink, for example to ask for its descriptor.
     Sink& sink() noexcept { return state_->sink; }
 
   private:

@@ -30,48 +30,49 @@
 
 namespace oplog::inline v0_1 {
 
-/// A collection as it is after the entries so far.
+/// The state of a collection after the entries so far.
 struct AppliedCollection {
-    std::uint64_t number = 0; ///< in the order in which they turned up
-    std::string uuid;     ///< 16 bytes; empty if unknown
+    std::uint64_t number = 0; ///< The order in which collections became known.
+    std::string uuid;     ///< 16 bytes; empty if unknown.
     std::string database;
-    std::string name;     ///< of a time series' documents: "system.buckets.ts"
-    Metadata metadata;    ///< of a time series in terms of the series
+    std::string name;     ///< For a time series that of its buckets: "system.buckets.ts".
+    Metadata metadata;    ///< For a time series in terms of the series, not of its buckets.
     bool metadata_changed = false;
-    std::optional<DumpCollection> base; ///< its files in the full dump
-    bool has_data = true;               ///< whether the base's documents still count
-    bool whole = false;                 ///< it is in the dump, or its creation was seen: nothing of it is missing
-    std::string first_seen;             ///< if it is not whole: where it turned up
+    std::optional<DumpCollection> base; ///< Its files in the full dump.
+    bool has_data = true;               ///< Whether the documents of `base` still count.
+    bool whole = false;                 ///< Whether nothing of it is missing: it is in the dump, or its creation was seen.
+    std::string first_seen;             ///< If it is not whole: where it was seen first.
     ChangeList changes;
 
     std::string ns() const { return join_namespace(database, name); }
     bool is_buckets() const { return std::string_view(name).starts_with(buckets_prefix); }
-    /// As its users know it.
+    /// The name that users know.
     std::string logical_name() const { return is_buckets() ? name.substr(buckets_prefix.size()) : name; }
     std::string logical_ns() const { return join_namespace(database, logical_name()); }
-    /// Whether its documents are those of the full dump.
+    /// Whether its documents are exactly those of the full dump.
     bool is_as_dumped() const { return base && has_data && changes.empty(); }
-    /// What mongodump writes beside its documents.
+    /// The metadata that mongodump would write.
     Metadata dumped_metadata() const {
         Metadata dumped = metadata;
         dumped.collection = logical_name();
         dumped.options = changed(bson::Document(metadata.options), [](const bson::Element& option, bson::Builder&) {
-            return option.key() == "temp"; // mongorestore fails with it
+            return option.key() == "temp"; // mongorestore fails with this option
         });
         return dumped;
     }
 };
 
-/// Told of bytes read.
+/// Called with numbers of bytes read.
 using ReadProgress = std::function<void(std::uint64_t)>;
 
-/// The documents that a collection has after the entries, one after the other.
+/// Reads the documents that a collection has after the entries, one after the other.
 class AppliedDocuments {
   public:
-    /// After Applier::finish(); the collection's changes are read by one at a time. What is in the full dump is checked as `check` says.
+    /// Call this after Applier::finish(). Only one object at a time may read the changes of a collection. The documents
+    /// of the full dump are checked as `check` says.
     AppliedDocuments(const ChangeLog& log, AppliedCollection& collection, Check check = Check::frame, ReadProgress progress = {})
         : log_(&log), collection_(&collection), check_(check), progress_(std::move(progress)) {
-        // Old servers do not log what a capped collection drops at its front.
+        // Old servers do not log which documents a capped collection drops at its front.
         const bson::Document options(collection.metadata.options);
         drops_oldest_ = !collection.is_as_dumped() && is_capped(options) && !is_capped_cluster(options);
         open();
@@ -83,7 +84,7 @@ class AppliedDocuments {
         open();
     }
 
-    /// The next document, valid until it is asked again; none at the end. Throws DataError.
+    /// The next document, or none at the end. The view is valid until the next call. Throws DataError.
     std::optional<std::string_view> next() {
         if (!drops_oldest_) return read();
         while (const auto document = read()) {
@@ -96,7 +97,7 @@ class AppliedDocuments {
 
   private:
     void open() {
-        changes_.reset(); // the list is put back before it is taken again
+        changes_.reset(); // the list is restored before it is taken again
         changes_.emplace(*log_, collection_->changes, drops_oldest_ ? DocumentOrder::insertion : DocumentOrder::any);
         reported_ = 0;
         if (collection_->base && collection_->has_data && !collection_->base->data.empty()) reader_.emplace(collection_->base->data, check_);
@@ -124,64 +125,69 @@ class AppliedDocuments {
     std::optional<DocumentReader> reader_;
     std::uint64_t reported_ = 0;
     bool drops_oldest_ = false;
-    std::uint64_t bytes_ = 0, documents_ = 0, most_bytes_ = 0, most_documents_ = 0; ///< what is still to come, and what there may be
+    /// What is still to come, and the limits of the collection.
+    std::uint64_t bytes_ = 0, documents_ = 0, most_bytes_ = 0, most_documents_ = 0;
 };
 
-/// Why a collection is no longer there.
+/// Why a collection no longer exists.
 enum class Ending {
     dropped,
     database_dropped,
-    replaced, ///< another one was renamed onto it
+    replaced, ///< Another one was renamed onto it.
 };
 
-/// Is told what an Applier does when it does it: for who wants to know more than what there is in the end. Transactions are told when they commit.
+/// Observes what an Applier does while it does it, for programs that need more than the final state. Transactions are
+/// reported when they commit.
 class ApplyWatcher {
   public:
     virtual ~ApplyWatcher() = default;
-    /// The next operations are of this document: an entry, or one of a transaction that waited for its commit.
+    /// The operations that follow belong to this document: an entry, or an earlier entry of a transaction that waited
+    /// for its commit.
     virtual void entry(const bson::Document& holder) = 0;
-    /// A document changes. The answer is put aside with the change (ChangeLog::tag); with none, the change is not.
+    /// A document changes. The result is stored with the change (see ChangeLog::tag()). If it is none, the change is
+    /// not stored.
     virtual std::optional<std::uint64_t> change(const AppliedCollection&, const Operation&, ChangeLog&) = 0;
-    /// A command that is followed, before it is.
+    /// A command is about to be applied. The collection is null if it is not known.
     virtual void command(const Operation&, const Command&, const AppliedCollection*, ChangeLog&) = 0;
-    /// A view's definition changes; `before` is the old one, empty for none.
+    /// The definition of a view changes. `before` is the old definition; empty if there was none.
     virtual void view(const std::string& ns, const std::string& before, ChangeLog&) = 0;
+    /// A collection is about to get the new namespace `to`.
     virtual void rename(AppliedCollection&, const std::string& to, ChangeLog&) = 0;
-    /// A capped collection loses its documents.
+    /// A capped collection loses all its documents.
     virtual void emptied(AppliedCollection&, ChangeLog&) = 0;
-    /// The collection is gone after this: what is wanted of it may be moved.
+    /// The collection ceases to exist after this call, so parts of it may be moved out.
     virtual void ends(AppliedCollection&, Ending, ChangeLog&) = 0;
 };
 
 /// Plays entries onto a dump, without a server.
 ///
-/// Fed entry by entry, in order, up to the wanted time; collections are followed by their UUIDs, so that a fuzzy dump
-/// (one that has seen some of the entries already) comes right. Document changes are put aside in a temporary file until
-/// write() reads each collection once. What cannot be done exactly is refused with the entry's place, before anything
-/// is written. A transaction's operations count when it commits.
+/// Feed it entries in order, up to the wanted time. Collections are followed by their UUIDs, so that a fuzzy dump (one
+/// that has already seen some of the entries) becomes consistent. Changes of documents are kept in a temporary file
+/// until write() reads each collection once. An entry that cannot be applied exactly is refused with its place, before
+/// anything is written. The operations of a transaction take effect when it commits.
 ///
-/// Memory: 16 to 32 bytes for each insert, update and delete, and 2 more while its collection is written; metadata, views
-/// and what is open.
+/// Takes 16 to 32 bytes of memory for each insert, update and delete, and 2 more while its collection is written. It
+/// also holds metadata, views and open transactions in memory.
 class Applier {
   public:
     struct Options {
-        std::string scratch = ".";           ///< a directory for temporary files, as large as the oplog
-        std::optional<Timestamp> dump_start{}; ///< what had committed by then is in the dump
-        std::optional<Timestamp> consistent_point{}; ///< what the dump was at then, it has whole
-        Report report{};                       ///< is told of what is left out, and taken for granted
-        Selection selection{};               ///< which collections are wanted, and under what names; has learned the entries
-        ApplyWatcher* watcher = nullptr;     ///< outlives the applier; a collection that is emptied keeps its changes then
-        bool partial = false;                ///< the entries do not begin with a dump: transactions that began before are left out
+        std::string scratch = ".";           ///< A directory for temporary files as large as the oplog.
+        std::optional<Timestamp> dump_start{}; ///< The dump has everything that had committed by then.
+        std::optional<Timestamp> consistent_point{}; ///< At that time the dump has every collection whole.
+        Report report{};                       ///< Is told of what is left out, and of assumptions.
+        Selection selection{};               ///< The wanted collections and their names. It has learned the entries.
+        ApplyWatcher* watcher = nullptr;     ///< Outlives the applier. With it, a collection that is emptied keeps its changes.
+        bool partial = false;                ///< The entries do not begin with a dump: transactions that began before are left out.
     };
 
-    /// The dump must outlive the applier.
+    /// Applies to a dump, which must outlive the applier.
     Applier(const Dump& dump, Options options) : dump_(&dump), options_(std::move(options)), log_(options_.scratch) {
         for (const DumpCollection& dumped : dump.collections()) add_dumped(dumped);
     }
-    /// Onto nothing: for a watcher alone.
+    /// Applies to nothing; useful only with a watcher.
     explicit Applier(Options options) : options_(std::move(options)), log_(options_.scratch) {}
 
-    /// Takes in the next entry. Throws FormatError for what is malformed and for what cannot be applied.
+    /// Takes the next entry. Throws FormatError for a malformed entry and for one that cannot be applied.
     void add(const EntryView& entry) {
         entry.with_place([&] {
             last_ = entry.ts();
@@ -192,7 +198,7 @@ class Applier {
         });
     }
 
-    /// Takes in an entry after the last that is wanted: see Stager::look_ahead for why.
+    /// Takes an entry after the last wanted one; see Stager::look_ahead() for the reason.
     void look_ahead(const EntryView& entry) {
         if (!is_of_index_build(entry)) return;
         const Operation operation(entry);
@@ -207,7 +213,7 @@ class Applier {
         });
     }
 
-    /// After the last entry. Throws DataError if a collection is not known whole.
+    /// Call this after the last entry. Throws DataError if a collection is not completely known.
     void finish() {
         for (AppliedCollection& collection : collections_) {
             std::erase_if(collection.metadata.indexes, [&](const std::string& spec) {
@@ -225,12 +231,13 @@ class Applier {
         }
         log_.seal();
     }
-    /// Instead of finish(), when what there is need not be known whole.
+    /// Call this instead of finish() if collections need not be completely known.
     void seal() { log_.seal(); }
     const ChangeLog& log() const noexcept { return log_; }
 
-    /// Writes what there is into a new dump: collections, views and the prelude; to be called once, after finish().
-    /// `jobs` collections are worked on at a time; `progress`, if given, is told of bytes read, by one thread at a time.
+    /// Writes the result into a new dump: collections, views and the prelude. Call this once, after finish(). Works on
+    /// `jobs` collections at a time. `progress`, if given, is called with numbers of bytes read, by one thread at a
+    /// time.
     void write(DumpWriter& out, std::size_t jobs = 1, const ReadProgress& progress = {}) {
         for (const auto& [ns, view] : views_)
             if (!is_timeseries_view(view.definition)) write_view(ns, view, out);
@@ -240,7 +247,7 @@ class Applier {
             else
                 out.write_text(std::string("prelude.json") + (out.gzip() ? ".gz" : ""), read_whole(*prelude));
         }
-        std::vector<std::pair<std::uint64_t, AppliedCollection*>> left; // the largest last, to be taken first
+        std::vector<std::pair<std::uint64_t, AppliedCollection*>> left; // sorted with the largest last, which is taken first
         for (AppliedCollection& collection : collections_)
             if (!is_hidden_in_dumps(collection.ns())) left.emplace_back(work_of(collection), &collection);
         std::ranges::stable_sort(left, {}, [](const auto& each) { return each.first; });
@@ -269,8 +276,9 @@ class Applier {
         };
         std::vector<std::jthread> threads;
         try {
-            for (std::size_t more = std::min(jobs, left.size()); more > 1; --more) threads.emplace_back(work); // from here on `left` is shared
-        } catch (const std::exception&) { // it can be done with fewer
+            // From here on the threads share `left`.
+            for (std::size_t more = std::min(jobs, left.size()); more > 1; --more) threads.emplace_back(work);
+        } catch (const std::exception&) { // fewer threads can do it too
         }
         work();
         threads.clear();
@@ -284,14 +292,14 @@ class Applier {
         return bytes;
     }
 
-    /// What there is. After finish(); those of which is_hidden_in_dumps(ns()) is true are not written.
+    /// All collections. Call this after finish(). Those for which is_hidden_in_dumps(ns()) is true are not written.
     const std::list<AppliedCollection>& collections() const noexcept { return collections_; }
     std::list<AppliedCollection>& collections() noexcept { return collections_; }
-    /// The documents of one of them.
+    /// Reads the documents of one of the collections.
     AppliedDocuments documents(AppliedCollection& collection, Check check = Check::frame, ReadProgress progress = {}) const {
         return AppliedDocuments(log_, collection, check, std::move(progress));
     }
-    /// The views, by their namespaces, as mongodump writes them. After finish().
+    /// The views by their namespaces, with the metadata that mongodump would write. Call this after finish().
     std::map<std::string, Metadata> views() const {
         std::map<std::string, Metadata> views;
         for (const auto& [ns, view] : views_)
@@ -300,15 +308,16 @@ class Applier {
     }
     /// Transactions that were not committed, and are left out.
     const TransactionTracker::Open& open_transactions() const noexcept { return tracker_.open(); }
-    /// From where on the oplog is needed to go on from here: the first entry of the oldest open transaction, else the last one.
+    /// From where on the oplog is needed to continue from here: the first entry of the oldest open transaction, else
+    /// the last entry.
     Timestamp resume_from() const { return std::min(tracker_.oldest_open().value_or(last_), last_); }
 
   private:
     struct StoredView {
-        std::string definition; ///< its document in system.views
-        std::optional<DumpCollection> base; ///< until it changes
+        std::string definition; ///< Its document in system.views.
+        std::optional<DumpCollection> base; ///< Set until the view changes.
     };
-    using NameKey = std::pair<std::string, std::uint64_t>; ///< namespace, and AppliedCollection::number
+    using NameKey = std::pair<std::string, std::uint64_t>; ///< The namespace and AppliedCollection::number.
     using NameIndex = std::map<NameKey, std::list<AppliedCollection>::iterator>;
 
     // ---- the dump ----
@@ -333,7 +342,8 @@ class Applier {
         collection.whole = true;
     }
 
-    /// The view's document in system.views, as an entry would tell it, so that it is renamed in the same way.
+    /// Turns a view of the dump into an entry that inserts its document into system.views, so that it is renamed in the
+    /// same way as views in entries.
     void add_dumped_view(const DumpCollection& dumped, const Metadata& metadata) {
         bson::Builder insertion;
         insertion.string("op", "i").string("ns", join_namespace(dumped.database, views_collection)).begin_document("o").string("_id", dumped.ns());
@@ -382,7 +392,7 @@ class Applier {
         });
     }
 
-    /// Whether an operation is to be followed. Throws DataError for one that cannot be.
+    /// Whether an operation must be applied. Throws DataError for an operation that cannot be.
     bool is_followed(const Operation& operation) {
         const Verdict verdict = meaning_of(operation);
         const bool seen = is_before(options_.dump_start) || (operation.ns == "admin.system.version" && !is_after_dump());
@@ -391,13 +401,13 @@ class Applier {
         return verdict.meaning == Meaning::followed;
     }
     bool is_before(const std::optional<Timestamp>& ts) const { return ts && entry_->ts() < *ts; }
-    /// Whether all collections that there are, are known.
+    /// Whether every existing collection is known.
     bool is_after_dump() const { return !options_.consistent_point || entry_->ts() > *options_.consistent_point; }
     [[noreturn]] void refuse(const std::string& reason) const { throw DataError(Fault::not_supported, reason + "; apply up to before it (--before " + to_string(entry_->ts()) + ")"); }
     void warn(std::string text) const {
         if (options_.report) options_.report({Finding::Severity::warning, entry_->where() ? std::optional(*entry_->where()) : std::nullopt, entry_->ts(), std::move(text)});
     }
-    /// Whether a server before 3.6 wrote it, which made collections without a word.
+    /// Whether a server before 3.6 wrote this. Those servers created collections without logging it.
     bool is_old(const Operation& operation) const { return operation.ui.empty() && entry_->document().find("h"); }
 
     void apply_change(const Operation& operation, bool upsert) {
@@ -405,7 +415,7 @@ class Applier {
         const std::string_view op = operation.op;
         const std::string_view name = operation.collection();
         if (name == views_collection) return apply_view(operation, upsert);
-        const bool is_index = name == "system.indexes"; // how servers before 4.2 make one
+        const bool is_index = name == "system.indexes"; // servers before 4.2 create an index this way
         const std::string_view ns = is_index ? operation.o.find("ns")->string() : operation.ns;
         if (op == "i" && is_old(operation) && !known({}, ns)) {
             warn(std::string(ns) + " is not in the full dump: taken as made by this insert, as by servers before 3.6");
@@ -413,9 +423,9 @@ class Applier {
         }
         if (is_index) {
             const std::string spec = changed(operation.o, [](const bson::Element& field, bson::Builder&) { return field.key() == "ns" || field.key() == "_id"; });
-            return add_index(find({}, ns), bson::Document(spec));
+            return add_index(find_or_make({}, ns), bson::Document(spec));
         }
-        AppliedCollection& collection = find(operation.ui, operation.ns);
+        AppliedCollection& collection = find_or_make(operation.ui, operation.ns);
         if (options_.watcher) {
             const auto tag = options_.watcher->change(collection, operation, log_);
             if (!tag) return;
@@ -472,11 +482,11 @@ class Applier {
 
     AppliedCollection* by_uuid(std::string_view uuid) {
         if (uuid.empty()) return nullptr;
-        if (last_found_ && last_found_->uuid == uuid) return last_found_; // most entries concern the collection of the one before
+        if (last_found_ && last_found_->uuid == uuid) return last_found_; // most entries concern the same collection as the one before
         const auto found = by_uuid_.find(uuid);
         return last_found_ = found == by_uuid_.end() ? nullptr : found->second;
     }
-    /// The oldest of that name; while the dump is fuzzy there may be several.
+    /// The oldest collection with that name; while the dump is fuzzy, there may be several.
     AppliedCollection* by_name(std::string_view ns) {
         const auto [database, name] = split_namespace(ns);
         const auto found = by_name_.lower_bound({join_namespace(database, name), 0});
@@ -498,19 +508,19 @@ class Applier {
         node.key() = name_key(collection);
         by_name_.insert(std::move(node));
     }
-    /// The collection that an operation is for, if it is there. Without UUIDs (old servers, old dumps) the name decides.
+    /// The collection that an operation applies to, or null. Without UUIDs (old servers, old dumps) the name decides.
     AppliedCollection* known(std::string_view uuid, std::string_view ns) {
         if (AppliedCollection* const found = by_uuid(uuid)) return found;
         AppliedCollection* const found = by_name(ns);
-        if (!found || (!uuid.empty() && !found->uuid.empty())) return nullptr; // another one has the name
-        if (found->uuid.empty() && !uuid.empty()) { // of time series too, whose metadata has none
+        if (!found || (!uuid.empty() && !found->uuid.empty())) return nullptr; // another collection has the name
+        if (found->uuid.empty() && !uuid.empty()) { // this includes time series, whose metadata has no UUID
             found->uuid = uuid;
             by_uuid_[found->uuid] = found;
         }
         return found;
     }
-    /// The same, but one that is not there is put down as such.
-    AppliedCollection& find(std::string_view uuid, std::string_view ns) {
+    /// The same, but adds a collection that is not known as one that is not whole.
+    AppliedCollection& find_or_make(std::string_view uuid, std::string_view ns) {
         AppliedCollection* const found = known(uuid, ns);
         return found ? *found : make(uuid, ns);
     }
@@ -559,7 +569,7 @@ class Applier {
         case CommandKind::create_indexes:
         case CommandKind::commit_index_build:
             for_each_index(operation, [&](const bson::Document& spec) {
-                add_index(find(operation.ui, command.ns), spec);
+                add_index(find_or_make(operation.ui, command.ns), spec);
                 building_.erase(build_key(operation, command, index_name(spec)));
             });
             return;
@@ -574,7 +584,7 @@ class Applier {
             return;
         case CommandKind::drop_indexes: return apply_drop_indexes(operation, command);
         case CommandKind::coll_mod:
-            return apply_coll_mod(find(operation.ui, command.ns), operation.o);
+            return apply_coll_mod(find_or_make(operation.ui, command.ns), operation.o);
         case CommandKind::empty_capped:
             if (AppliedCollection* const collection = known(operation.ui, command.ns)) {
                 if (options_.watcher) return options_.watcher->emptied(*collection, log_);
@@ -596,7 +606,7 @@ class Applier {
 
     void apply_create(const Operation& operation, const Command& command) {
         if (split_namespace(command.ns).collection == views_collection) return;
-        if (operation.o.find("viewOn")) { // servers that log views so
+        if (operation.o.find("viewOn")) { // some servers log views like this
             bson::Builder definition;
             definition.string("_id", command.ns);
             for (const bson::Element& option : operation.o)
@@ -604,7 +614,7 @@ class Applier {
             views_[command.ns] = {definition.finish(), std::nullopt};
             return;
         }
-        if (known(operation.ui, command.ns)) return; // the dump is younger than this
+        if (known(operation.ui, command.ns)) return; // the dump was made after this
         if (is_after_dump() && by_name(command.ns)) refuse("create of " + command.ns + ", which is there already: entries are missing in which that collection went");
         AppliedCollection& made = make(operation.ui, command.ns);
         made.whole = true;
@@ -622,7 +632,7 @@ class Applier {
         made.metadata.options = options.finish();
         if (has_id_index && made.metadata.indexes.empty()) add_old_id_index(made);
     }
-    /// An entry of old times does not tell of it: it means an old index.
+    /// Adds the old form of the _id index. Entries of old servers do not mention it.
     static void add_old_id_index(AppliedCollection& made) {
         bson::Builder index;
         index.int32("v", 1).begin_document("key").int32("_id", 1).end().string("name", "_id_");
@@ -634,13 +644,13 @@ class Applier {
         add_old_id_index(made);
     }
 
-    /// Options of a time series' buckets that are the series' own.
+    /// The options that a time series' buckets share with the series.
     static bool is_series_option(std::string_view name) {
         return name == "storageEngine" || name == "indexOptionDefaults" || name == "collation" || name == "expireAfterSeconds" || name == "timeseries";
     }
 
     void apply_rename(const Operation& operation, const Command& command) {
-        AppliedCollection* const collection = &find(operation.ui, command.ns);
+        AppliedCollection* const collection = &find_or_make(operation.ui, command.ns);
         const auto drop_target = operation.o.find("dropTarget");
         if (drop_target && drop_target->is(bson::Type::binary)) {
             if (AppliedCollection* const target = known(drop_target->binary_data(), command.target); target && target != collection) erase(*target, Ending::replaced);
@@ -685,7 +695,7 @@ class Applier {
         collection.metadata_changed = true;
     }
     void apply_drop_indexes(const Operation& operation, const Command& command) {
-        AppliedCollection* const collection = &find(operation.ui, command.ns);
+        AppliedCollection* const collection = &find_or_make(operation.ui, command.ns);
         const auto index = operation.o.find("index");
         if (index->is(bson::Type::string) && index->string() != "*") return drop_index(*collection, index->string());
         collection->metadata_changed = true;
@@ -695,7 +705,7 @@ class Applier {
         });
     }
 
-    /// A specification as listIndexes tells it: fields in an order of their own, and numbers and flags of one type each.
+    /// Returns a specification as listIndexes does: fields in its order, and each number and flag of one type.
     static bson::Value listed_index(const bson::Document& spec) {
         enum Form { as_is, integer, flag, real };
         static constexpr std::pair<std::string_view, Form> fields[] = {
@@ -723,7 +733,7 @@ class Applier {
         return out.finish();
     }
 
-    /// A time series' timeField and metaField.
+    /// The timeField and the metaField of a time series.
     static std::pair<std::string, std::string> series_fields(const AppliedCollection& collection) {
         std::pair<std::string, std::string> fields;
         if (const auto series = bson::Document(collection.metadata.options).find("timeseries")) {
@@ -733,10 +743,10 @@ class Applier {
         return fields;
     }
 
-    /// An index on buckets as listIndexes tells it of the series: `meta` is the metaField, control.min and control.max
-    /// of a field are the field.
+    /// Converts an index on buckets to the index on the series that listIndexes shows: `meta` is the metaField, and
+    /// control.min and control.max of a field are that field.
     static bson::Value series_index(const AppliedCollection& collection, const bson::Document& spec) {
-        if (const auto original = spec.find("originalSpec")) return bson::Value(original->document()); // what was asked for
+        if (const auto original = spec.find("originalSpec")) return bson::Value(original->document()); // the index as it was requested
         const std::string meta = series_fields(collection).second;
         const auto unknown = [&](std::string_view field) {
             return DataError(Fault::not_supported, "index " + std::string(index_name(spec)) + " of time series " + collection.ns() + " has the unknown key " + std::string(field));
@@ -744,7 +754,7 @@ class Applier {
         return changed(spec, [&](const bson::Element& field, bson::Builder& out) {
             if (field.key() != "key") return field.key() == "ns";
             out.begin_document("key");
-            std::string pending; // the field whose other half must follow
+            std::string pending; // the field whose second half must follow
             for (const bson::Element& key : field.document()) {
                 const std::string_view name = key.key();
                 constexpr std::string_view least = "control.min.", most = "control.max.";
@@ -771,14 +781,14 @@ class Applier {
 
     // ---- collMod ----
 
-    /// The order that the server gives to options.
+    /// The position of an option in the server's order.
     static std::size_t option_rank(std::string_view name) {
         static constexpr std::string_view order[] = {"capped", "size", "max", "autoIndexId", "temp", "recordPreImages", "changeStreamPreAndPostImages",
                                                      "storageEngine", "indexOptionDefaults", "validator", "validationLevel", "validationAction", "collation",
                                                      "viewOn", "pipeline", "clusteredIndex", "expireAfterSeconds", "timeseries", "encryptedFields"};
         return static_cast<std::size_t>(std::ranges::find(order, name) - std::begin(order));
     }
-    /// Sets an option, or (null) takes it away.
+    /// Sets an option, or removes it if `value` is null.
     static void set_option(AppliedCollection& collection, std::string_view name, const bson::Element* value) {
         const bson::Document old(collection.metadata.options);
         const auto before = old.find(name);
@@ -803,7 +813,7 @@ class Applier {
         set_option(collection, name, &value);
     }
 
-    /// As the server lists sizes: int32 where that will do.
+    /// Sets a number as the server lists sizes: an int32 if that is large enough.
     static void set_number_option(AppliedCollection& collection, std::string_view name, std::int64_t number) {
         const bool narrow = number >= INT32_MIN && number <= INT32_MAX;
         const std::string document = narrow ? bson::Builder().int32(name, static_cast<std::int32_t>(number)).finish() : bson::Builder().int64(name, number).finish();
@@ -835,7 +845,7 @@ class Applier {
             } else if (name == "expireAfterSeconds") {
                 const std::string wide = field.is_number() ? bson::Builder().int64(name, field.integer()).finish() : std::string();
                 const auto value = wide.empty() ? std::nullopt : bson::Document(wide).find(name);
-                set_option(collection, name, value ? &*value : nullptr); // "off"
+                set_option(collection, name, value ? &*value : nullptr); // none for "off"
             } else if (name == "timeseries") {
                 modify_series(collection, field.document());
             }
@@ -852,7 +862,7 @@ class Applier {
             const bson::Document document(spec);
             return name ? index_name(document) == name->string() : key && document.find("key")->value() == key->value();
         });
-        if (index == collection.metadata.indexes.end()) return; // dropped before the dump
+        if (index == collection.metadata.indexes.end()) return; // it was dropped before the dump
         bson::Value modified = modified_index(index->view(), change);
         if (modified == *index) return;
         if (collection.is_buckets() && keeps_original(collection, index->view())) {
@@ -863,10 +873,10 @@ class Applier {
         *index = listed_index(modified.view());
         collection.metadata_changed = true;
     }
-    /// Whether the server remembers how an index on a time series was asked for: when that includes more than time and
-    /// meta. A collMod does not change that memory, and mongorestore passes it on.
+    /// Whether the server remembers how an index on a time series was requested. It does if the request includes more
+    /// than time and meta. A collMod does not change that memory, and mongorestore passes it on.
     static bool keeps_original(const AppliedCollection& collection, const bson::Document& spec) {
-        if (spec.find("originalSpec")) return false; // it is told already
+        if (spec.find("originalSpec")) return false; // the specification has it already
         if (spec.find("partialFilterExpression")) return true;
         const auto fields = series_fields(collection);
         const std::string &time = fields.first, &meta = fields.second;
@@ -874,7 +884,7 @@ class Applier {
             if (part.key() != time && (meta.empty() || (part.key() != meta && !part.key().starts_with(meta + '.')))) return true;
         return false;
     }
-    /// A coarser granularity lets buckets span more time.
+    /// Changes the options of a series. A coarser granularity lets buckets span more time.
     static void modify_series(AppliedCollection& collection, const bson::Document& change) {
         const auto series = bson::Document(collection.metadata.options).find("timeseries");
         if (!series) throw DataError(Fault::inconsistent, "collMod of " + collection.ns() + ", which is no time series");
@@ -900,7 +910,7 @@ class Applier {
 
     static std::uint64_t work_of(const AppliedCollection& collection) {
         if (!collection.base || collection.base->data.empty()) return 0;
-        std::error_code unknown; // whoever opens it will say
+        std::error_code unknown; // opening the file will report it
         const std::uint64_t size = std::filesystem::file_size(collection.base->data, unknown);
         return unknown ? 0 : size;
     }
@@ -928,14 +938,14 @@ class Applier {
     const Dump* dump_ = nullptr;
     Options options_;
     ChangeLog log_;
-    std::list<AppliedCollection> collections_; ///< a list, since others point into it
+    std::list<AppliedCollection> collections_; ///< a list, because others point into it
     NameIndex by_name_;
-    std::uint64_t added_ = 0; ///< collections
+    std::uint64_t added_ = 0; ///< The number of collections added.
     std::map<std::string, AppliedCollection*, std::less<>> by_uuid_;
     std::map<std::string, StoredView> views_;
     TransactionTracker tracker_;
-    std::map<TransactionId, std::vector<std::uint64_t>> waiting_; ///< where the entries of open transactions are in the log
-    std::set<std::string> building_;                              ///< indexes that are being built: UUID or namespace, and name
+    std::map<TransactionId, std::vector<std::uint64_t>> waiting_; ///< Where the log has the entries of open transactions.
+    std::set<std::string> building_;                              ///< Indexes that are being built: UUID or namespace, and name.
     std::set<std::string> started_later_;
     AppliedCollection* last_found_ = nullptr;
     const EntryView* entry_ = nullptr;

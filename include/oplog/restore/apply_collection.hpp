@@ -18,16 +18,16 @@
 
 namespace oplog::inline v0_1 {
 
-/// How a collection's documents are ordered.
+/// The order of a collection's documents.
 enum class DocumentOrder {
-    any,      ///< one that an insertion replaces keeps its place: it was inserted there, and the dump has seen it
-    insertion ///< all stand in the order of their insertions, the fuzzy dump's too: capped collections
+    any,      ///< A document that an insertion replaces keeps its place: it was inserted there, and the dump has seen that.
+    insertion ///< All documents stand in the order of their insertions, also those of a fuzzy dump. For capped collections.
 };
 
-/// The changes of one collection, ready to be applied to its documents: those come by once, in the dump's order, and what
-/// is inserted follows them.
+/// The changes of one collection, prepared to be applied to its documents. The documents pass once, in the dump's
+/// order, and the inserted documents follow them.
 ///
-/// Memory: 2 to 4 bytes a change beyond the list itself, which is sorted in place.
+/// Takes 2 to 4 bytes of memory for each change in addition to the list itself, which is sorted in place.
 class CollectionChanges {
   public:
     CollectionChanges(const ChangeLog& log, ChangeList& changes, DocumentOrder order = DocumentOrder::any) : log_(&log), changes_(&changes), order_(order) {
@@ -39,22 +39,24 @@ class CollectionChanges {
         done_.resize(changes.size());
     }
     CollectionChanges(const CollectionChanges&) = delete;
-    /// The list has all its changes again, for whoever reads the documents once more.
+    /// Puts all changes back into the list, so that the documents can be read again.
     ~CollectionChanges() {
-        for (auto& [key, group] : collided_) changes_->insert(changes_->end(), group.changes.begin(), group.changes.end()); // there is room: they were in it
+        // There is room, because they came from the list.
+        for (auto& [key, group] : collided_) changes_->insert(changes_->end(), group.changes.begin(), group.changes.end());
     }
 
-    /// Calls write(std::string_view) with what becomes of a document of the collection, if it stays.
+    /// Applies the changes to a document of the collection. Calls write(std::string_view) with the result, unless the
+    /// document is removed.
     template <class Write>
     void apply(const bson::Document& document, Write&& write) {
         key_.clear();
         append_id_key(key_, document);
         const std::span<const Change> group = find(key_);
         if (group.empty()) return write(document.bytes());
-        // In the order of insertions, all that follows one that the changes inserted was inserted by them, too: if by an
-        // upsert, then that found no document.
+        // In the order of insertions, all documents after one that the changes inserted were inserted by the changes,
+        // too. If an upsert inserted one, it had found no document.
         const bool ordered = order_ == DocumentOrder::insertion;
-        if (creation(group, !inserted_) && (ordered || is_removed(group))) { // comes with what is inserted
+        if (creation(group, !inserted_) && (ordered || is_removed(group))) { // it comes with the inserted documents
             inserted_ |= ordered && group.front().kind() == ChangeKind::insertion;
             return;
         }
@@ -62,12 +64,13 @@ class CollectionChanges {
         play(group, &document, write);
     }
 
-    /// Calls write(std::string_view) with the documents that were inserted, in the order of that.
+    /// Calls write(std::string_view) with each inserted document, in the order of the insertions.
     template <class Write>
     void finish(Write&& write) {
         while (const auto document = next_inserted()) write(*document);
     }
-    /// After all documents: the next one that was inserted, until it is asked again; none at the end.
+    /// Call this after all documents: returns the next inserted document, or none at the end. The view is valid until
+    /// the next call.
     std::optional<std::string_view> next_inserted() {
         if (!insertions_) find_insertions();
         if (next_ == insertions_->size()) return std::nullopt;
@@ -75,8 +78,8 @@ class CollectionChanges {
         return document_;
     }
 
-    /// The changes of one document of the collection, in their order, which may be none; std::nullopt if they have been taken: a dump may see a
-    /// document twice.
+    /// Takes the changes of one document of the collection, in their order; there may be none. Returns std::nullopt if
+    /// they were taken before, because a dump may see a document twice.
     std::optional<std::span<const Change>> take(const bson::Document& document) {
         key_.clear();
         append_id_key(key_, document);
@@ -116,7 +119,8 @@ class CollectionChanges {
         return end;
     }
 
-    /// Different `_id`s with the same hash are kept apart from the others, which then can be told by their hashes.
+    /// Moves changes whose `_id`s have the same hash but differ (hash collisions) out of the list. The remaining ones
+    /// are identified by their hashes.
     void separate_collisions() {
         ChangeList kept;
         bool any = false;
@@ -135,7 +139,7 @@ class CollectionChanges {
         if (any) std::erase_if(*changes_, [](const Change& change) { return change.place == moved; });
     }
 
-    /// The changes of one document, in their order; none if there are none.
+    /// The changes of one document in their order; empty if there are none.
     std::span<const Change> find(const std::string& key) {
         const std::uint64_t hash = log_->hash(key);
         if (touched_.empty() || !(touched_[bit(hash) / 64] >> bit(hash) % 64 & 1)) return {};
@@ -151,7 +155,7 @@ class CollectionChanges {
         return std::span<const Change>(*changes_).subspan(first, end_of_group(first) - first);
     }
 
-    /// Whether the group was asked for before; from now on it was.
+    /// Marks a group as done and returns whether it was done already.
     bool is_done(std::span<const Change> group) {
         const Change* const begin = changes_->data();
         if (group.data() < begin || group.data() >= begin + changes_->size()) return std::exchange(collided_.find(key_)->second.done, true);
@@ -161,8 +165,8 @@ class CollectionChanges {
         return done;
     }
 
-    /// The insertion that made the document that there is in the end, or the upsert; none if there is none, or if it was
-    /// there before. `exists`: whether there is one before all changes.
+    /// The insertion or upsert that created the document that exists in the end. Null if there is no document, or if it
+    /// existed before the changes. `exists` is whether it existed before all changes.
     static const Change* creation(std::span<const Change> group, bool exists) {
         const Change* created = nullptr;
         for (const Change& change : group) {
@@ -185,7 +189,7 @@ class CollectionChanges {
     template <class Write>
     void play(std::span<const Change> group, const bson::Document* document, Write&& write) {
         std::size_t at = group.size();
-        while (at > 0 && group[at - 1].updates()) --at; // what came before an insertion or removal no longer matters
+        while (at > 0 && group[at - 1].updates()) --at; // everything before an insertion or removal no longer matters
         const bool inserted = at > 0 && group[at - 1].kind() == ChangeKind::insertion;
         bool exists = inserted || (at == 0 && document);
         if (exists) document_ = inserted ? log_->document(group[at - 1]).bytes() : document->bytes();
@@ -210,12 +214,12 @@ class CollectionChanges {
     const ChangeLog* log_;
     ChangeList* changes_;
     DocumentOrder order_;
-    bool inserted_ = false;              ///< whether the documents that come by are those that the changes inserted
-    std::vector<std::uint64_t> touched_; ///< a bit is set for each hash: most documents have no changes
-    std::vector<bool> done_;             ///< for the first change of each group
+    bool inserted_ = false;              ///< Whether the documents that pass now are those that the changes inserted.
+    std::vector<std::uint64_t> touched_; ///< A Bloom filter with one bit for each hash, because most documents have no changes.
+    std::vector<bool> done_;             ///< For the first change of each group.
     std::map<std::string, Collided> collided_;
-    std::optional<std::vector<std::pair<std::uint64_t, std::span<const Change>>>> insertions_; ///< by their places
-    std::size_t next_ = 0;                                                                       ///< of them
+    std::optional<std::vector<std::pair<std::uint64_t, std::span<const Change>>>> insertions_; ///< By their places.
+    std::size_t next_ = 0;                                                                       ///< The index of the next insertion.
     std::string key_, other_key_, document_;
 };
 

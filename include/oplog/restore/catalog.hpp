@@ -18,13 +18,16 @@ namespace oplog::inline v0_1 {
 /// One index of a collection.
 struct Index {
     std::string name;
-    bson::Value spec;       ///< key, name, and all its options
-    std::string collection; ///< the name that `spec` is for: a time series' indexes are told in terms of the
-                            ///< series by a dump and of its buckets by an oplog, and the two do not mix
-    bool may_be_older = false; ///< than what is known: a server to be restored to may have it already
+    bson::Value spec;       ///< The key, the name and all options.
+    /// The name that `spec` is for. A dump describes the indexes of a time series in terms of the series, an oplog in terms
+    /// of its buckets, and the two do not mix.
+    std::string collection;
+    /// Whether it may be older than everything known: then the server to restore to may have it already.
+    bool may_be_older = false;
 };
 
-/// How coarse the buckets of a time series are, by the options of its creation or by a collMod; -1 if they do not say.
+/// The granularity of a time series' buckets, by the options of its creation or of a collMod: 0 for seconds, 1 for
+/// minutes, 2 for hours, -1 if they do not mention it.
 inline int granularity(const bson::Document& options) {
     const auto series = options.find("timeseries");
     const auto found = series ? series->document().find("granularity") : std::nullopt;
@@ -33,36 +36,37 @@ inline int granularity(const bson::Document& options) {
     return static_cast<int>(std::ranges::find(from_fine, found->string()) - from_fine);
 }
 
-/// Whether a collection with these options is capped. Servers take any true value.
+/// Whether a collection with these options is capped. Servers accept any true value.
 inline bool is_capped(const bson::Document& options) {
     const auto capped = options.find("capped");
     return capped && capped->truthy();
 }
 
-/// Whether a collection with these options is clustered and capped: what convertToCapped makes of a clustered one, and what
-/// a server creates for nobody who asks (Location6127800). It drops nothing at its front, and its order is that of `_id`.
+/// Whether a collection with these options is both clustered and capped. convertToCapped makes such a collection of a
+/// clustered one, but a server does not create one on request (Location6127800). It drops nothing at its front, and its
+/// order is that of `_id`.
 inline bool is_capped_cluster(const bson::Document& options) {
     return is_capped(options) && options.find("clusteredIndex");
 }
 
-/// What is known of a collection at a point of an oplog.
+/// What is known about a collection at a point of an oplog.
 struct Collection {
-    std::string uuid;                     ///< 16 bytes; empty if unknown
-    std::optional<std::string> dumped_as; ///< its namespace in the full dump; none if it was made since
-    std::vector<Index> indexes;           ///< all that are known, `_id_` too where there is one
-    std::string time_field, meta_field;   ///< of a time series that the full dump has
-    int granularity = -1;                 ///< of a time series, see granularity()
-    bool is_capped = false;               ///< in the full dump
-    bool is_capped_cluster = false;       ///< in the full dump
-    bool indexes_changed = false;         ///< since the dump: they, or the name that they are under
+    std::string uuid;                     ///< 16 bytes; empty if unknown.
+    std::optional<std::string> dumped_as; ///< Its namespace in the full dump; none if it was created later.
+    std::vector<Index> indexes;           ///< All known indexes, including `_id_` if there is one.
+    std::string time_field, meta_field;   ///< Of a time series that the full dump has.
+    int granularity = -1;                 ///< Of a time series; see granularity().
+    bool is_capped = false;               ///< In the full dump.
+    bool is_capped_cluster = false;       ///< In the full dump.
+    bool indexes_changed = false;         ///< Whether the indexes, or the name that they belong to, changed since the dump.
 
     std::vector<Index>::iterator index(std::string_view name) {
         return std::ranges::find(indexes, name, &Index::name);
     }
 };
 
-/// An index's specification after a collMod, told by its `index`. An option that is switched off is not there at all,
-/// as the server has it.
+/// Returns an index specification after a collMod; `change` is the `index` of the collMod. An option that is switched
+/// off is removed, as the server does.
 inline bson::Value modified_index(const bson::Document& spec, const bson::Document& change) {
     const auto wanted = [&](std::string_view option) -> std::optional<bson::Element> {
         return option == "name" || option == "keyPattern" || option == "key" || option == "forceNonUnique" ? std::nullopt : change.field(option);
@@ -85,31 +89,32 @@ inline bson::Value modified_index(const bson::Document& spec, const bson::Docume
     return builder.finish();
 }
 
-/// The collections of a server and their indexes, by the names that oplog entries use: a time series is its buckets.
-/// Follows the commands that change them.
+/// Follows the collections of a server and their indexes through the commands that change them. The names are those in
+/// oplog entries: a time series stands under the name of its buckets.
 class Catalog {
   public:
     using Collections = std::map<std::string, Collection, std::less<>>;
 
     const Collections& collections() const noexcept { return collections_; }
 
+    /// The collection with that name, or null.
     Collection* find(std::string_view ns) {
         const auto found = collections_.find(ns);
         return found == collections_.end() ? nullptr : &found->second;
     }
-    /// Whether there is anything in a database.
+    /// Whether a database has any collection.
     bool has_database(std::string_view database) const {
         const std::string prefix = std::string(database) + '.';
         const auto first = collections_.lower_bound(prefix);
         return first != collections_.end() && first->first.starts_with(prefix);
     }
-    /// The namespace of the collection with that UUID; null if there is none.
+    /// The namespace of the collection with that UUID, or null.
     const std::string* find_uuid(std::string_view uuid) const {
         const auto found = by_uuid_.find(uuid);
         return found == by_uuid_.end() ? nullptr : &found->second;
     }
 
-    /// A new collection, instead of any other of that name.
+    /// Creates a collection. It replaces any other one of that name.
     Collection& create(std::string_view ns, std::string_view uuid) {
         drop(ns);
         Collection& made = collections_[std::string(ns)];
@@ -117,8 +122,8 @@ class Catalog {
         if (!uuid.empty()) by_uuid_[made.uuid] = ns;
         return made;
     }
-    /// The collection of that name; one about which nothing is known if there is none.
-    Collection& get(std::string_view ns) {
+    /// The collection with that name. If there is none, creates one about which nothing is known.
+    Collection& find_or_create(std::string_view ns) {
         Collection* const found = find(ns);
         return found ? *found : create(ns, {});
     }
@@ -135,7 +140,7 @@ class Catalog {
             at = collections_.erase(at);
         }
     }
-    /// The collection takes its indexes along, and replaces any of the new name.
+    /// Renames a collection with its indexes. It replaces any other one of the new name.
     void rename(std::string_view from, std::string_view to) {
         drop(to);
         const auto found = collections_.find(from);
@@ -149,16 +154,17 @@ class Catalog {
         collections_.insert(std::move(node));
     }
 
-    /// Adds an index, or replaces the one of its name. `spec` is as a createIndexes or commitIndexBuild tells it.
+    /// Adds an index, or replaces the index of that name. `spec` is the specification in a createIndexes or
+    /// commitIndexBuild. Throws DataError for a specification without a name.
     void add_index(std::string_view ns, const bson::Document& spec, bool may_be_older = false) {
-        Collection& collection = get(ns);
+        Collection& collection = find_or_create(ns);
         const auto name = spec.find("name");
         if (!name) throw DataError(Fault::missing_field, "an index without a name");
         if (const auto old = collection.index(name->string()); old != collection.indexes.end()) collection.indexes.erase(old);
         collection.indexes.push_back({std::string(name->string()), bson::Value(spec), std::string(split_namespace(ns).collection), may_be_older});
         collection.indexes_changed = true;
     }
-    /// False if there is no such index, or if it may be older than what is known.
+    /// Drops an index. Returns false if there is no such index, or if it may be older than what is known.
     bool drop_index(std::string_view ns, std::string_view name) {
         Collection* const collection = find(ns);
         if (!collection) return false;
@@ -168,7 +174,8 @@ class Catalog {
         collection->indexes_changed = true;
         return true;
     }
-    /// Changes an index as the `index` of a collMod says. False if there is no such index, or if it may be older than what is known.
+    /// Changes an index as the `index` of a collMod says. Returns false if there is no such index, or if it may be
+    /// older than what is known.
     bool modify_index(std::string_view ns, const bson::Document& change) {
         Collection* const collection = find(ns);
         if (!collection) return false;
@@ -177,7 +184,7 @@ class Catalog {
             return name ? each.name == name->string() : key && each.spec.view().find("key")->value() == key->value();
         });
         if (index == collection->indexes.end() || index->may_be_older) return false;
-        // A change comes to the index on the buckets alone; what the series tells of it may stay as it was.
+        // A change applies only to the index on the buckets; the form that the series shows may stay as it was.
         if (const auto buckets = split_namespace(ns).collection; !collection->time_field.empty() && index->collection != buckets)
             if (auto spec = index_on_buckets(index->spec.view(), collection->time_field, collection->meta_field)) {
                 index->spec = std::move(*spec);

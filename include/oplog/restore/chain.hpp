@@ -22,14 +22,15 @@ namespace oplog::inline v0_1 {
 
 namespace detail {
 
-/// Whether it is one for users or roles without any: mongorestore makes none then.
+/// Whether a collection is one for users or roles, but has none. mongorestore does not create such a collection.
 inline bool is_nothing(const DumpCollection& dumped) {
     return is_of_users(dumped.ns()) && (dumped.data.empty() || !DocumentReader(dumped.data).next());
 }
 
 } // namespace detail
 
-/// The collections and indexes that a dump's metadata tells of, as its oplog calls them; only those that `selects(ns)` is true of.
+/// Builds a catalog of the collections and indexes that a dump's metadata describes, under the names that its oplog
+/// uses. Includes only those for which `selects(ns)` is true. Throws DataError.
 template <class Selects>
 Catalog catalog_of(const Dump& dump, Selects selects) {
     Catalog catalog;
@@ -37,8 +38,8 @@ Catalog catalog_of(const Dump& dump, Selects selects) {
         if (!selects(dumped.ns())) continue;
         const Metadata metadata = dumped.read_metadata();
         if (const std::string* other = metadata.uuid.empty() ? nullptr : catalog.find_uuid(metadata.uuid_bytes())) dumped.fail_same_uuid(*other);
-        // A restored view, or time series, brings along the collection that defines it, which is in no dump.
-        if (metadata.is_view() || metadata.is_timeseries()) catalog.get(join_namespace(dumped.database, views_collection));
+        // A restored view or time series brings along the collection that defines it, which is in no dump.
+        if (metadata.is_view() || metadata.is_timeseries()) catalog.find_or_create(join_namespace(dumped.database, views_collection));
         if (metadata.is_view() || detail::is_nothing(dumped)) continue;
         const std::string name = (metadata.is_timeseries() ? std::string(buckets_prefix) : "") + dumped.name;
         Collection& collection = catalog.create(join_namespace(dumped.database, name), metadata.uuid_bytes());
@@ -66,12 +67,13 @@ Catalog catalog_of(const Dump& dump, Selects selects) {
     }
     return catalog;
 }
+/// The same for all collections.
 inline Catalog catalog_of(const Dump& dump) {
     return catalog_of(dump, [](const std::string&) { return true; });
 }
 
-/// Writes a collection of a dump as entries: its creation under the name `ns`, and the insertion of each document. They have
-/// consecutive timestamps from `ts` on; returned is the next one. Its indexes are not among them.
+/// Writes a collection of a dump as entries: its creation under the name `ns`, and the insertion of each document. Its
+/// indexes are not included. The entries have consecutive timestamps from `ts` on. Returns the next timestamp.
 template <class Write>
 Timestamp write_as_entries(const DumpCollection& dumped, std::string_view ns, Timestamp ts, Write&& write) {
     const auto [database, name] = split_namespace(ns);
@@ -91,21 +93,22 @@ Timestamp write_as_entries(const DumpCollection& dumped, std::string_view ns, Ti
     return ts;
 }
 
-/// A full dump, if there is one, and its increments, in any order: what stage, verify and apply work on.
+/// A full dump, if there is one, and its increments in any order: the input of stage, verify and apply.
 class Chain {
   public:
-    /// A file, and what to call it in messages.
+    /// A file, and its name in messages.
     struct Slice {
         std::string path;
         std::string name;
     };
 
-    /// The slices' paths are of regular files: they are read more than once. Throws std::system_error and DataError; DataError also
-    /// for a full dump without an oplog, or with an empty one: nothing says what time it is of, or continues it.
+    /// The paths of the slices must be regular files, because they are read more than once. Throws std::system_error
+    /// and DataError; the latter also for a full dump without an oplog or with an empty one, because then nothing says
+    /// at what time it was made or what continues it.
     Chain(std::optional<std::string> full, std::vector<Slice> slices) : slices_(std::move(slices)) {
         if (!full) return;
         std::error_code unknown;
-        if (std::filesystem::is_regular_file(*full, unknown)) DocumentReader(*full).next(); // an archive, say, is called by its name
+        if (std::filesystem::is_regular_file(*full, unknown)) DocumentReader(*full).next(); // names the kind of file, such as an archive
         full_.emplace(*full);
         if (!full_->oplog()) throw DataError(Fault::incomplete, *full + ": no oplog.bson in it: it was not made with mongodump --oplog");
         slices_.insert(slices_.begin(), {*full_->oplog(), *full_->oplog()});
@@ -114,14 +117,16 @@ class Chain {
     }
 
     const std::optional<Dump>& full() const noexcept { return full_; }
-    /// The full dump's oplog first.
+    /// All slices; the first is the full dump's oplog.
     const std::vector<Slice>& slices() const noexcept { return slices_; }
-    /// The full dump is what the server was at the last entry of its oplog; none without one.
+    /// The last entry of the full dump's oplog. The dump with its oplog is the server's state at that time. None
+    /// without a full dump.
     std::optional<Timestamp> consistent_point() const { return full_ ? std::optional(span_.last) : std::nullopt; }
-    /// What had committed by the first entry of its oplog is in the full dump.
+    /// The first entry of the full dump's oplog. The dump has everything that had committed by then. None without a
+    /// full dump.
     std::optional<Timestamp> dump_start() const { return full_ ? std::optional(span_.first) : std::nullopt; }
 
-    /// All slices, to be read once.
+    /// Merges all slices, to be read once.
     template <class In = Reader>
     Merge<In> merged(Continuity continuity = Continuity::chain, Check check = Check::frame) const {
         std::vector<In> readers;
@@ -130,7 +135,7 @@ class Chain {
         return Merge<In>(std::move(readers), continuity);
     }
 
-    /// What staging begins with, of the dump's collections that `selects(ns)` is true of.
+    /// The initial state for staging, with those of the dump's collections for which `selects(ns)` is true.
     template <class Selects>
     Stager::Start start(Selects selects) const {
         Stager::Start start;
@@ -139,16 +144,17 @@ class Chain {
         start.consistent_point = consistent_point();
         return start;
     }
+    /// The same for all collections.
     Stager::Start start() const {
         return start([](const std::string&) { return true; });
     }
 
-    /// Finds out what the full dump has of capped collections that do not tell what they give up: reads those, and the entries up to
-    /// its consistent point.
+    /// Finds out what the full dump has of capped collections that do not log what they drop. It reads those
+    /// collections, and the entries up to the dump's consistent point.
     void examine_capped(Stager::Start& start) const {
         Removed& removed = start.removed;
         removed.absent = std::move(removed.updated);
-        std::map<std::string, std::string, std::less<>> last; // `_id` in each, which is the last that was inserted
+        std::map<std::string, std::string, std::less<>> last; // the last `_id` in each collection, which was inserted last
         for (const auto& [ns, collection] : start.catalog.collections()) {
             const std::string& uuid = collection.uuid;
             const auto capped = removed.capped.find(uuid);

@@ -15,14 +15,16 @@
 
 namespace oplog::inline v0_1 {
 
+/// The kinds of changes of a document.
 enum class ChangeKind : std::uint8_t {
     insertion,
     update,
-    upsert, ///< an update that makes the document when there is none
+    upsert, ///< An update that creates the document if there is none.
     removal
 };
 
-/// A change of one document: which (a hash of its `_id`), and where the rest of it is. Later changes have larger places.
+/// A change of one document: a hash of the document's `_id`, and the place of the rest in a ChangeLog. A later change
+/// has a larger place.
 struct Change {
     std::uint64_t hash;
     std::uint64_t place;
@@ -32,13 +34,15 @@ struct Change {
     std::uint64_t offset() const noexcept { return place >> 2; }
     friend bool operator==(const Change&, const Change&) noexcept = default;
 };
+/// The changes of one collection.
 using ChangeList = std::vector<Change>;
 
-/// Document changes put aside in a nameless temporary file, so that memory holds 16 bytes for each. Written first, then,
-/// after seal(), read by any number of threads.
+/// Stores changes of documents in an unnamed temporary file, so that memory holds only 16 bytes for each. It is first
+/// written and then, after seal(), read by any number of threads.
 class ChangeLog {
   public:
-    /// `directory` is where the file is made. With fewer bits more `_id`s share a hash, which is slow, and right. Throws std::system_error.
+    /// Makes the file in `directory`. With fewer bits in a hash there are more hash collisions, which is slower but
+    /// still right. Throws std::system_error.
     explicit ChangeLog(const std::string& directory, unsigned hash_bits = 64)
         : name_(directory + "/temporary file"), hash_shift_(64 - hash_bits), file_(detail::unnamed_file(directory)), buffer_(std::make_unique_for_overwrite<char[]>(buffer_size)) {
     }
@@ -47,10 +51,10 @@ class ChangeLog {
         if (map_) ::munmap(const_cast<char*>(map_), size_);
     }
 
-    /// Puts a word aside, to be asked of the change that is appended next.
+    /// Stores a word with the change that is appended next; see tag().
     void append_tag(std::uint64_t tag) { put({reinterpret_cast<const char*>(&tag), sizeof tag}); }
-    /// Puts a change aside. `document` has the `_id`: what is inserted or removed, or, of an update or upsert, its o2;
-    /// `update` is then its o. Throws DataError for an `_id` that is malformed.
+    /// Stores a change. `document` has the `_id`: it is what is inserted or removed or, for an update or upsert, its
+    /// o2. `update` is the o of an update or upsert. Throws DataError for a malformed `_id`.
     void append(ChangeList& list, ChangeKind kind, const bson::Document& document, const bson::Document& update) {
         key_.clear();
         append_id_key(key_, document);
@@ -58,12 +62,13 @@ class ChangeLog {
         put(document.bytes());
         if (list.back().updates()) put(update.bytes());
     }
-    /// Puts a whole entry aside, to be read again. Yields where it is.
+    /// Stores a whole entry to be read again. Returns its offset.
     std::uint64_t append_entry(std::string_view bytes) {
         const std::uint64_t offset = size_;
         put(bytes);
         return offset;
     }
+    /// Reads an entry that append_entry() stored. Works before seal().
     std::string read_entry(std::uint64_t offset) {
         flush();
         std::uint32_t size = 0;
@@ -73,7 +78,7 @@ class ChangeLog {
         return bytes;
     }
 
-    /// No more will be written.
+    /// Ends writing. From here on, everything that was stored can be read. Throws std::system_error.
     void seal() {
         flush();
         buffer_.reset();
@@ -82,19 +87,21 @@ class ChangeLog {
         if (map == MAP_FAILED) detail::throw_errno(name_);
         map_ = static_cast<const char*>(map);
     }
-    /// What append_tag() was told before the change.
+    /// The word that append_tag() stored with a change.
     std::uint64_t tag(const Change& change) const noexcept { return bson::load<std::uint64_t>(map_ + change.offset() - sizeof(std::uint64_t)); }
-    /// What append_entry() was told, after seal().
+    /// The entry that append_entry() stored. Call this after seal().
     bson::Document entry(std::uint64_t offset) const noexcept { return bson::Document::trusted(map_ + offset); }
-    /// Where the next change will be: larger than any place of a change before, and no larger than any after.
+    /// The place of the next change. It is larger than the place of every change before, and not larger than that of
+    /// any change after.
     std::uint64_t next_place() const noexcept { return size_ << 2; }
-    /// What has the `_id`.
+    /// The document with the `_id` of a change; see append().
     bson::Document document(const Change& change) const noexcept { return bson::Document::trusted(map_ + change.offset()); }
     /// The `o` of an update or upsert.
     bson::Document update(const Change& change) const noexcept {
         return bson::Document::trusted(map_ + change.offset() + document(change).size());
     }
 
+    /// The hash of a key that id_key() made.
     std::uint64_t hash(std::string_view key) const noexcept { return std::hash<std::string_view>{}(key) >> hash_shift_; }
 
   private:
@@ -127,7 +134,7 @@ class ChangeLog {
     detail::Descriptor file_;
     std::unique_ptr<char[]> buffer_;
     std::size_t filled_ = 0;
-    std::uint64_t size_ = 0; ///< of what was put aside
+    std::uint64_t size_ = 0; ///< The bytes stored so far.
     const char* map_ = nullptr;
     std::string key_;
 };

@@ -39,8 +39,8 @@ class ChangedPaths {
         if (depth > bson::max_depth) throw DataError(Fault::too_deep, "a document is nested too deeply");
     }
 
-    /// False, and nothing was visited, if no list of fields tells how the one becomes the other: those in both stand in another order, or one
-    /// comes twice.
+    /// Compares two documents field by field. Returns false, without having visited anything, if a list of fields
+    /// cannot describe the change: fields that are in both stand in another order, or a name occurs twice.
     bool fields(const bson::Document& before, const bson::Document& after, std::size_t depth) {
         check(depth);
         const Fields old = list(before), now = list(after);
@@ -60,7 +60,7 @@ class ChangedPaths {
             for (std::size_t i = 0; i < old.size(); ++i) {
                 const auto found = std::ranges::lower_bound(by_key, old[i].key(), {}, key_at);
                 if (found == by_key.end() || key_at(*found) != old[i].key()) continue;
-                if (*found < next) return false; // also the second of two of the same name
+                if (*found < next) return false; // this includes the second of two fields with the same name
                 next = *found + 1;
                 partner[i] = &now[*found];
                 is_new[*found] = false;
@@ -111,19 +111,22 @@ class ChangedPaths {
 
 } // namespace detail
 
-/// Calls visit(std::string_view path, const std::optional<bson::Element>& before, const std::optional<bson::Element>& after) for each value that
-/// differs between two versions of a document; none stands for one that is not there. Values are equal if their types and bytes are: 1 and 1.0
-/// differ. Paths have dots, as in `items.3.price`. Embedded documents are compared field by field, arrays position by position: what is
-/// pushed onto an array is one path, what is put at its front changes all that follow. A document whose fields stand in another order, or
-/// have a name twice, is one value; the path of the whole document is empty. Paths come in the order of the older version, what is new
-/// in each document after the others. Throws DataError.
+/// Calls visit(std::string_view path, const std::optional<bson::Element>& before, const std::optional<bson::Element>&
+/// after) for each value that differs between two versions of a document; none stands for a missing value.
+///
+/// Values are equal if their types and bytes are: 1 and 1.0 differ. Paths have dots, as in `items.3.price`. Embedded
+/// documents are compared field by field, and arrays position by position: a value pushed onto the end of an array is
+/// one path, but one put at its front changes all the following positions. A document whose fields stand in another
+/// order, or that has a name twice, is one value; the path of the whole document is empty. The paths have the order of
+/// the older version, with the new fields of each document after the others. Throws DataError.
 template <class Visit>
 void for_each_changed_path(const bson::Document& before, const bson::Document& after, Visit visit) {
     constexpr std::string_view root;
     detail::ChangedPaths<Visit>(visit).compare({bson::Type::document, root, before.bytes()}, {bson::Type::document, root, after.bytes()}, 1);
 }
 
-/// The same as a BSON array: {path, before, after} each, without `before` or `after` where there is none.
+/// The changes as a BSON array of {path, before, after}; a missing value has no `before` or no `after`. Throws
+/// DataError.
 inline std::string changed_paths(const bson::Document& before, const bson::Document& after) {
     bson::Builder out;
     std::size_t count = 0;

@@ -19,33 +19,36 @@
 
 namespace oplog::inline v0_1 {
 
-/// What differs between the documents of a collection at two times, or in two places.
+/// The result of comparing the documents of a collection at two times, or in two places.
 struct DocumentCounts {
     std::uint64_t added = 0, removed = 0, changed = 0, same = 0;
-    bool reordered = false; ///< those that are on both sides have another order; see DocumentComparison::Options
+    bool reordered = false; ///< Whether the documents that both sides have stand in another order; see DocumentComparison::Options.
 
+    /// Whether there is any difference.
     bool differ() const noexcept { return added > 0 || removed > 0 || changed > 0 || reordered; }
 };
 
-/// Compares two sequences of documents, each read once, in whatever order: those with the same `_id`, as the server takes it, belong
-/// together, and are equal if their bytes are. An `_id` that comes twice in a sequence counts twice.
+/// Compares two sequences of documents, each of which is read once, in any order. Documents with the same `_id`, as the
+/// server compares it, belong together. They are equal if their bytes are. An `_id` that occurs twice in a sequence
+/// counts twice.
 ///
-/// Memory: documents wait for their partners in 64 MiB; what is more is put into temporary files by the hashes of the `_id`s, each of which is then
-/// compared by itself. Sequences in about the same order need neither. 4 MiB are for writing those files.
+/// Documents wait for their partners in 64 MiB of memory. Any more go into temporary files by the hashes of their
+/// `_id`s, and each file is then compared by itself. Sequences in about the same order need little of either. Writing
+/// the files takes another 4 MiB.
 class DocumentComparison {
   public:
     struct Options {
-        std::string scratch = ".";         ///< a directory for temporary files, as large as the two sequences at most
-        std::size_t memory = 64 << 20;     ///< bytes of waiting documents
-        bool ordered = false;              ///< whether the order counts; a temporary file then takes 8 bytes a document
+        std::string scratch = ".";         ///< A directory for temporary files, which together are at most as large as the two sequences.
+        std::size_t memory = 64 << 20;     ///< Bytes of waiting documents.
+        bool ordered = false;              ///< Whether the order counts. A temporary file then takes 8 bytes for each document.
     };
-    /// Told of each document that differs; null where there is none.
+    /// Called with each document that differs; null stands for a missing document.
     using Report = std::function<void(const bson::Document* before, const bson::Document* after)>;
 
     DocumentComparison(Options options, Report report) : options_(std::move(options)), report_(std::move(report)) {}
 
-    /// `before.next()` and `after.next()` yield std::optional<std::string_view>, valid until the next call. To be called once. Throws
-    /// DataError for an `_id` that is malformed, and std::system_error.
+    /// Compares the sequences. `before.next()` and `after.next()` return std::optional<std::string_view>, valid until
+    /// the next call. Call this once. Throws DataError for a malformed `_id`, and std::system_error.
     template <class Before, class After>
     DocumentCounts compare(Before& before, After& after) {
         Join join(*this, 0);
@@ -53,7 +56,7 @@ class DocumentComparison {
         auto a = before.next(), b = after.next();
         const auto pass_a = [&] { a = before.next(), ++a_place; };
         const auto pass_b = [&] { b = after.next(), ++b_place; };
-        while (a && b) { // one of the two is passed alone when its partner has come by, so that the sequences fall into step again
+        while (a && b) { // a document whose partner passed before advances alone, so that the sequences get back into step
             if (*a == *b) {
                 pair(*a, *b, a_place, b_place);
                 pass_a(), pass_b();
@@ -83,7 +86,7 @@ class DocumentComparison {
   private:
     enum Side : std::uint8_t { first, second };
 
-    /// Documents on their way to a temporary file, and back. Before each stands where it is from.
+    /// A temporary file for documents. Before each document stands its origin.
     class Partition {
       public:
         explicit Partition(const std::string& directory) : name_(directory + "/temporary file"), file_(detail::unnamed_file(directory)) {}
@@ -92,7 +95,7 @@ class DocumentComparison {
             buffer_ += document;
             if (buffer_.size() >= 64 << 10) flush();
         }
-        /// Calls use(side, place, document) with all that was written.
+        /// Calls use(side, place, document) for everything that was written.
         template <class Use>
         void read(Use use) {
             flush();
@@ -116,12 +119,12 @@ class DocumentComparison {
         std::string buffer_;
     };
 
-    /// Brings documents of the same `_id` together. `level`: how often what comes here was divided by hashes before.
+    /// Pairs documents with the same `_id`. `level` is how many times these documents were already divided by hashes.
     class Join {
       public:
         Join(DocumentComparison& comparison, unsigned level) : comparison_(&comparison), level_(level) {}
 
-        /// Whether its partner has been waiting.
+        /// Whether the partner was waiting. If so, the two are paired.
         bool meet(Side side, const std::string& key, std::string_view document, std::uint64_t place) {
             Waiting& others = waiting_[1 - side];
             if (others.empty()) return false;
@@ -140,7 +143,7 @@ class DocumentComparison {
             waiting_bytes_ += cost(*waiting_[side].emplace(key, Document{std::string(document), place}));
             if (waiting_bytes_ > comparison_->options_.memory && level_ < levels) divide();
         }
-        /// One that is not followed by any of the other side.
+        /// Adds a document after the other side has ended.
         void add_last(Side side, std::string_view document, std::uint64_t place) {
             if (waiting_[1 - side].empty() && partitions_.empty()) return comparison_->alone(side, document);
             std::string& key = comparison_->keys_[side];
@@ -173,7 +176,7 @@ class DocumentComparison {
             std::uint64_t place;
         };
         using Waiting = std::unordered_multimap<std::string, Document>;
-        static constexpr unsigned bits = 6, levels = 64 / bits; // at the last one only an `_id` that comes very often is left
+        static constexpr unsigned bits = 6, levels = 64 / bits; // on the last level only an `_id` that occurs very often is left
 
         static std::size_t cost(const Waiting::value_type& waiting) { return waiting.first.size() + waiting.second.bytes.size() + 160; }
 
@@ -203,11 +206,11 @@ class DocumentComparison {
         unsigned level_;
         std::array<Waiting, 2> waiting_;
         std::size_t waiting_bytes_ = 0;
-        std::vector<std::unique_ptr<Partition>> partitions_; ///< none as long as memory is enough
+        std::vector<std::unique_ptr<Partition>> partitions_; ///< Empty as long as memory suffices.
     };
 
-    /// Whether the documents that both sides have stand in the same order: where each of the first sequence is in the second one, put
-    /// aside as pairs are found, in whatever order.
+    /// Determines whether the documents that both sides have stand in the same order. It stores for each document of
+    /// the first sequence its place in the second one; pairs are found in any order.
     class Order {
       public:
         explicit Order(const std::string& directory) : name_(directory + "/temporary file"), file_(detail::unnamed_file(directory)) {}
@@ -220,7 +223,7 @@ class DocumentComparison {
             std::uint64_t last = 0;
             std::vector<std::uint64_t> places(most);
             FileSource in("/proc/self/fd/" + std::to_string(file_.get()));
-            for (std::size_t rest = 0;;) { // of a number that was read in part
+            for (std::size_t rest = 0;;) { // bytes of a number that was read in part
                 const std::size_t got = in.read(reinterpret_cast<char*>(places.data()) + rest, most * sizeof last - rest);
                 if (got == 0) return false;
                 const std::size_t size = rest + got;
@@ -251,8 +254,8 @@ class DocumentComparison {
 
         std::string name_;
         detail::Descriptor file_;
-        std::uint64_t begin_ = 0;            ///< the place in the first sequence that `places_` begins with
-        std::vector<std::uint64_t> places_; ///< in the second sequence, plus one
+        std::uint64_t begin_ = 0;            ///< The place in the first sequence at which `places_` begins.
+        std::vector<std::uint64_t> places_; ///< Places in the second sequence, plus one.
     };
 
     static void id_key(std::string_view document, std::string& key) {
@@ -282,7 +285,7 @@ class DocumentComparison {
     Report report_;
     DocumentCounts counts_;
     std::optional<Order> order_;
-    std::array<std::string, 2> keys_; ///< of the documents that are looked at
+    std::array<std::string, 2> keys_; ///< Of the documents that are being compared.
 };
 
 } // namespace oplog

@@ -74,8 +74,8 @@ inline std::string base64_url(const std::array<std::uint8_t, 20>& bytes) {
 
 } // namespace detail
 
-/// What mongodump calls a collection's files, without ".bson" and ".metadata.json": the name, escaped as in a
-/// URL's query, and beyond 238 bytes its beginning and a hash.
+/// The name that mongodump gives to the files of a collection, without ".bson" and ".metadata.json": the collection's
+/// name, escaped as in the query of a URL. If that has more than 238 bytes, it is cut and a hash is added.
 inline std::string dump_file_name(std::string_view collection) {
     std::string name;
     for (const char c : collection) {
@@ -93,11 +93,12 @@ inline std::string dump_file_name(std::string_view collection) {
     return name;
 }
 
-/// Whether a file's name (without extensions) may be that of a long name: of the collection's there is only a hash.
+/// Whether a file's name (without extensions) may be that of a long name, which holds only a hash of the collection's
+/// name.
 inline bool is_hashed_name(std::string_view file_name) { return file_name.size() == 238 && file_name.find("%24") != file_name.npos; }
 
-/// The collection that files of this name (without extensions) are for. None for a long name, and for one that is
-/// no proper escape.
+/// The collection whose files have this name (without extensions). None for a long name, and for a name that is not
+/// correctly escaped.
 inline std::optional<std::string> dump_collection_name(std::string_view file_name) {
     if (is_hashed_name(file_name)) return std::nullopt;
     std::string name;
@@ -119,8 +120,8 @@ inline std::optional<std::string> dump_collection_name(std::string_view file_nam
     return name;
 }
 
-/// All of a file, decompressed. For small ones: throws DataError, with the file's name, for more than 64 MiB. What a collection's metadata
-/// tells is at most 16 MiB on a server, and some three times that as JSON.
+/// Reads all of a file, decompressed. Throws DataError with the file's name for more than 64 MiB. The metadata of a
+/// collection has at most 16 MiB on a server, and about three times that as JSON.
 inline std::string read_whole(const std::string& path) {
     constexpr std::size_t limit = 64 << 20, step = 1 << 16;
     InputSource source(path);
@@ -139,25 +140,26 @@ inline std::string read_whole(const std::string& path) {
     return bytes;
 }
 
-/// What mongodump writes beside a collection's documents.
+/// The metadata that mongodump writes beside the documents of a collection.
 struct Metadata {
-    bson::Value options;              ///< {} when there are none
-    std::vector<bson::Value> indexes; ///< as listIndexes gives them
-    std::string uuid;                 ///< 32 hexadecimal digits; empty if unknown
-    std::string collection;           ///< its name, unescaped
-    std::string type;                 ///< "collection", "view", "timeseries"; empty in old dumps
+    bson::Value options;              ///< The empty document if there are none.
+    std::vector<bson::Value> indexes; ///< As listIndexes returns them.
+    std::string uuid;                 ///< 32 hexadecimal digits; empty if unknown.
+    std::string collection;           ///< Its name, unescaped.
+    std::string type;                 ///< "collection", "view" or "timeseries"; empty in old dumps.
 
-    /// Old versions wrote no type; one of a view that was dumped as a collection has no viewOn.
+    /// Whether this is a view. Old versions wrote no type. A view that was dumped as a collection has no viewOn.
     bool is_view() const { return options.view().find("viewOn").has_value(); }
     bool is_timeseries() const noexcept { return type == "timeseries"; }
-    /// The UUID's 16 bytes; empty if it is unknown.
+    /// The 16 bytes of the UUID; empty if unknown.
     std::string uuid_bytes() const { return bson::from_hex(uuid); }
 
-    /// Throws DataError. An empty file, which old versions wrote, says nothing.
+    /// Parses the text of a metadata file. An empty file, which old versions wrote, gives empty metadata. Throws
+    /// DataError.
     static Metadata parse(std::string_view json) {
         Metadata metadata;
         if (json.empty()) return metadata;
-        const std::string bytes = parse_json(json, 32 << 20); // twice what a server's catalog holds of a collection
+        const std::string bytes = parse_json(json, 32 << 20); // twice as much as a server's catalog can hold of a collection
         check_keys(bson::Document(bytes), "the metadata has");
         for (const bson::Element& element : bson::Document(bytes)) {
             const std::string_view key = element.key();
@@ -183,7 +185,7 @@ struct Metadata {
         return metadata;
     }
 
-    /// The file's text, as mongodump writes it.
+    /// The text of the file, as mongodump writes it.
     std::string json() const {
         bson::Builder out;
         if (!options.view().empty()) out.document("options", options);
@@ -198,13 +200,13 @@ struct Metadata {
     }
 
   private:
-    /// Of two values for one key nobody can say which one holds.
+    /// Refuses a key that occurs twice, because nobody can say which value holds.
     static void check_keys(const bson::Document& document, const std::string& what) {
         std::set<std::string_view> keys;
         for (const bson::Element& element : document)
             if (!keys.insert(element.key()).second) throw DataError(Fault::ambiguous, what + " the key '" + std::string(element.key()) + "' twice");
     }
-    /// Those that are read here or where entries are played.
+    /// Checks the types of options that are read here or when entries are applied.
     static void check_options(const bson::Document& options) {
         check_keys(options, "the options have");
         const auto check = [](const bson::Document& document, std::string_view key, bson::Type type) {
@@ -222,7 +224,7 @@ struct Metadata {
     }
 };
 
-/// Throws DataError for a file of a dump that is compressed otherwise than its name says, which mongorestore goes by.
+/// Throws DataError for a file whose compression is not the one that its name says. mongorestore relies on the name.
 inline void require_named_compression(const std::string& path) {
     struct Beginning {
         FileSource file;
@@ -235,7 +237,7 @@ inline void require_named_compression(const std::string& path) {
                     ", which is not what its name says and mongorestore goes by");
 }
 
-/// Throws DataError with the file's name.
+/// Reads a metadata file. Throws DataError with the file's name.
 inline Metadata read_metadata_file(const std::string& path) {
     const std::string json = read_whole(path);
     try {
@@ -245,17 +247,18 @@ inline Metadata read_metadata_file(const std::string& path) {
     }
 }
 
-/// A collection or view in a dump. For a time-series collection `name` is its own, and the file with the
-/// documents is that of its buckets.
+/// A collection or view in a dump. For a time series `name` is the name of the series, and the file with the documents
+/// is that of its buckets.
 struct DumpCollection {
     std::string database;
     std::string name;
-    std::string data;     ///< path of the .bson[.gz]; empty for a view, or if there is none
-    std::string metadata; ///< path of the .metadata.json[.gz]; empty if there is none
+    std::string data;     ///< The path of the .bson[.gz]; empty for a view, or if there is none.
+    std::string metadata; ///< The path of the .metadata.json[.gz]; empty if there is none.
 
     std::string ns() const { return database + "." + name; }
-    /// Throws DataError for a collection that is not there whole: mongodump writes both files for each, and for a view the metadata;
-    /// and for a file that is compressed otherwise than its name says.
+    /// Reads the metadata. Throws DataError for a collection that is incomplete (mongodump writes two files for each
+    /// collection, and only the metadata for a view), and for a file whose compression is not the one that its name
+    /// says.
     Metadata read_metadata() const {
         if (metadata.empty()) fail_missing(missing_metadata(), "options and indexes");
         for (const std::string& file : {metadata, data})
@@ -268,11 +271,11 @@ struct DumpCollection {
             fail_missing(beside(metadata, (result.is_timeseries() ? std::string(buckets_prefix) : "") + name, ".bson"), "documents");
         return result;
     }
-    /// Throws DataError: `other` has its UUID too.
+    /// Throws the DataError that says that `other` has the same UUID.
     [[noreturn]] void fail_same_uuid(std::string_view other) const {
         throw DataError(Fault::ambiguous, metadata + ": has the UUID of " + logical_namespace(other) + ", and no two collections have one: was one renamed while the dump was made, or are these two dumps?");
     }
-    /// Where its metadata would be.
+    /// The path at which its metadata is missing.
     std::string missing_metadata() const { return beside(data, name.starts_with(buckets_prefix) ? name.substr(buckets_prefix.size()) : name, ".metadata.json"); }
 
   private:
@@ -284,12 +287,13 @@ struct DumpCollection {
     }
 };
 
-/// A directory that mongodump wrote, plain or with --gzip. Nothing is read here but the names in it, the
-/// metadata of collections with long names, and whether there are documents where metadata is missing.
+/// A directory that mongodump wrote, plain or with --gzip. This class reads only the names in it, the metadata of
+/// collections with long names, and whether there are documents where metadata is missing.
 class Dump {
   public:
-    /// Throws std::system_error, and DataError for files that cannot be told which collection they are for, for two that are the same
-    /// thing, for links to directories, and for what is no regular file where one must be.
+    /// Lists the directory. Throws std::system_error, and DataError for files whose collection is unknown, for two
+    /// files that serve the same purpose, for links to directories, and for anything that is not a regular file where
+    /// one must be.
     explicit Dump(std::string path) : path_(std::move(path)) {
         for (const auto& entry : list(path_)) {
             const std::string name = entry.path().filename().string();
@@ -312,33 +316,35 @@ class Dump {
         remember({oplog_.value_or("")});
     }
 
-    /// Throws DataError if a file of it has changed since, as when a dump is begun again into the same directory; std::system_error for one
-    /// that is gone.
+    /// Throws DataError if a file has changed since it was listed, for example because a new dump was started in the
+    /// same directory. Throws std::system_error if a file is gone.
     void require_unchanged() const {
         for (const auto& [file, state] : states_)
             if (FileState::of(file) != state) throw DataError(Fault::changed, file + ": has changed meanwhile; start again when nothing writes there");
     }
 
     const std::string& path() const noexcept { return path_; }
-    /// In the order of their namespaces.
+    /// The collections, in the order of their namespaces.
     const std::vector<DumpCollection>& collections() const noexcept { return collections_; }
-    /// The one of that namespace ("shop.ts" for a time-series collection, not that of its buckets), or null.
+    /// The collection with that namespace, or null. A time series has its own namespace ("shop.ts"), not that of its
+    /// buckets.
     const DumpCollection* find(std::string_view ns) const {
         const auto at = std::ranges::lower_bound(collections_, ns, {}, &DumpCollection::ns);
         return at == collections_.end() || at->ns() != ns ? nullptr : &*at;
     }
+    /// The path of the oplog; none if there is none.
     const std::optional<std::string>& oplog() const noexcept { return oplog_; }
     const std::optional<std::string>& prelude() const noexcept { return prelude_; }
-    /// Files and directories that no mongodump writes.
+    /// Files and directories that mongodump does not write.
     const std::vector<std::string>& others() const noexcept { return others_; }
-    /// Those of which there are neither metadata nor documents, which mongodump leaves of a collection that is dropped, or renamed, as the
-    /// dump begins: not among the others.
+    /// Collections without both metadata and documents. mongodump leaves such files of a collection that is dropped or
+    /// renamed as the dump begins. They are not among the others.
     const std::vector<DumpCollection>& dropped() const noexcept { return dropped_; }
-    /// What is passed over, and why: a sentence each, beginning with the path.
+    /// What is ignored and why: sentences that begin with the path.
     const std::vector<std::string>& warnings() const noexcept { return warnings_; }
-    /// Whether it was written with --gzip, which mongorestore must be told.
+    /// Whether the dump was written with --gzip. mongorestore must be told that.
     bool gzip() const noexcept { return !gzip_.empty(); }
-    /// A file's path as seen from the dump's directory.
+    /// A file's path relative to the dump's directory.
     std::string relative(const std::string& file) const { return std::filesystem::path(file).lexically_relative(path_).string(); }
 
   private:
@@ -347,7 +353,7 @@ class Dump {
         const std::string& any() const { return data.empty() ? metadata : data; }
     };
 
-    /// What a directory holds, in the order of the names.
+    /// The content of a directory in the order of names.
     static std::vector<std::filesystem::directory_entry> list(const std::string& directory) {
         std::error_code error;
         std::vector<std::filesystem::directory_entry> entries;
@@ -356,14 +362,14 @@ class Dump {
         std::ranges::sort(entries);
         return entries;
     }
-    /// A link to one may lead anywhere, and back here.
+    /// Whether an entry is a directory. Refuses a link to a directory, which may lead anywhere, also back here.
     static bool is_directory(const std::filesystem::directory_entry& entry) {
-        std::error_code unknown; // a link to nothing, or that may not be followed
+        std::error_code unknown; // the entry is a link to nothing, or one that cannot be followed
         const bool directory = entry.is_directory(unknown);
         if (directory && entry.is_symlink()) throw DataError(Fault::not_supported, entry.path().string() + ": a link to a directory, which no dump has");
         return directory;
     }
-    /// What mongorestore takes for one; at another it stops.
+    /// Whether mongorestore accepts this as the name of a database. It stops at any other name.
     static bool is_database_name(std::string_view name) {
         return name.size() < 64 && name.find_first_of("/\\. \"$") == name.npos;
     }
@@ -397,7 +403,7 @@ class Dump {
                 if (has) name.resize(name.size() - extension.size());
                 return has;
             };
-            if (name == "prelude.json") continue; // of one database's dump: where it came from only
+            if (name == "prelude.json") continue; // it only tells where a dump of one database came from
             const bool is_metadata = cut(".metadata.json");
             if (!is_metadata && !cut(".bson")) {
                 if (cut(".bson.zst") || cut(".metadata.json.zst")) throw DataError(Fault::not_supported, path + ": compressed by zstd, which mongorestore does not read: unpack it first (zstd -d --rm)");
@@ -423,7 +429,7 @@ class Dump {
             const auto [at, is_first] = named.emplace(*name, paths);
             if (!is_first) fail_both(at->second.any(), paths.any(), "both are of " + database + "." + *name);
         }
-        // Buckets belong to the collection whose metadata is beside them under its own name.
+        // Buckets belong to the collection whose metadata stands beside them under its own name.
         for (auto at = named.begin(); at != named.end(); ++at) {
             if (!at->second.data.empty()) continue;
             const std::string buckets = std::string(buckets_prefix) + at->first;
@@ -454,31 +460,31 @@ class Dump {
     std::vector<std::string> warnings_;
     std::optional<std::string> oplog_;
     std::optional<std::string> prelude_;
-    std::vector<std::pair<std::string, FileState>> states_; ///< as they were when they were listed
-    std::string plain_, gzip_; ///< a file of a collection that is, or is not, compressed; empty if there is none
+    std::vector<std::pair<std::string, FileState>> states_; ///< As they were when they were listed.
+    std::string plain_, gzip_; ///< A file of a collection that is not compressed, and one that is; empty if there is none.
 };
 
-/// How a file of a dump comes into a new one. A hard link shares the file: whoever writes into one in place
-/// writes into both, which mongodump does when it is told to dump into the same directory again.
+/// How a file of a dump gets into a new one. A hard link shares the file, so that whoever writes into one of the two in
+/// place writes into both. mongodump does that when it dumps into the same directory again.
 enum class TakeOver {
-    link, ///< reflink where the file system can, else hard link, else copy
-    copy, ///< reflink or copy: the new dump stands alone
+    link, ///< A reflink if the file system can make one, else a hard link, else a copy.
+    copy, ///< A reflink or a copy: the new dump depends on nothing.
 };
 
-/// A dump directory in the making: it appears complete at close(), or not at all. Files are made in a temporary
-/// directory beside it and written to disk. Several threads may write different files.
+/// Writes a dump directory that appears complete at close(), or not at all. Files are made in a temporary directory
+/// beside it and written to disk. Several threads may write different files.
 class DumpWriter {
   public:
     struct Options {
         IfExists if_exists = IfExists::refuse;
         TakeOver take_over = TakeOver::link;
-        bool gzip = false;                ///< collections, metadata and oplog are compressed, as with mongodump --gzip
-        std::vector<std::string> inputs{}; ///< files and directories that it must not be, hold, or lie in
-        bool (*is_ours)(const std::string& path) = nullptr; ///< whether a directory that is no dump may be replaced too
+        bool gzip = false;                ///< Compress collections, metadata and oplog, as mongodump --gzip does.
+        std::vector<std::string> inputs{}; ///< Files and directories that the new dump must not be, contain, or lie in.
+        bool (*is_ours)(const std::string& path) = nullptr; ///< Whether a directory that is not a dump may be replaced, too.
     };
 
-    /// Throws ArgumentError for a place that cannot be, std::system_error (EEXIST) for one that is taken. Only a
-    /// dump is ever replaced, or an empty directory.
+    /// Prepares to write to `path`. Throws ArgumentError for an impossible place, and std::system_error (EEXIST) for
+    /// one that is taken. Only a dump or an empty directory is ever replaced.
     DumpWriter(const std::string& path, Options options) : options_(std::move(options)) {
         namespace fs = std::filesystem;
         fs::path target = fs::weakly_canonical(path);
@@ -499,18 +505,18 @@ class DumpWriter {
         if (!temporary_.empty()) std::filesystem::remove_all(temporary_, ignored);
     }
 
-    /// Where it will be.
+    /// The final path.
     const std::string& path() const noexcept { return path_; }
-    /// Where it is until then: what a signal leaves behind.
+    /// The path until close(), which a signal would leave behind.
     const std::string& temporary() const noexcept { return temporary_; }
     bool gzip() const noexcept { return options_.gzip; }
 
-    /// Opens a collection's file for documents; to be closed before this is. `collection` is that of the buckets
-    /// for a time-series collection.
+    /// Opens the file for a collection's documents. Close it before close() is called here. For a time series,
+    /// `collection` is the name of its buckets.
     Writer open_data(std::string_view database, std::string_view collection) { return open(data_name(database, collection)); }
     std::string data_name(std::string_view database, std::string_view collection) const { return file_name(database, collection, ".bson"); }
     std::string metadata_name(std::string_view database, std::string_view collection) const { return file_name(database, collection, ".metadata.json"); }
-    /// Opens the dump's oplog. mongodump compresses it with --gzip and yet gives it the plain name.
+    /// Opens the dump's oplog. With --gzip mongodump compresses it, too, but gives it the plain name.
     Writer open_oplog() { return open("oplog.bson"); }
     /// Opens any file of the dump, compressed if the dump is.
     Writer open(std::string_view relative) { return Writer(place(relative), IfExists::refuse, compression()); }
@@ -524,7 +530,7 @@ class DumpWriter {
         sink.write(text.data(), text.size());
         sink.close();
     }
-    /// Takes a file over from another dump, as it is.
+    /// Takes over a file of another dump, unchanged.
     void take(const std::string& source, std::string_view relative) {
         const std::string target = place(relative);
         if (reflink(source, target)) return;
@@ -535,7 +541,7 @@ class DumpWriter {
         while (const std::size_t got = in.read(buffer.get(), 1 << 20)) out.write(buffer.get(), got);
         out.close();
     }
-    /// Takes over all of a dump but its oplog. The other must be compressed as this one is.
+    /// Takes over all of a dump except its oplog. The other dump must be compressed as this one is.
     void take(const Dump& dump) {
         for (const DumpCollection& collection : dump.collections())
             for (const std::string& file : {collection.data, collection.metadata})
@@ -543,8 +549,8 @@ class DumpWriter {
         if (dump.prelude()) take(*dump.prelude(), dump.relative(*dump.prelude()));
     }
 
-    /// Puts the directory in its place and writes that to disk, or throws and leaves things as they were. Where the file system
-    /// cannot swap names, one that is replaced is out of its place for a moment.
+    /// Moves the directory to its final path and writes that to disk, or throws and restores the previous state. On a
+    /// file system that cannot swap names, a directory that is replaced is missing for a moment.
     void close() {
         namespace fs = std::filesystem;
         for (const auto& entry : fs::recursive_directory_iterator(temporary_)) sync(entry.path().string());
@@ -555,7 +561,7 @@ class DumpWriter {
             if (!replaces)
                 detail::take_name_as_directory(temporary_, path_);
             else
-                detail::swap_names(temporary_, path_); // from here on the temporary one is the old one
+                detail::swap_names(temporary_, path_); // from here on the temporary directory is the old one
             detail::sync_name(path_, [&] {
                 try {
                     if (!replaces)
@@ -573,7 +579,7 @@ class DumpWriter {
         if (error) left_behind_ = temporary_;
         temporary_.clear();
     }
-    /// Where the dump that was replaced still is, in whole or in part, since it could not be removed; or empty.
+    /// The path at which the replaced dump remains, in whole or in part, because it could not be removed; or empty.
     const std::string& left_behind() const noexcept { return left_behind_; }
 
   private:
@@ -581,20 +587,21 @@ class DumpWriter {
         return CompressionOptions{options_.gzip ? Compression::gzip : Compression::none, {}};
     }
 
-    /// A name out of an oplog must not lead out of the dump's directory.
+    /// A file's path in the dump. A name from an oplog must not lead out of the dump's directory.
     std::string file_name(std::string_view database, std::string_view collection, std::string_view extension) const {
         if (database.empty() || database == "." || database == ".." || database.find('/') != database.npos || database.find('\0') != database.npos)
             throw DataError(Fault::bad_value, "impossible database name '" + std::string(database) + "'");
         return std::string(database) + "/" + dump_file_name(collection) + std::string(extension) + (options_.gzip ? ".gz" : "");
     }
-    /// The path to write a file to, in a directory that exists.
+    /// The path to write a file to. Creates its directory.
     std::string place(std::string_view relative) const {
         const std::filesystem::path file = std::filesystem::path(temporary_) / relative;
         std::filesystem::create_directories(file.parent_path());
         return file.string();
     }
 
-    /// Only collections, an oplog and a prelude: nothing that someone might miss. The names of databases could be any.
+    /// Whether a directory holds only collections, an oplog and a prelude, so that nobody would miss anything. The
+    /// names of databases can be anything.
     static bool is_dump(const std::string& path) {
         const Dump dump(path);
         namespace fs = std::filesystem;
@@ -607,7 +614,7 @@ class DumpWriter {
             return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
         };
         for (const std::string& input : options_.inputs) {
-            std::error_code no_file; // stdin, or a pipe
+            std::error_code no_file; // stdin or a pipe
             const fs::path reads = fs::weakly_canonical(input, no_file);
             if (input == "-" || no_file) continue;
             if (reads == fs::path(path_)) throw ArgumentError("the output " + named + " is an input");
@@ -633,7 +640,7 @@ class DumpWriter {
 
     Options options_;
     std::string path_;
-    std::string temporary_; ///< empty once it is in its place
+    std::string temporary_; ///< Empty once the directory is at its final path.
     std::string left_behind_;
 };
 

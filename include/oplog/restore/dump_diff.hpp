@@ -20,19 +20,19 @@
 /// What differs between two dumps, or between two times of one chain.
 namespace oplog::inline v0_1 {
 
-/// An option of a collection, or one of its indexes, that is not the same on both sides.
+/// An option or an index of a collection that differs between both sides.
 struct MetadataDifference {
     std::string name;
-    std::optional<std::string> before, after; ///< of an option {NAME: VALUE}, of an index its specification; none where it is not there
+    std::optional<std::string> before, after; ///< {NAME: VALUE} of an option, the specification of an index; none where it is missing.
 };
 
-/// What differs in a collection or view, or that there is one on one side only.
+/// The differences of a collection or view, or the fact that it is on one side only.
 struct CollectionDiff {
-    std::string before, after; ///< its namespace; empty where it is not there. Of a time series its own, not that of its buckets
-    std::string kind;          ///< "collection", "view" or "timeseries", whose documents are buckets
+    std::string before, after; ///< Its namespace; empty where it is missing. For a time series its own, not that of its buckets.
+    std::string kind;          ///< "collection", "view" or "timeseries"; the documents of the last are buckets.
     std::vector<MetadataDifference> options{}, indexes{};
     DocumentCounts documents{};
-    bool made_again = false;   ///< it has another UUID than before: what has its name was dropped, and made again, or restored
+    bool made_again = false;   ///< Whether its UUID is another one than before: it was dropped and created again, or restored.
 
     const std::string& ns() const noexcept { return after.empty() ? before : after; }
     bool is_added() const noexcept { return before.empty(); }
@@ -41,7 +41,7 @@ struct CollectionDiff {
     bool differs() const noexcept { return before != after || !options.empty() || !indexes.empty() || documents.differ(); }
 };
 
-/// The options that differ. Their order does not count, nor does `temp`, with which nothing is restored.
+/// The options that differ. Their order does not count, and neither does `temp`, which is never restored.
 inline std::vector<MetadataDifference> compare_options(const Metadata& before, const Metadata& after) {
     std::map<std::string, MetadataDifference> options;
     const auto put = [&](const Metadata& metadata, std::optional<std::string> MetadataDifference::*side) {
@@ -58,8 +58,8 @@ inline std::vector<MetadataDifference> compare_options(const Metadata& before, c
 
 namespace detail {
 
-/// What of an index's specification counts: all but the order of its options, the types of plain numbers, and the namespace that
-/// servers before 4.4 put into it.
+/// The parts of an index specification that count: everything but the order of its options, the types of plain numbers,
+/// and the namespace that servers before 4.4 put into it.
 inline std::map<std::string, std::string> index_options(const bson::Document& spec) {
     std::map<std::string, std::string> options;
     for (const bson::Element& option : spec) {
@@ -73,8 +73,8 @@ inline std::map<std::string, std::string> index_options(const bson::Document& sp
     return options;
 }
 
-/// `as_dumped`: an index on a time series that tells how it was asked for is listed as that alone by a server, whatever was done to it
-/// since; so it is in what mongodump writes.
+/// Whether two indexes are the same. With `as_dumped`: if an index on a time series says how it was requested, then
+/// servers list it in that form alone, whatever was done to it since, and so does mongodump.
 inline bool same_index(const std::optional<std::string>& before, const std::optional<std::string>& after, bool as_dumped) {
     if (!before || !after) return false;
     const bson::Document a(*before), b(*after);
@@ -87,8 +87,9 @@ inline bool same_index(const std::optional<std::string>& before, const std::opti
 
 } // namespace detail
 
-/// The indexes that differ, by their names. Their order does not count, and one that a clustered collection is kept by is told by its
-/// options. `as_dumped`: one of the two may be what mongodump wrote, and not an Applier.
+/// The indexes that differ, by their names. Their order does not count. The index of a clustered collection is not
+/// included, because it is one of the options. `as_dumped` is whether one of the two may come from mongodump and not
+/// from an Applier.
 inline std::vector<MetadataDifference> compare_indexes(const Metadata& before, const Metadata& after, bool as_dumped = true) {
     std::map<std::string, MetadataDifference> indexes;
     const auto put = [&](const Metadata& metadata, std::optional<std::string> MetadataDifference::*side) {
@@ -105,26 +106,28 @@ inline std::vector<MetadataDifference> compare_indexes(const Metadata& before, c
     return differences;
 }
 
-/// Compares the states that two appliers have come to: of two dumps, each with the entries of its own oplog, which make it what it was at
-/// its consistent point; or of one dump with the entries up to one time, and up to another.
+/// Compares the states that two appliers have reached: those of two dumps, each with the entries of its own oplog,
+/// which bring it to its consistent point; or those of one dump with the entries up to two different times.
 ///
-/// Collections belong together by their UUIDs, whatever their names; those of which no UUID is on both sides, by their names, if they
-/// are of one kind. Of one chain, only what changed between the two times is read. admin.system.version, which says what a server is and is not restored, is passed over, and so is a collection of users or roles
-/// that is empty on one side and missing on the other.
+/// Collections belong together by their UUIDs, whatever their names are. If no UUID is on both sides, those with the
+/// same name and kind belong together. For one chain, only what changed between the two times is read. Two things are
+/// ignored: admin.system.version, which describes a server and is not restored, and a collection that is empty on one
+/// side and missing on the other.
 ///
-/// Memory: what the appliers have, and what DocumentComparison takes, for one collection at a time.
+/// Takes the memory of the appliers, and that of a DocumentComparison for one collection at a time.
 class DumpDiff {
   public:
     struct Options {
-        std::string scratch = ".";       ///< a directory for temporary files, see DocumentComparison
+        std::string scratch = ".";       ///< A directory for temporary files; see DocumentComparison.
         std::size_t memory = DocumentComparison::Options{}.memory;
-        bool one_chain = false;          ///< both appliers have been fed the same entries, the second one more of them
+        bool one_chain = false;          ///< Both appliers got the same entries, the second one more of them.
         ReadProgress progress{};
     };
-    /// Told of each document that differs, collection by collection, in no particular order; null where there is none.
+    /// Called with each document that differs, collection by collection, in no particular order; null stands for a
+    /// missing document.
     using Report = std::function<void(const CollectionDiff&, const bson::Document* before, const bson::Document* after)>;
 
-    /// Both appliers have been finished, and outlive this. `before` and `after` are not the same one.
+    /// Both appliers are finished and outlive this object. They must be two different ones.
     DumpDiff(Applier& before, Applier& after, Options options) : before_(&before), after_(&after), options_(std::move(options)) {
         States older = states_of(before), newer = states_of(after);
         pair(older, newer, [&](const State& state) { return std::pair(identity(state), std::string()); });
@@ -134,7 +137,8 @@ class DumpDiff {
         std::ranges::sort(pairs_, {}, [](const Pair& each) { return std::pair(each.any().ns, !each.before); });
     }
 
-    /// Calls each(CollectionDiff) for what differs, in the order of the namespaces; before that, `report` is told of its documents.
+    /// Calls each(CollectionDiff) for each difference, in the order of the namespaces. Before that, `report` gets the
+    /// documents of that collection.
     template <class Each>
     void run(Each each, const Report& report = {}) {
         for (Pair& pair : pairs_) {
@@ -145,7 +149,7 @@ class DumpDiff {
         }
     }
 
-    /// How many bytes of dumps run() will read at most, as the files have them.
+    /// How many bytes of dump files run() will read at most.
     std::uint64_t bytes_to_read() const {
         std::uint64_t bytes = 0;
         for (const Pair& pair : pairs_)
@@ -160,7 +164,7 @@ class DumpDiff {
     struct State {
         std::string ns;
         Metadata metadata;
-        AppliedCollection* collection = nullptr; ///< none of a view
+        AppliedCollection* collection = nullptr; ///< Null for a view.
     };
     using States = std::vector<State>;
     struct Pair {
@@ -181,11 +185,11 @@ class DumpDiff {
         for (auto& [ns, metadata] : applier.views()) states.push_back({ns, std::move(metadata)});
         return states;
     }
-    /// The same for the same collection at any time; empty if unknown.
+    /// The identity of a collection, the same at any time; empty if unknown.
     std::string identity(const State& state) const {
         return options_.one_chain && state.collection ? std::to_string(state.collection->number) : state.metadata.uuid;
     }
-    /// Those that agree in `key`, whose first half is not empty, belong together.
+    /// Pairs those that agree in `key`. The first half of a key must not be empty.
     template <class Key>
     void pair(States& older, States& newer, Key key) {
         std::map<std::pair<std::string, std::string>, State*> found;
@@ -246,7 +250,8 @@ class DumpDiff {
         }
     }
 
-    /// Whether that is known without reading: both sides have the documents of one file, with the same changes or with none.
+    /// Whether both sides are known to be equal without reading: they have the documents of one file, with the same
+    /// changes or with none.
     bool are_same_documents(const Pair& pair) const {
         if (!pair.before || !pair.after || !pair.before->collection || !pair.after->collection) return false;
         const AppliedCollection &before = *pair.before->collection, &after = *pair.after->collection;
@@ -254,7 +259,7 @@ class DumpDiff {
         const std::string older = made_of(before), newer = made_of(after);
         std::error_code unknown;
         if (before.is_as_dumped() && after.is_as_dumped()) return older == newer || std::filesystem::equivalent(older, newer, unknown);
-        // Changes of the same entries are put aside alike. What a capped collection drops depends on its options too.
+        // Changes of the same entries are stored alike. What a capped collection drops depends on its options, too.
         return options_.one_chain && older == newer && before.changes == after.changes && before.metadata.options == after.metadata.options;
     }
     static std::uint64_t size_of(const AppliedCollection& collection) {

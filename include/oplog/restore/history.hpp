@@ -16,7 +16,7 @@
 
 namespace oplog::inline v0_1 {
 
-/// "collection dropped" and the like: what an event is to the documents of the collection.
+/// What an event means for the documents of the collection: "collection dropped" and the like.
 inline std::string_view to_string(const CollectionEvent& event) {
     switch (event.kind) {
     case CollectionEvent::Kind::renamed: return "collection renamed";
@@ -33,28 +33,31 @@ inline std::string_view to_string(const CollectionEvent& event) {
 
 /// All versions of documents that a chain knows, with or without its full dump.
 ///
-/// Fed entry by entry, in order, with bytes that a reader has checked (Check::structure), or that it has framed if `ids` are named: of entries of other documents only the
-/// fields up to the `_id` are looked at. Then write() gives them as documents, in the order of time:
-/// {ts, wall, op, ns, _id}, of operations in sessions {lsid, txnNumber, session} too, of those in transactions {entry}, the ts of the entry that
-/// holds it; of what happens to the collection `event`, and `to`, its new name. Then {before, after}, null for no document, or `changes`, see
-/// changed_paths(). Where a version is not known, `unknown` says which, and `update` is what the entry tells.
+/// Feed it entry by entry, in order. A reader must have checked the bytes (Check::structure). If `ids` are given, a
+/// framed document is enough, because of entries about other documents only the fields up to the `_id` are examined.
+/// write() then returns the versions as documents in the order of time: {ts, wall, op, ns, _id}. Operations in sessions
+/// also have {lsid, txnNumber, session}. Those in transactions have {entry}, the ts of the entry that holds the
+/// operation. What happens to the collection has `event`, and `to`, its new name. Then follow {before, after}, null for
+/// a missing document, or `changes`, see changed_paths(). If a version is not known, `unknown` says which one, and
+/// `update` is what the entry contains.
 ///
-/// Memory: 48 bytes for each operation on the documents wanted, and what an Applier needs.
+/// Takes 48 bytes of memory for each operation on the wanted documents, and the memory of an Applier.
 class History {
   public:
     enum class Form { changes, images };
     struct Options {
-        std::string scratch = ".";        ///< a directory for temporary files, as large as the operations wanted and all versions together
-        std::vector<Glob> namespaces{};   ///< of the collections, under any of their names; none: all
-        std::set<std::string> ids{};      ///< as id_key() writes them; none: all
-        std::vector<FieldMatch> where{};  ///< documents of which one version matches all of these
-        Bounds bounds{};                  ///< of what is shown
+        std::string scratch = ".";        ///< A directory for temporary files as large as the wanted operations and all versions together.
+        std::vector<Glob> namespaces{};   ///< Of the collections, under any of their names; empty: all.
+        std::set<std::string> ids{};      ///< As id_key() writes them; empty: all.
+        std::vector<FieldMatch> where{};  ///< Documents of which one version matches all of these.
+        Bounds bounds{};                  ///< Of the versions to show.
         Form form = Form::changes;
         Report report{};
-        Selection selection{};            ///< for speed: other collections need not be put aside. Has learned the entries
+        Selection selection{};            ///< For speed: the changes of other collections are not stored. It has learned the entries.
     };
 
-    /// `full` is the chain's full dump and outlives this, or null; the timestamps are its, see Chain.
+    /// `full` is the chain's full dump, which outlives this object, or null. The timestamps are those of the full dump;
+    /// see Chain.
     History(const Dump* full, std::optional<Timestamp> dump_start, std::optional<Timestamp> consistent_point, Options options)
         : options_(std::move(options)), versions_(consistent_point, [this](const EntryView&, const Operation& operation) { return wanted(operation); }) {
         Applier::Options applier{.scratch = options_.scratch, .dump_start = dump_start, .consistent_point = consistent_point, .report = options_.report,
@@ -63,7 +66,7 @@ class History {
     }
     History(const History&) = delete;
 
-    /// Takes in the next entry. Throws FormatError for what is malformed, and for what cannot be followed.
+    /// Takes the next entry. Throws FormatError for a malformed entry, and for one that cannot be followed.
     void add(const EntryView& entry) {
         if (!options_.ids.empty()) {
             if (passes_by(entry)) return;
@@ -73,13 +76,13 @@ class History {
         applier_->add(entry);
     }
 
-    /// After the last entry, once: calls use(const bson::Document&) for each version. Throws DataError.
+    /// Call this once, after the last entry: calls use(const bson::Document&) for each version. Throws DataError.
     template <class Use>
     void write(Use use) {
         applier_->seal();
         versions_.end(*applier_);
         ChangeLog lines(options_.scratch);
-        std::vector<std::pair<std::uint64_t, std::uint64_t>> order; // place, and where the line is
+        std::vector<std::pair<std::uint64_t, std::uint64_t>> order; // the place, and the offset of the line
         for (CollectionLife& life : versions_.lives())
             if (is_selected(life))
                 for_each_document(life, [&](std::span<const Change> changes, const bson::Document* dumped) {
@@ -95,7 +98,8 @@ class History {
     }
 
   private:
-    /// Most entries of a chain are of other documents, which is all that is looked for in them. Old servers, whose entries have no UUID, make collections by inserts.
+    /// Whether an entry concerns only another document, as most entries do. Entries without a UUID are examined
+    /// further, because old servers create collections by inserts.
     bool passes_by(const EntryView& entry) {
         if (entry.is_command()) return false;
         try {
@@ -112,10 +116,10 @@ class History {
                     if (split_namespace(field.string()).collection == views_collection) return false;
                 } else if (op != 0 && key == (op == 'u' ? "o2" : "o")) {
                     const auto id = field.document().find("_id");
-                    return has_uuid && id && !is_wanted(*id); // ns, ui and op come before
+                    return has_uuid && id && !is_wanted(*id); // ns, ui and op stand before it
                 }
             }
-        } catch (const DataError&) { // whoever looks closer says what is wrong
+        } catch (const DataError&) { // a closer look will report what is wrong
         }
         return false;
     }
@@ -126,7 +130,7 @@ class History {
     }
     bool has_wanted_id(const Operation& operation) {
         const auto id = (operation.op == "u" && operation.o2 ? *operation.o2 : operation.o).find("_id");
-        if (!id) return true; // whoever looks closer says what is wrong
+        if (!id) return true; // a closer look will report what is wrong
         return is_wanted(*id);
     }
     std::optional<bool> wanted(const Operation& operation) {
@@ -139,7 +143,7 @@ class History {
                });
     }
 
-    /// Calls use(changes, dumped) for each document that has a version to be shown.
+    /// Calls use(changes, dumped) for each document that has a version to show.
     template <class Use>
     void for_each_document(CollectionLife& life, Use use) {
         AppliedCollection& collection = life.collection;
@@ -170,7 +174,7 @@ class History {
         return any;
     }
 
-    /// What happens to a collection concerns only documents that there are.
+    /// Whether there is a document. What happens to a collection concerns only documents that exist.
     static bool exists(const VersionStep& step) { return step.change || !step.before_known || step.before; }
     Timestamp ts_of(const VersionStep& step) const { return versions_.source(step.source).find("ts")->timestamp(); }
     std::optional<bson::Element> id_of(const VersionStep& step, std::span<const Change> changes, const bson::Document* dumped) const {

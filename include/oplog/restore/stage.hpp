@@ -24,68 +24,71 @@
 
 namespace oplog::inline v0_1 {
 
-/// Whether it holds users or roles.
+/// Whether the collection holds users or roles.
 inline bool is_of_users(std::string_view ns) { return ns == "admin.system.users" || ns == "admin.system.roles"; }
 
-/// What is gone at a full dump's consistent point, by the entries up to there. The dump may have it or not.
+/// What is gone at the full dump's consistent point, by the entries up to there. The dump may have it or not.
 struct Removed {
-    std::set<std::string, std::less<>> collections;   ///< UUIDs
-    std::map<std::string, std::uint64_t> documents;   ///< how often each was deleted: the collection's UUID and the element `_id`
-    /// A capped collection. Before 5.0 no entry tells which documents it gives up, and an insertion of one that is there
-    /// costs it another: Chain::examine_capped() finds out what the dump has.
+    std::set<std::string, std::less<>> collections;   ///< UUIDs.
+    /// How often each document was deleted, by the collection's UUID and the element `_id`.
+    std::map<std::string, std::uint64_t> documents;
+    /// A capped collection. Before 5.0 no entry tells which documents it drops, and an insertion of a document that
+    /// exists makes it drop another one. Chain::examine_capped() finds out what the dump has.
     struct Capped {
-        bool tells = false;            ///< what it gives up, by deletions
-        std::optional<Timestamp> seen; ///< the last insertion that the dump has seen, and so all those before it
+        bool tells = false;            ///< Whether it logs what it drops as deletions.
+        std::optional<Timestamp> seen; ///< The last insertion that the dump has seen; it has seen all before that one, too.
     };
-    std::map<std::string, Capped, std::less<>> capped; ///< those that entries are on, by UUID
-    std::set<std::string> updated;                     ///< documents in them that are updated, told as above
-    std::set<std::string> absent;                      ///< those of the updated that the dump does not have
+    std::map<std::string, Capped, std::less<>> capped; ///< Those that have entries, by UUID.
+    std::set<std::string> updated;                     ///< Updated documents in them, in the form of `documents`.
+    std::set<std::string> absent;                      ///< The updated documents that the dump does not have.
 };
 
-/// Turns the entries of a chain into a stream that a stock `mongorestore --oplogReplay` replays to
-/// exactly the source's state. Fed entry by entry, in order; an entry that replay gets right is passed on
-/// byte for byte. The rest, and why:
+/// Turns the entries of a chain into a stream that a stock `mongorestore --oplogReplay` replays to exactly the source's
+/// state. Feed it entry by entry, in order. An entry that replay handles correctly is passed on byte for byte. The
+/// others, and the reasons:
 ///
-/// - Replay keeps a catalog of indexes that does not follow renames, and knows nothing of indexes that an
-///   earlier run built. So indexes are followed here, commands about them are left out, and finish()
-///   writes those of every collection concerned as they are at the end, under its last name. In the
-///   full dump's metadata such collections must keep `_id_` alone: see catalog().
-/// - renameCollection with dropTarget names the target by a UUID that the restored server does not have;
-///   the target would stay. It becomes one applyOps that drops the target and then renames.
-/// - A full dump is fuzzy: it may have seen what the first entries after its start tell. Up to its
-///   consistent point an entry counts for the collection with its UUID, whatever that was called, and for
-///   no later one that has taken over its name.
-///   What is gone by then need not come and go once more: replay takes an update of a missing document for one to be
-///   inserted, which a capped collection gives up another document for, and which is no bucket of a time series, nor a user.
-/// - Up to 4.2, what is written to system.views becomes commands that make and drop views.
-/// - A dump does not have system.views, and a restored server has it only with a view, as it has those of users and roles only
-///   with a user or role. They are made before the first entry on them.
-/// - Replay knows whether a collection has a collation by a name that it had, so indexes without one say so.
-/// - A server creates a collection that is clustered and capped for an oplog entry alone. Those of the full dump must be left
-///   out of it and go before the first entry: see write_as_entries().
-/// - What has no effect on what a dump holds is left out, no-ops excepted: see meaning_of(). So are options that mean nothing
-///   to another server, and what a command tells of the source's files (o2).
-/// - An applyOps on config.$cmd is passed over whole; it is put on admin.$cmd. Retryable writes that were packed into one
-///   applyOps (multiOpType 2) are taken for a transaction; they lose their session.
-/// - Servers before 3.6 made a collection by an insert into it, and an index by one into system.indexes.
+/// - Replay keeps a catalog of indexes that does not follow renames, and does not know indexes that an earlier run
+///   built. Therefore this class follows indexes, leaves out commands about them, and finish() writes those of every
+///   affected collection in their final state under its last name. In the full dump's metadata such collections must
+///   keep `_id_` alone: see catalog().
+/// - A renameCollection with dropTarget names the target by a UUID that the restored server does not have, so that the
+///   target would stay. It becomes one applyOps that drops the target and then renames.
+/// - A full dump is fuzzy: it may have seen the effects of the first entries after its start. Up to its consistent
+///   point an entry counts for the collection with its UUID, whatever the name of that collection was, and never for a
+///   later one that took over the name. A document that is gone by then must not come and go once more: replay turns an
+///   update of a missing document into an insertion. A capped collection would drop another document for it, and it
+///   would be no valid bucket of a time series, nor a valid user.
+/// - Up to 4.2, changes of system.views become commands that create and drop views.
+/// - A dump does not have system.views, and a restored server has it only if there is a view. In the same way it has
+///   the collections of users and roles only if there is a user or a role. They are created before the first entry on
+///   them.
+/// - Replay remembers by a former name whether a collection has a collation, so indexes without a collation say so
+///   explicitly.
+/// - A server creates a collection that is both clustered and capped only for an oplog entry. Those of the full dump
+///   must be left out of it and written before the first entry: see write_as_entries().
+/// - Entries without any effect on the content of a dump are left out, except for no-ops: see meaning_of(). The same
+///   goes for options that mean nothing to another server, and for what a command tells about the source's files (o2).
+/// - An applyOps on config.$cmd would be ignored as a whole, so it is moved to admin.$cmd. Retryable writes that were
+///   packed into one applyOps (multiOpType 2) would be taken for a transaction, so they lose their session.
+/// - Servers before 3.6 created a collection by an insert into it, and an index by an insert into system.indexes.
 ///
-/// A transaction's operations count when it commits. Transactions in `left_out` are left out whole.
+/// The operations of a transaction take effect when it commits. Transactions in `left_out` are left out as a whole.
 class Stager {
   public:
     /// What is known before the first entry.
     struct Start {
-        Catalog catalog;                           ///< as the full dump tells it; empty without one
-        std::optional<Timestamp> dump_start;       ///< the first entry of the full dump's oplog; none without one
-        std::optional<Timestamp> consistent_point; ///< the last entry of it
-        Removed removed;                           ///< by the consistent point; Examiner finds it
-        std::set<TransactionId> left_out;          ///< those that do not commit in time
-        bool is_checked = false;                   ///< the entries have been through an Examiner
-        std::set<std::pair<std::string, std::string>> unfinished; ///< indexes (namespace, name) that the dump has and that
-                                                                  ///< were still being built at the wanted time
+        Catalog catalog;                           ///< As the full dump describes it; empty without a full dump.
+        std::optional<Timestamp> dump_start;       ///< The first entry of the full dump's oplog; none without a full dump.
+        std::optional<Timestamp> consistent_point; ///< The last entry of the full dump's oplog.
+        Removed removed;                           ///< At the consistent point; an Examiner finds it.
+        std::set<TransactionId> left_out;          ///< Those that do not commit in time.
+        bool is_checked = false;                   ///< Whether the entries have passed through an Examiner.
+        /// Indexes (namespace, name) that the dump has, but that were still being built at the wanted time.
+        std::set<std::pair<std::string, std::string>> unfinished;
     };
     using Report = oplog::Report;
 
-    /// `report` is told of errors and notes; an error's entry is treated as stock replay would.
+    /// `report` is told of errors and notes. After an error, the entry is treated as a stock replay would treat it.
     Stager(Start start, Report report)
         : catalog_(std::move(start.catalog)), dump_start_(start.dump_start), consistent_point_(start.consistent_point),
           removed_(std::move(start.removed)), left_out_(std::move(start.left_out)), is_checked_(start.is_checked),
@@ -94,23 +97,23 @@ class Stager {
         for (const auto& [ns, collection] : catalog_.collections())
             if (collection.is_capped_cluster) {
                 this->report({Finding::Severity::note, std::nullopt, std::nullopt, "the full dump has " + ns + ", clustered and capped, which mongorestore cannot create"});
-                catalog_.get(ns).indexes_changed = true;
+                catalog_.find_or_create(ns).indexes_changed = true;
             }
     }
 
-    /// Takes in the next entry, and calls write(std::string_view document) with what becomes of it, if anything.
-    /// Throws FormatError for operations that are malformed.
+    /// Takes the next entry, and calls write(std::string_view document) with what becomes of it, if anything. Throws
+    /// FormatError for malformed operations.
     template <class Write>
     void add(const EntryView& entry, Write&& write) {
         entry.with_place([&] { take(entry, write); });
     }
 
-    /// Indexes that turn out to be unfinished: see look_ahead().
+    /// Leaves out indexes that turned out to be unfinished: see look_ahead().
     void leave_out(const std::set<std::pair<std::string, std::string>>& unfinished) {
         for (const auto& index : unfinished) building_.try_emplace(index);
     }
 
-    /// Writes the indexes, as entries that follow the last one. To be called once, after the last entry.
+    /// Writes the indexes as entries that follow the last one. Call this once, after the last entry.
     template <class Write>
     void finish(Write&& write) {
         report_missing();
@@ -133,7 +136,7 @@ class Stager {
                 entry.begin_document("o").string("createIndexes", index.collection);
                 const bson::Document spec = index.spec.view();
                 for (const bson::Element& option : spec)
-                    if (option.key() != "ns") entry.append(option); // of old servers: a name it may no longer have
+                    if (option.key() != "ns") entry.append(option); // old servers put a name here that the collection may no longer have
                 if (!spec.find("collation") && takes_collation(collection, index)) entry.begin_document("collation").string("locale", "simple").end();
                 entry.end().timestamp("ts", ts).int64("v", 2);
                 const std::string document = entry.finish();
@@ -144,9 +147,9 @@ class Stager {
         report_changes();
     }
 
-    /// Takes in an entry after the last that is wanted. An index build that commits only there, having begun before
-    /// the first entry of all, was under way all the time, and so was one that is given up there; the full dump lists it
-    /// among the indexes nevertheless. `started` and `unfinished` are the caller's to keep: namespaces, renamed, and names.
+    /// Takes an entry after the last wanted one. If an index build commits or aborts only there, and began before the
+    /// very first entry, then it was under way all the time, although the full dump lists the index. The caller keeps
+    /// `started` and `unfinished`, which hold namespaces (renamed) and names of indexes.
     static void look_ahead(const EntryView& entry, const Renaming& renaming, std::set<std::pair<std::string, std::string>>& started,
                            std::set<std::pair<std::string, std::string>>& unfinished) {
         if (!is_of_index_build(entry)) return;
@@ -164,7 +167,7 @@ class Stager {
 
     /// What the entries so far have removed, up to the consistent point.
     Removed& removed() noexcept { return found_removed_; }
-    /// Collections and indexes as they are after the entries so far.
+    /// Collections and indexes in their state after the entries so far.
     Catalog& catalog() noexcept { return catalog_; }
 
   private:
@@ -175,7 +178,7 @@ class Stager {
         if (!first_) first_ = last_;
         if (!missing_.empty() && !fuzzy()) report_missing();
         in_chain_ = false;
-        if (!entry.is_command()) { // nearly all
+        if (!entry.is_command()) { // nearly all entries
             const Edit edit = place(Operation(entry));
             put(edit, write);
             return;
@@ -194,7 +197,7 @@ class Stager {
         put(edit, write);
     }
 
-    /// Writes what has become of the current entry.
+    /// Writes what becomes of the current entry.
     template <class Write>
     void put(const Edit& edit, Write& write) {
         if (edit.kind == Edit::Kind::drop) return;
@@ -206,7 +209,8 @@ class Stager {
             write(document);
     }
 
-    /// Finds out which values of a document that is written replay changes, or cannot read. Without an entry it is an index.
+    /// Finds out which values of a written document a replay would change, or could not read. Without an entry the
+    /// document is an index.
     void check_replay(const bson::Document& document, const EntryView* entry) {
         std::array<bool, reencodings> found{};
         for_each_operation(document, [&](const Operation& operation) {
@@ -229,7 +233,7 @@ class Stager {
             };
             for_each_reencoded(operation.o, "o", find);
             if (operation.o2) for_each_reencoded(*operation.o2, "o2", find);
-            // Of an insertion only where the document is there already.
+            // For an insertion this matters only if the document exists already.
             if ((operation.op == "i" && fuzzy()) || (operation.op == "u" && operation.o.find("_id")))
                 for (const bson::Element& field : operation.o)
                     if (field.is(bson::Type::timestamp) && field.timestamp() == Timestamp() && field.key() != "_id")
@@ -256,11 +260,11 @@ class Stager {
         }
     }
 
-    /// A collection that the dump does not have, and that nobody dropped while it ran, was lost.
+    /// Reports lost collections: those that the dump does not have, although nobody dropped them while it ran.
     void report_missing() {
         for (auto& [uuid, finding] : std::exchange(missing_, {})) report(std::move(finding));
     }
-    /// A collection is dropped.
+    /// Notes that a collection was dropped.
     void forget(std::string_view uuid, std::string_view ns = {}) {
         for (const std::string_view key : {uuid, ns})
             if (const auto found = missing_.find(key); found != missing_.end()) missing_.erase(found);
@@ -268,9 +272,10 @@ class Stager {
     }
     static std::optional<Position> place_of(const EntryView& entry) { return entry.where() ? std::optional(*entry.where()) : std::nullopt; }
 
-    /// Whether the entry is one that the full dump may have seen the effects of.
+    /// Whether the full dump may have seen the effects of this entry.
     bool fuzzy() const { return consistent_point_ && last_ <= *consistent_point_; }
-    /// Whether the full dump has all that the entry tells, but for documents: its metadata was read later.
+    /// Whether the full dump has all effects of this entry except those on documents, because its metadata was read
+    /// later.
     bool before_dump() const { return dump_start_ && last_ < *dump_start_; }
 
     void report(Finding finding) const {
@@ -282,27 +287,27 @@ class Stager {
     void note(std::string text) const { report(Finding::Severity::note, std::move(text)); }
     void error(std::string text) const { report(Finding::Severity::error, std::move(text)); }
 
-    /// What becomes of an operation that is not followed; none if it is.
+    /// What becomes of an operation that is not followed; none if it is followed.
     std::optional<Edit> judge(const Operation& operation) {
         const Verdict verdict = meaning_of(operation, is_checked_);
         if (verdict.meaning == Meaning::followed) return std::nullopt;
         if (verdict.meaning == Meaning::nothing) {
             if (!verdict.reason.empty()) report(Finding::Severity::warning, verdict.reason);
-            const std::string_view database = operation.database(); // mongorestore passes over these by itself
+            const std::string_view database = operation.database(); // mongorestore ignores operations on these by itself
             return database == "config" || database.starts_with("__mdb_internal") ? Edit::keep() : Edit::drop();
         }
-        // The dump has seen what it did; the FCV it has not, and no restore takes it from there.
+        // The dump has seen what it did. It has not seen the FCV, and no restore takes it from there.
         if (before_dump() || (fuzzy() && operation.ns == "admin.system.version")) return Edit::drop();
         refuse(verdict.reason, Fault::not_supported);
         return Edit::keep();
     }
 
-    /// An error at this entry; the state before it can still be had.
+    /// Reports an error at this entry. The state before it can still be staged.
     void refuse(const std::string& reason, Fault fault = Fault::incomplete) const {
         report(Finding::Severity::error, reason + "; stage up to before it (--before " + to_string(entry_->ts()) + ")", fault);
     }
 
-    /// An insert, update or delete, or what else is no command.
+    /// Handles an insert, update or delete, or another operation that is not a command.
     Edit place(const Operation& operation) {
         const std::string_view op = operation.op;
         if (op == "n") return Edit::keep();
@@ -311,7 +316,7 @@ class Stager {
         if (operation.collection() == views_collection && entry_->document().find("h")) return place_view(operation);
         const bool is_unmade = op != "d" && (operation.collection() == views_collection || is_of_users(operation.ns));
         if (is_unmade && !catalog_.find(operation.ns)) {
-            catalog_.get(operation.ns);
+            catalog_.find_or_create(operation.ns);
             return Edit::replace(after_creation(operation));
         }
         if (!fuzzy() || operation.ui.empty()) return place_by_name(operation);
@@ -323,7 +328,8 @@ class Stager {
             note("the full dump has the collection under a later name, which mongorestore would not know");
             return Edit::replace(with_namespace(operation, *ns));
         }
-        // Not in the dump and not made since: dropped before the dump came to it. Its name may be another's by now.
+        // It is not in the dump and was not created since, so it was dropped before the dump came to it. By now another
+        // collection may have its name.
         if (is_internal(operation.ns) || made_.contains(operation.ui) || holder_is_unknown(operation.ns)) return Edit::keep();
         if (!before_dump())
             missing_.try_emplace(std::string(operation.ui), Finding{Finding::Severity::error, place_of(*entry_), entry_->ts(),
@@ -333,8 +339,9 @@ class Stager {
         return Edit::drop();
     }
 
-    /// A change of a view up to 4.2, whose servers give each entry an `h`, tell views whole, and take no replay of
-    /// an entry on system.views: as commands, which every server takes. None of a name that is a collection's in the dump.
+    /// Handles a change of a view up to 4.2. Those servers give each entry an `h`, log views as a whole, and accept no
+    /// replay of an entry on system.views. So views become commands, which every server accepts. A view whose name
+    /// belongs to a collection in the dump is left out.
     Edit place_view(const Operation& operation) {
         const std::string_view view = *view_of(operation);
         const auto [database, name] = split_namespace(view);
@@ -350,7 +357,7 @@ class Stager {
         return Edit::replace(operation.op == "i" ? command : after(Operation(command.view()), "drop", view, {}, bson::Document(created)));
     }
 
-    /// A change of the collection of that name, as it is now. With a full dump all collections are known.
+    /// Handles a change of the collection that has that name now. With a full dump all collections are known.
     Edit place_by_name(const Operation& operation) {
         if (operation.ns == known_ns_ && operation.ui == known_uuid_) return Edit::keep();
         if (!consistent_point_ || is_internal(operation.ns) || made_.contains(operation.ui)) return Edit::keep();
@@ -377,10 +384,10 @@ class Stager {
     static std::string unknown_collection(std::string_view ns) {
         return "collection " + std::string(ns) + " is not in the full dump, and no entry creates it: what it holds is not known (--exclude-ns leaves it out)";
     }
-    /// Whether a server before 3.6 wrote it, which made collections without a word.
+    /// Whether a server before 3.6 wrote this. Those servers created collections without logging it.
     bool is_old(const Operation& operation) const { return operation.ui.empty() && entry_->document().find("h"); }
 
-    /// An insert into system.indexes.
+    /// Handles an insert into system.indexes.
     Edit take_index(const Operation& operation) {
         const std::string ns(operation.o.find("ns")->string());
         const bool known = catalog_.find(ns) != nullptr;
@@ -394,7 +401,7 @@ class Stager {
         return Edit::replace(replaced_entry(operation, "c", join_namespace(split_namespace(ns).database, "$cmd"), bson::Document(o)));
     }
 
-    /// The operation, and before it the creation of its collection.
+    /// The operation, with the creation of its collection before it.
     static bson::Value after_creation(const Operation& operation) {
         const std::string id_key = bson::Builder().int32("_id", 1).finish();
         const std::string id_index = bson::Builder().int32("v", 2).document("key", bson::Document(id_key)).string("name", "_id_").finish();
@@ -402,9 +409,10 @@ class Stager {
         return after(operation, "create", operation.ns, bson::Document(options), operation.o);
     }
 
-    /// Whether an insertion or update, up to the consistent point, is of a document that is gone by then, in a collection that
-    /// would not get over it; `ns` is what the catalog calls that, null if it does not know it. Counts deletions. What several
-    /// entries of a transaction do counts later, and none of these collections takes part in one.
+    /// Whether an insertion or update up to the consistent point concerns a document that is gone by then, in a
+    /// collection that would not tolerate its return. `ns` is the catalog's name of the collection; null if unknown.
+    /// Counts deletions. What several entries of one transaction do counts later; none of these collections can take
+    /// part in such a transaction.
     bool is_removed_later(const Operation& operation, const std::string* ns) {
         if (in_chain_) return false;
         const bool capped = ns && catalog_.find(*ns)->is_capped;
@@ -421,7 +429,7 @@ class Stager {
         return (capped && is_seen(operation, key)) || removed_.documents.contains(key);
     }
 
-    /// Whether the dump has seen an insertion or update in a capped collection, or what came of it.
+    /// Whether the dump has seen an insertion or update in a capped collection, or its later effects.
     bool is_seen(const Operation& operation, const std::string& key) {
         found_removed_.capped[std::string(operation.ui)];
         if (operation.op == "u") {
@@ -434,20 +442,21 @@ class Stager {
         return false;
     }
 
-    /// Collections that a restored server has by other ways than a dump's file of their own.
+    /// Whether a restored server has the collection by other means than a file of the dump.
     static bool is_internal(std::string_view ns) {
         const auto [database, collection] = split_namespace(ns);
         return collection == views_collection || (database == "admin" && collection.starts_with("system."));
     }
 
-    /// Whether a simple collation can be asked for: not on a time series, which has none, and in no index of the first version.
+    /// Whether a simple collation can be requested: not on a time series, which has none, and not in an index of
+    /// version 1.
     static bool takes_collation(const Collection& collection, const Index& index) {
         if (!collection.time_field.empty() || index.collection.starts_with(buckets_prefix)) return false;
         const auto version = bson::Document(index.spec).find("v");
         return !version || !version->is_number() || version->integer() > 1;
     }
 
-    /// Dumps by old mongodumps do not tell UUIDs.
+    /// Whether the collection with that name has no UUID. Dumps by old mongodumps do not record UUIDs.
     bool holder_is_unknown(std::string_view ns) {
         const Collection* const holder = catalog_.find(ns);
         return holder && holder->uuid.empty();
@@ -461,10 +470,10 @@ class Stager {
         });
     }
 
-    /// What becomes of a command. What it does to the catalog waits for its transaction to commit, if it is in one.
+    /// What becomes of a command. If it is part of a transaction, its effect on the catalog waits for the commit.
     Edit decide(const Operation& operation, std::vector<std::string>* waiting) {
         if (const auto edit = judge(operation)) return *edit;
-        known_ns_.clear(); // a name may stand for another collection from here on
+        known_ns_.clear(); // from here on a name may mean another collection
         const Command command = parse_command(operation);
         if (command.kind == CommandKind::drop) forget(operation.ui, command.ns);
         if (command.kind == CommandKind::empty_capped && fuzzy()) found_removed_.capped[std::string(operation.ui)].tells = true;
@@ -487,7 +496,7 @@ class Stager {
         return edit;
     }
 
-    /// Whether the full dump has seen all that a command about collections does, or something later.
+    /// Whether the full dump has seen everything that a command about collections does, or something later.
     bool is_past(const Operation& operation, const Command& command) {
         if (command.kind == CommandKind::drop_database) return !catalog_.has_database(command.database);
         if (command.kind != CommandKind::drop && removed_.collections.contains(operation.ui)) return true;
@@ -497,17 +506,18 @@ class Stager {
         case CommandKind::create: {
             if (now) return true;
             const Collection* const holder = catalog_.find(command.ns);
-            return holder && holder->dumped_as; // another has the name: this one was dropped before the dump
+            return holder && holder->dumped_as; // another collection has the name: this one was dropped before the dump
         }
         case CommandKind::rename_collection:
-            // Of what the dump has, the last of its names; what was made since takes them one after the other.
+            // A collection in the dump has the last of its names there. One created since takes its names one after the
+            // other.
             return !now || *now != command.ns || (before_dump() && catalog_.find(*now)->dumped_as);
         default: return !now || *now != command.ns;
         }
     }
 
-    /// Whether the dump has another collection than the one that is replaced under a rename's new name: what took the name
-    /// was gone by then.
+    /// Whether the dump has, under the new name of a rename, another collection than the one that the rename replaces.
+    /// Then the renamed collection was gone by the time of the dump.
     bool is_taken(const Operation& operation, const Command& command) {
         const Collection* const holder = catalog_.find(command.target);
         if (!before_dump() || !holder || !holder->dumped_as) return false;
@@ -515,8 +525,8 @@ class Stager {
         return !replaced || replaced->binary_data() != holder->uuid;
     }
 
-    /// Whether a command finds nothing to do, once all collections are known: it is about one that is not there. Reports
-    /// those that cannot be, for what is there.
+    /// Once all collections are known: whether a command has nothing to do because its collection does not exist.
+    /// Reports commands that contradict what exists.
     bool is_done(const Operation& operation, const Command& command) {
         if (command.database == "config" && command.scope == CommandScope::collection)
             refuse("mongorestore passes over commands on the database config, as " + std::string(command.name) + " of " + command.ns + " (--exclude-ns 'config.*' leaves it out)", Fault::not_supported);
@@ -546,7 +556,7 @@ class Stager {
         return false;
     }
 
-    /// What stock replay is given in a command's place.
+    /// What a stock replay gets in place of a command.
     Edit rewrite(const Operation& operation, const Command& command) {
         switch (command.kind) {
         case CommandKind::create_indexes:
@@ -567,7 +577,7 @@ class Stager {
             return Edit::drop();
         case CommandKind::coll_mod: {
             const Collection* const collection = catalog_.find(command.ns);
-            // It can only be made coarser, and the full dump may have seen a later change.
+            // It can only become coarser, and the full dump may have seen a later change.
             const bool is_coarse = fuzzy() && collection && granularity(operation.o) >= 0 && granularity(operation.o) <= collection->granularity;
             const bool of_index = operation.o.find("index").has_value();
             const auto is_taken = [&](const bson::Element& field) {
@@ -591,7 +601,8 @@ class Stager {
             if (!drop_target || (drop_target->is(bson::Type::boolean) && !drop_target->boolean())) return Edit::keep();
             note("renameCollection with dropTarget: mongorestore would leave the old target behind, as tmpXXXXX.rename");
             const std::string o = changed(operation.o, [](const bson::Element& field, bson::Builder&) { return field.key() == "dropTarget"; });
-            if (consistent_point_ && !fuzzy() && !catalog_.find(command.target)) return Edit::replace(with_o(operation, bson::Document(o))); // it was not in the dump
+            // It was not in the dump.
+            if (consistent_point_ && !fuzzy() && !catalog_.find(command.target)) return Edit::replace(with_o(operation, bson::Document(o)));
             return Edit::replace(after(operation, "drop", command.target, {}, bson::Document(o)));
         }
         default: return Edit::keep();
@@ -606,7 +617,7 @@ class Stager {
         });
     }
 
-    /// Another operation in an operation's place, without o2.
+    /// Puts another operation, without o2, in an operation's place.
     static bson::Value replaced_entry(const Operation& operation, std::string_view op, std::string_view ns, const bson::Document& o) {
         return changed(operation.document, [&](const bson::Element& element, bson::Builder& builder) {
             const std::string_view key = element.key();
@@ -622,7 +633,7 @@ class Stager {
         });
     }
 
-    /// Calls write() with an entry that mongorestore takes for what it is.
+    /// Calls write() with the entry in a form that mongorestore recognises correctly.
     template <class Write>
     static void pass_on(const bson::Document& entry, Write&& write) {
         const Operation operation(entry);
@@ -639,7 +650,8 @@ class Stager {
         }));
     }
 
-    /// An operation with that `o`, and a command on a collection before it, as one applyOps: both at one time.
+    /// Combines a command on a collection and then an operation with that `o` into one applyOps, so that both take
+    /// effect at the same time.
     static bson::Value after(const Operation& operation, std::string_view command, std::string_view ns, const bson::Document& options,
                              const bson::Document& o) {
         const auto [database, collection] = split_namespace(ns);
@@ -667,7 +679,7 @@ class Stager {
         });
     }
 
-    /// Takes a command's effect into the catalog.
+    /// Applies the effect of a command to the catalog.
     void follow(const Operation& operation) {
         const Command command = parse_command(operation);
         switch (command.kind) {
@@ -725,18 +737,19 @@ class Stager {
         }
     }
     void drop_all_indexes(std::string_view ns) {
-        Collection& collection = catalog_.get(ns);
+        Collection& collection = catalog_.find_or_create(ns);
         std::erase_if(collection.indexes, [](const Index& each) { return each.name != "_id_"; });
         collection.indexes_changed = true;
     }
 
-    /// Whether, without a full dump, what began at that time may have been seen by one that has been restored: it ends with the
-    /// first entry.
+    /// Whether, without a full dump, something that began at that time may be part of an already restored dump, which
+    /// ends with the first entry.
     bool is_older(Timestamp ts) const { return !consistent_point_ && ts == first_; }
 
-    /// The commands about an index that was made before the first entry can be followed only from the full dump on.
+    /// Reports a command about an index that was made before the first entry. It can be followed only from the full
+    /// dump on.
     void unknown_index(const Command& command, const char* does, bool done_already) const {
-        if (done_already) return; // before the dump came to it, or it was never there
+        if (done_already) return; // it happened before the dump came to it, or the index never existed
         error(std::string(command.name) + " " + does + " an index of " + command.ns +
               " that was made before these slices begin, which mongorestore would not do; stage with the full dump (--full)");
     }
@@ -749,31 +762,31 @@ class Stager {
 
     Catalog catalog_;
     std::optional<Timestamp> dump_start_, consistent_point_;
-    Removed removed_;       ///< in what is still to come
-    Removed found_removed_; ///< in what has come
+    Removed removed_;       ///< In the entries still to come.
+    Removed found_removed_; ///< In the entries so far.
     std::set<TransactionId> left_out_;
     bool is_checked_;
     struct Build {
-        std::optional<Position> where; ///< of its start; none if that is older than all entries
+        std::optional<Position> where; ///< Of its start; none if that is older than all entries.
         std::optional<Timestamp> ts;
     };
-    std::map<std::pair<std::string, std::string>, Build> building_; ///< indexes that are being built: namespace, name
+    std::map<std::pair<std::string, std::string>, Build> building_; ///< Indexes that are being built: namespace, name.
     Report report_;
 
-    const EntryView* entry_ = nullptr; ///< the current one
-    std::string known_ns_, known_uuid_; ///< the collection of the last change, which is the one that its entry is for
+    const EntryView* entry_ = nullptr; ///< The current entry.
+    std::string known_ns_, known_uuid_; ///< The collection of the last change, which is the one that the entry is for.
     std::optional<Timestamp> first_;
     Timestamp last_;
-    bool in_chain_ = false; ///< whether it is one of a transaction's several entries
-    std::map<TransactionId, std::vector<std::string>> waiting_; ///< commands of open transactions
-    std::map<std::string, Finding, std::less<>> missing_; ///< by UUID, else by name: collections with entries and no beginning
-    std::set<std::string, std::less<>> made_; ///< UUIDs of collections that open transactions make
+    bool in_chain_ = false; ///< Whether the current entry is one of a transaction's several entries.
+    std::map<TransactionId, std::vector<std::string>> waiting_; ///< The commands of open transactions.
+    std::map<std::string, Finding, std::less<>> missing_; ///< Collections with entries but without a beginning, by UUID, else by name.
+    std::set<std::string, std::less<>> made_; ///< The UUIDs of collections that open transactions create.
     struct Change {
         Finding first;
         std::uint64_t entries = 0;
         std::set<std::string> collections;
     };
-    std::array<Change, reencodings> changes_; ///< that replay makes, by their kind
+    std::array<Change, reencodings> changes_; ///< The changes that replay makes, by their kind.
 };
 
 } // namespace oplog

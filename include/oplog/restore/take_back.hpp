@@ -19,11 +19,11 @@
 
 namespace oplog::inline v0_1 {
 
-/// What becomes of a document that operations outside the choice changed after the first chosen one.
+/// What to do about a document that operations outside the choice changed after the first chosen one.
 enum class OnConflict {
-    skip,   ///< it is left alone
-    before, ///< it becomes what it was before the first chosen one all the same
-    replay, ///< it becomes what the others alone make of that
+    skip,   ///< Leave it unchanged.
+    before, ///< Give it the version before the first chosen operation all the same.
+    replay, ///< Apply the other operations alone to that version.
 };
 
 /// What taking operations back does to a document.
@@ -35,73 +35,82 @@ constexpr std::string_view to_string(Outcome outcome) {
     return names[static_cast<std::size_t>(outcome)];
 }
 
-/// A document that chosen operations changed. Valid as long as it is shown.
+/// A document that chosen operations changed. The views are valid during the call that passes it.
 struct TakenBack {
     const CollectionLife* life;
-    std::string_view ns; ///< the collection's last name
-    std::string_view id; ///< {_id} as BSON
+    std::string_view ns; ///< The collection's last name.
+    std::string_view id; ///< {_id} as BSON.
     Outcome outcome;
-    std::optional<std::string_view> before, after, now; ///< the first chosen operation, the last one, and in the end; none for no document
-    std::optional<std::string_view> target;             ///< what it becomes; `now` where it is left alone
-    std::set<TransactionId> transactions;               ///< of chosen operations
-    std::optional<Timestamp> other;                     ///< the first operation outside the choice after the first chosen one, or the one that does not apply
-    std::string reason;                                 ///< why that does not
-    std::uint64_t operations = 0;                       ///< chosen
-    bool of_dropped = false;                            ///< the collection comes back by itself; `now` is before its end then
+    /// The versions before the first chosen operation, after the last one, and in the end; none for no document.
+    std::optional<std::string_view> before, after, now;
+    std::optional<std::string_view> target;             ///< What it becomes; equals `now` if it stays unchanged.
+    std::set<TransactionId> transactions;               ///< Of the chosen operations.
+    /// The first operation outside the choice after the first chosen one, or the one that does not apply.
+    std::optional<Timestamp> other;
+    std::string reason;                                 ///< Why that operation does not apply.
+    std::uint64_t operations = 0;                       ///< The number of chosen operations.
+    /// Whether the collection is restored separately. Then `now` is the version before its end.
+    bool of_dropped = false;
 };
 
-/// Is given what taking operations back yields.
+/// Receives the results of taking operations back.
 class TakeBackOutput {
   public:
     virtual ~TakeBackOutput() = default;
     virtual void document(const TakenBack&) = 0;
-    /// A collection that a chosen command ended: its documents follow, and then end_dropped(). `ns` is free among the dropped ones.
+    /// Begins a collection that a chosen command ended. Its documents follow, and then end_dropped(). `ns` is a free
+    /// name among the dropped ones.
     virtual void begin_dropped(const CollectionLife&, const std::string& ns, const CollectionEvent& end) = 0;
     virtual void dropped_document(std::string_view document) = 0;
     virtual void end_dropped() = 0;
 };
 
-/// Takes chosen operations of a chain back: what each document they changed was before them, and is now.
+/// Takes chosen operations of a chain back. It determines for each document that they changed what it was before them
+/// and what it is now.
 ///
-/// Fed the chain's entries in order, all of them; then write(). A transaction's operations count when it commits. Refuses with the entry's place what cannot be
-/// taken back: a chosen operation that the full dump may have seen, on a capped collection, or on a time series.
+/// Feed it all entries of the chain in order, then call write(). The operations of a transaction count when it commits.
+/// Operations that cannot be taken back are refused with the entry's place: chosen operations that the full dump may
+/// have seen, or that are on a capped collection or a time series.
 ///
-/// Memory: 16 to 32 bytes for each operation on a document, 16 for each transaction, and what an Applier needs.
+/// Takes 16 to 32 bytes of memory for each operation on a document, 16 for each transaction, and the memory of an
+/// Applier.
 class TakeBack : VersionLog {
   public:
     /// A transaction as people name it: the first digits of the session's UUID, and its number.
     struct TransactionName {
-        std::string session; ///< hexadecimal, lower case
+        std::string session; ///< Hexadecimal, lower case.
         std::int64_t number = 0;
     };
-    /// All must hold.
+    /// Selects operations. All conditions must hold.
     struct Choice {
         Bounds bounds{};
-        std::vector<Glob> namespaces{}; ///< of the collections, under any of their names; none: all
+        std::vector<Glob> namespaces{}; ///< Of the collections, under any of their names; empty: all.
         std::vector<Glob> excluded{};
-        std::set<std::string> ops{};    ///< i, u, d, c; none: all
-        std::set<std::string> ids{};    ///< as id_key() writes them; none: all
-        std::vector<FieldMatch> where{}; ///< the document before or after the operation matches all
-        std::vector<TransactionName> transactions{}; ///< one of these; none: all
+        std::set<std::string> ops{};    ///< i, u, d, c; empty: all.
+        std::set<std::string> ids{};    ///< As id_key() writes them; empty: all.
+        std::vector<FieldMatch> where{}; ///< The document before or after the operation matches all of these.
+        std::vector<TransactionName> transactions{}; ///< One of these; empty: all.
 
-        /// Commands have no document, and are in no transaction.
+        /// Whether commands can be chosen. They have no document and belong to no transaction.
         bool commands() const { return (ops.empty() || ops.contains("c")) && ids.empty() && where.empty() && transactions.empty(); }
     };
     struct Options {
-        std::string scratch = "."; ///< a directory for temporary files, as large as the oplog
+        std::string scratch = "."; ///< A directory for temporary files as large as the oplog.
         Choice choice{};
         OnConflict on_conflict = OnConflict::skip;
-        Renaming renaming{};       ///< of what was dropped
+        Renaming renaming{};       ///< Of the dropped collections.
         Report report{};
     };
 
-    /// `full` is the chain's full dump, and outlives this; the timestamps are its, see Chain.
+    /// `full` is the chain's full dump and must outlive this object. The timestamps are those of the full dump; see
+    /// Chain.
     TakeBack(const Dump& full, Timestamp dump_start, Timestamp consistent_point, Options options)
         : VersionLog(consistent_point, [this](const EntryView& entry, const Operation& operation) { return wanted(entry, operation); }),
           options_(std::move(options)), consistent_point_(consistent_point),
           applier_(full, {.scratch = options_.scratch, .dump_start = dump_start, .consistent_point = consistent_point, .report = options_.report, .watcher = this}) {}
     TakeBack(const TakeBack&) = delete;
 
+    /// Takes the next entry. Throws FormatError for a malformed entry, and for one that cannot be followed.
     void add(const EntryView& entry) {
         last_ = entry.ts();
         transaction_ = transaction_info(entry);
@@ -110,7 +119,7 @@ class TakeBack : VersionLog {
         applier_.add(entry);
     }
 
-    /// After the last entry, once. Throws FormatError and DataError for what is refused.
+    /// Call this once, after the last entry. Throws FormatError and DataError for operations that cannot be taken back.
     void write(TakeBackOutput& out) {
         applier_.seal();
         end(applier_);
@@ -120,23 +129,23 @@ class TakeBack : VersionLog {
         tell_parts();
     }
 
-    /// What is left to be done by hand, in the order of time. After write().
+    /// What remains to be done by hand, in the order of time. Call this after write().
     const std::vector<Finding>& by_hand() const noexcept { return by_hand_; }
-    /// Transactions of which some operations are chosen, and others are not. After write().
+    /// Transactions of which some operations are chosen and others are not. Call this after write().
     const std::vector<std::string>& parts() const noexcept { return parts_; }
-    /// The last entry: the time of `now`.
+    /// The timestamp of the last entry, which is the time of `now`.
     Timestamp last() const noexcept { return last_; }
-    /// Operations on documents that are chosen.
+    /// The number of chosen operations on documents.
     std::uint64_t operations() const noexcept { return operations_; }
 
   private:
     struct Counts {
-        std::uint64_t source = 0; ///< of one of its operations
+        std::uint64_t source = 0; ///< Of one of its operations.
         std::uint32_t all = 0, chosen = 0;
     };
     struct Told {
-        std::vector<std::string> names; ///< of collections that it concerns
-        std::optional<std::uint64_t> number; ///< of the collection, which may have other names
+        std::vector<std::string> names; ///< Of the collections that it concerns.
+        std::optional<std::uint64_t> number; ///< Of the collection, which may have other names.
         Finding finding;
     };
 
@@ -181,7 +190,7 @@ class TakeBack : VersionLog {
         const std::string ns = command.ns.empty() ? "" : logical_namespace(command.ns);
         const std::string shell = "db.getSiblingDB(" + quoted(split_namespace(ns).database) + ").getCollection(" + quoted(split_namespace(ns).collection) + ")";
         const auto tell_of = [&](std::string text) { tell({ns}, collection, std::move(text)); };
-        if (split_namespace(ns).collection == views_collection) return; // told by view()
+        if (split_namespace(ns).collection == views_collection) return; // view() reports it
         switch (command.kind) {
         case CommandKind::create:
             if (!is_temporary(ns)) tell_of(ns + " was created; if it is not wanted: " + shell + ".drop()");
@@ -275,7 +284,7 @@ class TakeBack : VersionLog {
         if (!collection.whole) fail(end.source, Fault::incomplete, ns + " goes here, and what it held is not known: it is not in the full dump, and no entry creates it");
         if (collection.base && !is_exact(end.place)) fail(end.source, Fault::incomplete, not_known(ns));
         std::string name = options_.renaming.collection(ns).value_or(ns);
-        if (!dropped_.insert(name).second) // of several of the same name the first is what there was before all
+        if (!dropped_.insert(name).second) // the first of several with the same name is what existed before everything
             for (std::string base = name + "-" + std::to_string(ts_of(end.source).seconds) + "-" + std::to_string(ts_of(end.source).ordinal); !dropped_.insert(name = base).second;) base += "-";
         out.begin_dropped(life, name, end);
         CollectionChanges changes(log(), collection.changes);
@@ -309,7 +318,7 @@ class TakeBack : VersionLog {
                                       " --ns " + ns + " has it as it was)");
     }
 
-    /// Calls use(changes, dumped) for each document that has changes, or each that there is.
+    /// Calls use(changes, dumped) for each document that has changes or, with `all`, for each that exists.
     template <class Use>
     void for_each_document(CollectionLife& life, CollectionChanges& changes, bool all, Use use) const {
         const auto& base = life.collection.base;
@@ -332,7 +341,7 @@ class TakeBack : VersionLog {
 
         void play(std::span<const Change> group, const bson::Document* dumped) {
             if (const auto found = (dumped ? *dumped : log.log().document(group.front())).find("_id")) id = bson::Builder().append(*found).finish();
-            if (group.empty()) { // in a collection that comes back
+            if (group.empty()) { // it is in a collection that is restored
                 now = dumped->bytes();
                 has_now = true;
                 return finish();
@@ -352,7 +361,7 @@ class TakeBack : VersionLog {
             finish();
         }
 
-        /// Decides what becomes of it.
+        /// Decides what becomes of the document.
         void judge() {
             has_target = has_before;
             target = before;
@@ -374,9 +383,9 @@ class TakeBack : VersionLog {
 
         const TakeBack& log;
         const CollectionLife& life;
-        const CollectionEvent* end; ///< that is taken back
+        const CollectionEvent* end; ///< The end of the collection that is taken back.
         TakenBack taken{};
-        std::vector<std::uint64_t> parts; ///< the numbers of the transactions of chosen operations
+        std::vector<std::uint64_t> parts; ///< The numbers of the transactions of chosen operations.
         std::uint64_t last_source = 0;
 
       private:
@@ -407,10 +416,10 @@ class TakeBack : VersionLog {
                 taken.transactions.insert({std::string(source.find("lsid")->document().bytes()), source.find("txnNumber")->integer()});
             }
         }
-        /// Applies the others alone. False if one does not apply.
+        /// Applies the other operations alone. Returns false if one does not apply.
         bool replay() {
             for (const Change* const change : others) {
-                if (!change) { // the collection went
+                if (!change) { // the collection ended
                     has_target = false;
                     continue;
                 }
@@ -445,7 +454,8 @@ class TakeBack : VersionLog {
 
         std::string id, before, after, now, target, name;
         bool has_before = false, has_after = false, has_now = false, has_target = false;
-        std::vector<const Change*> others; ///< outside the choice, after the first chosen one; null: the collection's end
+        /// Operations outside the choice after the first chosen one; null stands for the collection's end.
+        std::vector<const Change*> others;
     };
 
     void count(const Document& document) {
@@ -479,10 +489,10 @@ class TakeBack : VersionLog {
     Options options_;
     Timestamp consistent_point_, last_;
     Applier applier_;
-    TransactionInfo transaction_; ///< of the current entry
-    bool counts_ = false;         ///< whether the current entry's transaction has operations yet
+    TransactionInfo transaction_; ///< Of the current entry.
+    bool counts_ = false;         ///< Whether the transaction of the current entry already has operations.
     std::vector<Counts> transactions_;
-    std::map<std::string, std::string> sessions_; ///< by the digits that name them
+    std::map<std::string, std::string> sessions_; ///< By the digits that name them.
     std::vector<Told> told_;
     std::set<std::string> dropped_;
     std::vector<Finding> by_hand_;

@@ -10,8 +10,8 @@
 
 namespace oplog::inline v0_1 {
 
-/// Whether it is a 2dsphere index on more than the metaField of a time series: what a dump tells of it does not have the version,
-/// and mongorestore asks for the first one then, which no server makes there.
+/// Whether an index of a time series is a 2dsphere index on more than the metaField. What a dump says about it lacks
+/// the version. mongorestore then requests version 1, which no server makes there.
 inline bool is_unrestorable_geo_index(const bson::Document& spec) {
     const auto key = spec.find("key");
     if (!key || spec.find("2dsphereIndexVersion")) return false;
@@ -22,13 +22,13 @@ inline bool is_unrestorable_geo_index(const bson::Document& spec) {
 
 namespace detail {
 
-/// A field's name on buckets; none for what is not the metaField or in it.
+/// The name of a field in buckets; none if it is neither the metaField nor inside it.
 inline std::optional<std::string> meta_name(std::string_view name, std::string_view meta_field) {
     const bool is_meta = !meta_field.empty() && name.starts_with(meta_field) && (name.size() == meta_field.size() || name[meta_field.size()] == '.');
     return is_meta ? std::optional("meta" + std::string(name.substr(meta_field.size()))) : std::nullopt;
 }
 
-/// A filter on the metaField as one on buckets; none for one on anything else.
+/// Converts a filter on the metaField to a filter on buckets; none if it filters anything else.
 inline std::optional<bson::Value> filter_on_buckets(const bson::Document& filter, std::string_view meta_field) {
     bson::Builder builder;
     for (const bson::Element& part : filter) {
@@ -51,10 +51,10 @@ inline std::optional<bson::Value> filter_on_buckets(const bson::Document& filter
 
 } // namespace detail
 
-/// The index on buckets that stands for an index on a time series, as the server keeps it: `meta` for the
-/// series' metaField, control.min and control.max of every other field (but for a place, the field itself), and what was
-/// asked for as `originalSpec` where that could not be told from the keys. None for an index that has another form there (a
-/// partial one by measurements).
+/// Returns the index on buckets that stands for an index on a time series, as the server stores it. The metaField
+/// becomes `meta`, and every other field becomes control.min and control.max (for a 2dsphere index, the field in
+/// `data`). The requested form is kept as `originalSpec` if the keys do not tell it. Returns none for an index that has
+/// another form on buckets (a partial index that filters by measurements).
 inline std::optional<bson::Value> index_on_buckets(const bson::Document& spec, std::string_view time_field, std::string_view meta_field) {
     const auto key = spec.find("key");
     if (!key) return std::nullopt;

@@ -15,16 +15,17 @@
 
 namespace oplog::inline v0_1 {
 
-/// Reads a chain's entries once, in order, and finds out what staging them needs to know and what would go
-/// wrong. Errors in the data itself (framing, continuity, order) are thrown by whoever yields the entries; all else
-/// goes to `report`. Memory: the open transactions and the catalog.
+/// Reads the entries of a chain once, in order, and finds out what staging them needs to know and what would go wrong.
+/// Faults in the data itself (framing, continuity, order) are thrown by the range that yields the entries. Everything
+/// else goes to `report`. Takes memory for the open transactions and the catalog.
 class Examiner {
   public:
-    /// Only entries up to the upper one of `bounds` count. Those beyond are to be given as they are; the
-    /// `renaming` is what the others have undergone.
+    /// Only entries up to the upper limit in `bounds` count. Pass the entries beyond it unchanged; `renaming` is what
+    /// was applied to the others.
     Examiner(Stager::Start start, const Bounds& bounds, Stager::Report report, Renaming renaming = {})
         : start_(std::move(start)), bounds_(bounds), report_(std::move(report)), renaming_(std::move(renaming)), stager_(start_, report_) {}
 
+    /// Takes the next entry. Throws FormatError for malformed operations.
     void add(const EntryView& entry) {
         if (bounds_.too_late(entry.ts())) return Stager::look_ahead(entry, renaming_, started_later_, start_.unfinished);
         range_.add(entry);
@@ -35,7 +36,7 @@ class Examiner {
         stager_.add(entry, [](std::string_view) {});
     }
 
-    /// After the last entry: reports transactions that are not committed, to be left out.
+    /// Call this after the last entry. Reports transactions that are not committed; they will be left out.
     void finish() {
         for (const auto& [id, state] : tracker_.open()) {
             start_.left_out.insert(id);
@@ -49,16 +50,16 @@ class Examiner {
         stager_.finish([](std::string_view) {});
     }
 
-    /// Of the entries that count.
+    /// The range of the entries that count.
     const Range& range() const noexcept { return range_; }
-    /// For staging the same entries: what was given, and what finish() found to leave out.
+    /// The initial state for staging the same entries: the given one, and what finish() found to leave out.
     const Stager::Start& start() const noexcept { return start_; }
 
   private:
     void incomplete(const EntryView& entry, const TransactionState& transaction) {
         const auto where = entry.where() ? std::optional(*entry.where()) : std::nullopt;
         const std::string commits = "transaction " + to_string(transaction.id) + " commits here, ";
-        if (start_.dump_start && entry.ts() <= *start_.dump_start) { // what has committed by then is in the dump
+        if (start_.dump_start && entry.ts() <= *start_.dump_start) { // the dump has what had committed by then
             start_.left_out.insert(transaction.id);
             report_({Finding::Severity::note, where, entry.ts(), commits + "before the full dump, which has what it did"});
         } else {
@@ -73,7 +74,7 @@ class Examiner {
     Renaming renaming_;
     Stager stager_;
     TransactionTracker tracker_;
-    std::map<TransactionId, Position> began_; ///< of those that are open: the first entry seen
+    std::map<TransactionId, Position> began_; ///< The first entry seen of each open transaction.
     Range range_;
     std::set<std::pair<std::string, std::string>> started_later_;
 };

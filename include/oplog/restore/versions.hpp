@@ -19,22 +19,22 @@
 
 namespace oplog::inline v0_1 {
 
-/// What happened to a collection, and so to each document in it.
+/// Something that happened to a collection, and therefore to each document in it.
 struct CollectionEvent {
     enum class Kind { renamed, emptied, ended };
     Kind kind;
-    Ending ending = Ending::dropped; ///< of `ended`
-    std::string from, to;            ///< its name before, and, if it was renamed, after; buckets by their own names
-    std::uint64_t place;             ///< comparable with those of changes
-    std::uint64_t source;            ///< see VersionLog::source
-    bool chosen = false;             ///< see VersionLog::Wanted
+    Ending ending = Ending::dropped; ///< For `ended`.
+    std::string from, to;            ///< Its name before and, if it was renamed, after. Buckets have their own names here.
+    std::uint64_t place;             ///< Comparable with the places of changes.
+    std::uint64_t source;            ///< See VersionLog::source().
+    bool chosen = false;             ///< See VersionLog::Wanted.
 };
 
-/// A collection from its creation, or the first that is known of it, to its end or that of the entries.
+/// A collection from its creation, or from the first that is known about it, to its end or to the last entry.
 struct CollectionLife {
-    AppliedCollection collection; ///< as it was in the end; its changes are all that are wanted of its documents
+    AppliedCollection collection; ///< Its last state. The changes are all that are wanted of its documents.
     std::vector<CollectionEvent> events;
-    std::set<std::string> names; ///< that it had, as users know them
+    std::set<std::string> names; ///< All names that it had, as users know them.
     bool ended = false;
 
     /// The name that it had before the first of its events at or after `place`.
@@ -45,38 +45,40 @@ struct CollectionLife {
     }
 };
 
-/// A version of a document, and what made it from the one before. Valid until the next.
+/// A version of a document, and what made it from the version before. Valid during the call that passes it.
 struct VersionStep {
-    const Change* change;         ///< or
-    const CollectionEvent* event; ///< what happened to its collection
+    const Change* change;         ///< The change of the document, or null.
+    const CollectionEvent* event; ///< What happened to its collection, or null. One of the two is set.
     std::uint64_t place;
-    std::uint64_t source;       ///< see VersionLog::source
+    std::uint64_t source;       ///< See VersionLog::source().
     bool chosen;
     bool before_known, after_known;
-    std::optional<std::string_view> before, after; ///< none if there is no document
+    std::optional<std::string_view> before, after; ///< None if there is no document.
 };
 
-/// All that an Applier does to the documents of collections, put aside, and the versions of each document made from it.
+/// Records everything that an Applier does to the documents of collections, and reconstructs the versions of each
+/// document.
 ///
-/// The Applier has this as its watcher, with `partial` if there is no full dump. Feed both entry by entry: first begin(), then Applier::add.
-/// What a full dump has seen of a document cannot be told up to the dump's consistent point: until then its versions are known from the first
-/// entry on that carries it whole, or tells that it is gone.
+/// This is the watcher of the Applier, which has `partial` set if there is no full dump. Feed both entry by entry:
+/// first begin(), then Applier::add(). Up to the full dump's consistent point nobody can tell what the dump has seen of
+/// a document. Until then its versions are known only from the first entry on that has the whole document or removes
+/// it.
 ///
-/// Memory: 16 to 32 bytes for each operation that is wanted, and a few hundred for each collection.
+/// Takes 16 to 32 bytes of memory for each wanted operation, and a few hundred for each collection.
 class VersionLog : public ApplyWatcher {
   public:
-    /// Of an operation on a document, by itself: whether it is wanted and, if it is, whether it is chosen.
+    /// Decides about an operation on a document by itself: none if it is not wanted, else whether it is chosen.
     using Wanted = std::function<std::optional<bool>(const EntryView& entry, const Operation& operation)>;
 
-    /// `consistent_point` is the full dump's; none without one.
+    /// `consistent_point` is that of the full dump; none without one.
     VersionLog(std::optional<Timestamp> consistent_point, Wanted wanted) : consistent_point_(consistent_point), wanted_(std::move(wanted)) {}
 
-    /// To be called before each entry is added to the Applier.
+    /// Call this before each entry is added to the Applier.
     void begin(const EntryView& entry) {
         current_ = &entry;
         source_.reset();
     }
-    /// After the last: takes the collections from the Applier, which is sealed, or finished.
+    /// Call this after the last entry: takes the collections from the Applier, which must be sealed or finished.
     void end(Applier& applier) {
         log_ = &applier.log();
         for (AppliedCollection& collection : applier.collections()) keep(collection, false);
@@ -84,17 +86,20 @@ class VersionLog : public ApplyWatcher {
         if (!exact_from_) exact_from_ = consistent_point_ ? ~std::uint64_t{0} : 0;
     }
 
-    /// All that there were, those that ended first. After end(). Their order and the changes in them may be altered.
+    /// All collections that existed, those that ended first in front. Call this after end(). Their order and the
+    /// changes in them may be modified.
     std::vector<CollectionLife>& lives() noexcept { return lives_; }
     const ChangeLog& log() const noexcept { return *log_; }
-    /// What is known of the entry that a step comes from, a commit for what a transaction does:
-    /// {ts, wall, lsid, txnNumber, entry, file, offset, document}, where there is such. `entry` is the ts of the entry that holds a transaction's operation.
+    /// What is known about the entry that a step comes from; for an operation of a transaction that is the commit. The
+    /// document has those of {ts, wall, lsid, txnNumber, entry, file, offset, document} that exist. `entry` is the ts
+    /// of the entry that holds a transaction's operation.
     bson::Document source(std::uint64_t source) const noexcept { return log_->entry(source); }
-    /// Whether all is known from there on of a collection that the full dump has.
+    /// Whether everything is known, from this place on, about a collection that the full dump has.
     bool is_exact(std::uint64_t place) const noexcept { return place >= *exact_from_; }
 
-    /// Calls use(const VersionStep&) for each version of a document, from its changes, as CollectionChanges gives them, and its form in the full
-    /// dump, if it has one. Throws FormatError with the entry's place where an update cannot be applied.
+    /// Calls use(const VersionStep&) for each version of a document. `changes` are those that CollectionChanges returns
+    /// for it, and `dumped` is its form in the full dump, or null. Throws FormatError with the entry's place if an
+    /// update cannot be applied.
     template <class Use>
     void for_each_version(const CollectionLife& life, std::span<const Change> changes, const bson::Document* dumped, Use&& use) const {
         State state;
@@ -133,7 +138,7 @@ class VersionLog : public ApplyWatcher {
         std::size_t end = 0;
         while (end < changes.size() && !is_exact(changes[end].place)) ++end;
         std::size_t at = end;
-        while (at > 0 && changes[at - 1].updates()) --at; // what came before an insertion or removal no longer matters
+        while (at > 0 && changes[at - 1].updates()) --at; // everything before an insertion or removal no longer matters
         State state{true, std::nullopt};
         if (at > 0 && changes[at - 1].kind() == ChangeKind::insertion)
             state.document = log_->document(changes[at - 1]).bytes();
@@ -143,7 +148,7 @@ class VersionLog : public ApplyWatcher {
         return state.document;
     }
 
-    /// What a change makes of a document, or of none. Throws FormatError with the entry's place.
+    /// The result of applying a change to a document, or to none. Throws FormatError with the entry's place.
     std::optional<std::string> changed(const std::optional<std::string_view>& before, const Change& change) const {
         State state{true, before ? std::optional<std::string>(*before) : std::nullopt};
         apply(state, change);
@@ -157,7 +162,7 @@ class VersionLog : public ApplyWatcher {
         throw DataError(fault, text);
     }
 
-    // What the Applier tells.
+    // What the Applier reports.
     void entry(const bson::Document& holder) override {
         holder_ = holder;
         source_.reset();
@@ -183,11 +188,11 @@ class VersionLog : public ApplyWatcher {
 
   protected:
     const EntryView& current() const noexcept { return *current_; }
-    /// Whether what happens to a collection is chosen.
+    /// Whether an event of a collection is chosen.
     virtual bool chooses(const CollectionEvent&) { return false; }
-    /// More about the entry.
+    /// Adds more facts about the entry to its source().
     virtual void describe(bson::Builder&) {}
-    /// Puts down what is known of the current entry.
+    /// Records what is known about the current entry, and returns the number for source().
     std::uint64_t source(ChangeLog& log) {
         if (source_) return *source_;
         if (!exact_from_ && (!consistent_point_ || current_->ts() > *consistent_point_)) exact_from_ = log.next_place();
@@ -235,7 +240,7 @@ class VersionLog : public ApplyWatcher {
     }
 
     void note_name(const AppliedCollection& collection) {
-        if (last_noted_ == collection.number) return; // a new name is noted when it is given
+        if (last_noted_ == collection.number) return; // a new name is noted when the collection gets it
         noted_[collection.number].names.insert(logical_namespace(collection.ns()));
         last_noted_ = collection.number;
     }
@@ -260,9 +265,9 @@ class VersionLog : public ApplyWatcher {
     Wanted wanted_;
     const EntryView* current_ = nullptr;
     bson::Document holder_;
-    std::optional<std::uint64_t> source_;     ///< of the current entry, once it is put down
-    std::optional<std::uint64_t> exact_from_; ///< the first place after the consistent point
-    std::map<std::uint64_t, Noted> noted_;    ///< by the collections' numbers
+    std::optional<std::uint64_t> source_;     ///< The source of the current entry, once it is recorded.
+    std::optional<std::uint64_t> exact_from_; ///< The first place after the consistent point.
+    std::map<std::uint64_t, Noted> noted_;    ///< By the numbers of the collections.
     std::optional<std::uint64_t> last_noted_;
     std::vector<CollectionLife> lives_;
     const ChangeLog* log_ = nullptr;

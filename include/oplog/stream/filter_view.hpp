@@ -28,15 +28,15 @@ class FilterView {
         using iterator_concept = std::input_iterator_tag;
 
         iterator() = default; ///< The end.
-        explicit iterator(FilterView& view) : view_(&view), at_(std::ranges::begin(view.entries_.get())) { find(); }
+        explicit iterator(FilterView& view) : view_(&view), at_(std::ranges::begin(view.entries_.get())) { skip_unwanted(); }
         const EntryView& operator*() const noexcept { return *entry_; }
         const EntryView* operator->() const noexcept { return &*entry_; }
         iterator& operator++() {
             if (next_ < view_->edit_.with.size()) {
-                made();
+                take_next_made();
             } else {
                 ++at_;
-                find();
+                skip_unwanted();
             }
             return *this;
         }
@@ -44,18 +44,18 @@ class FilterView {
         friend bool operator==(const iterator& it, std::default_sentinel_t) { return !it.entry_; }
 
       private:
-        void find() {
+        void skip_unwanted() {
             for (entry_.reset(); at_ != std::ranges::end(view_->entries_.get()); ++at_) {
                 const EntryView entry = *at_;
                 where_ = entry.where();
                 view_->edit_ = view_->selection_->apply(entry);
                 next_ = 0;
                 if (view_->edit_.kind == Edit::Kind::keep) entry_ = entry;
-                else if (!view_->edit_.with.empty()) made();
+                else if (!view_->edit_.with.empty()) take_next_made();
                 if (entry_) return;
             }
         }
-        void made() { entry_.emplace(view_->edit_.with[next_++].view(), where_); }
+        void take_next_made() { entry_.emplace(view_->edit_.with[next_++].view(), where_); }
 
         FilterView* view_ = nullptr;
         std::ranges::iterator_t<In> at_{};

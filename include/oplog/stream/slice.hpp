@@ -69,19 +69,19 @@ class Slice {
         using iterator_concept = std::input_iterator_tag;
 
         iterator() = default; ///< The end.
-        explicit iterator(Slice& slice) : slice_(&slice), at_(std::ranges::begin(slice.entries_.get())) { find(); }
+        explicit iterator(Slice& slice) : slice_(&slice), at_(std::ranges::begin(slice.entries_.get())) { skip_unwanted(); }
         const EntryView& operator*() const noexcept { return *entry_; }
         const EntryView* operator->() const noexcept { return &*entry_; }
         iterator& operator++() {
             ++at_;
-            find();
+            skip_unwanted();
             return *this;
         }
         void operator++(int) { ++*this; }
         friend bool operator==(const iterator& it, std::default_sentinel_t) { return !it.entry_; }
 
       private:
-        void find() {
+        void skip_unwanted() {
             for (entry_.reset(); at_ != std::ranges::end(slice_->entries_.get()); ++at_) {
                 const EntryView entry = *at_;
                 check_(entry);
