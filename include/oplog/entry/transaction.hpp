@@ -164,11 +164,12 @@ class TransactionTracker {
     struct Step {
         TransactionInfo info;                   ///< A view of the entry.
         std::optional<TransactionState> closed; ///< The transaction that this entry decided, including this entry.
+        std::vector<TransactionState> given_up; ///< Older undecided transactions of its session, which never commit now.
     };
 
     /// Takes the next entry. A session that begins a new transaction has abandoned its older undecided one.
     Step add(const EntryView& entry) {
-        Step step{transaction_info(entry), std::nullopt};
+        Step step{transaction_info(entry), std::nullopt, {}};
         if (step.info) follow(entry, step);
         if (open_.empty()) clean_cut_ = entry.ts();
         return step;
@@ -194,7 +195,7 @@ class TransactionTracker {
     void follow(const EntryView& entry, Step& step) {
         const TransactionInfo& info = step.info;
         const bool begins = info.has_operations() && info.previous == Timestamp::min();
-        if (begins) give_up_older(info);
+        if (begins) give_up_older(info, step);
         auto at = open_.find(info.id());
         if (at == open_.end()) {
             at = open_.emplace(info.id(), TransactionState{}).first;
@@ -215,10 +216,16 @@ class TransactionTracker {
     }
 
     /// The server ends a session's transaction when a newer one begins, unless the old one is prepared.
-    void give_up_older(const TransactionInfo& info) {
+    void give_up_older(const TransactionInfo& info, Step& step) {
         auto at = open_.lower_bound({std::string(info.lsid), std::numeric_limits<std::int64_t>::min()});
-        while (at != open_.end() && at->first.lsid == info.lsid && at->first.number < info.number)
-            at = at->second.prepared ? std::next(at) : open_.erase(at);
+        while (at != open_.end() && at->first.lsid == info.lsid && at->first.number < info.number) {
+            if (at->second.prepared) {
+                ++at;
+                continue;
+            }
+            step.given_up.push_back(std::move(at->second));
+            at = open_.erase(at);
+        }
     }
 
     Open open_;
