@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// bench-generate BYTES SEED...: an oplog of about BYTES bytes on stdout, strictly ordered, the same at each run. It multiplies
-// the entries of the SEED files with fresh timestamps, ids, sessions and, for inserts and updates, fields.
+// bench-generate BYTES SEED...: writes an oplog of about BYTES bytes to stdout, strictly ordered and the same at each
+// run. It multiplies the entries of the SEED files with fresh timestamps, ids, sessions and, for inserts and updates,
+// fields.
 
 #include <oplog/core.hpp>
 
@@ -19,7 +20,7 @@ using namespace oplog;
 
 namespace {
 
-/// SplitMix64: the same numbers with every standard library.
+/// SplitMix64, which gives the same numbers with every standard library.
 class Random {
   public:
     std::uint64_t operator()() {
@@ -93,7 +94,7 @@ class Generator {
     }
 
     std::string next() {
-        if (run_ == 0) { // insertMany, updateMany: like entries come in runs; a transaction's are its chain
+        if (run_ == 0) { // as insertMany and updateMany do: like entries come in runs, and those of a transaction are its chain
             run_ = 1 + random_.below(16);
             const std::uint64_t dice = random_.below(1000);
             kind_ = dice < 450                              ? "i"
@@ -111,7 +112,7 @@ class Generator {
         }
         --run_;
         if (++now_.ordinal > 2000) now_ = {now_.seconds + 1, 1};
-        // So few that updates find their documents, and some of them often.
+        // There are few enough ids that updates find their documents, and some documents often.
         id_ = static_cast<std::int32_t>(kind_ == "i" ? random_.below(1'000'000)
                                                      : random_.below(1 + random_.below(1'000'000)));
         return entry(bson::Document(*template_));
@@ -164,7 +165,7 @@ class Generator {
         return out.done();
     }
 
-    /// The session's lsid: one of 32, told apart by the first byte of the UUID.
+    /// The lsid of the session: one of 32, which differ in the first byte of the UUID.
     std::string of_session(const bson::Document& lsid) {
         Builder out;
         for (const bson::Element& element : lsid) {
@@ -179,7 +180,7 @@ class Generator {
     std::string link_of_chain(const bson::Document& command) {
         Builder out;
         for (const bson::Element& element : command) {
-            if (element.key() != "applyOps") continue; // partialTxn, count: set anew
+            if (element.key() != "applyOps") continue; // partialTxn and count are set anew
             out.copy(element);
             for (const bson::Element& ignored : element.array()) count_ += !ignored.bytes().empty();
             if (run_ > 0)
@@ -190,7 +191,7 @@ class Generator {
         return out.done();
     }
 
-    /// The document with an _id of its own, if it has one.
+    /// Begins the document with an _id of its own, if it has one.
     Builder with_id(const bson::Document& from) {
         Builder out;
         for (const bson::Element& element : from) {
@@ -211,7 +212,7 @@ class Generator {
     std::string inserted(const bson::Document& from) {
         Builder out = with_id(from);
         add_fields(out, 2 + random_.below(14));
-        // Few are large, as real ones: 1 in 1,000 has 20 kB, 1 in 50,000 has 1 MB.
+        // A few are large, as real ones: 1 in 1,000 has 20 kB, 1 in 50,000 has 1 MB.
         const std::uint64_t dice = random_.below(50000);
         if (dice == 0)
             out.string("body", words(150000));
@@ -227,7 +228,7 @@ class Generator {
         Builder inserts;
         add_fields(inserts, random_.below(10));
         Builder changes;
-        bool inserted = false; // before the fields that have a diff of their own, as servers have it
+        bool inserted = false; // before the fields that have a nested diff, as servers write it
         const auto insert = [&] {
             if (!std::exchange(inserted, true)) changes.document("i", inserts.done());
         };
@@ -290,14 +291,14 @@ class Generator {
 
     Random random_;
     std::map<std::string, std::vector<std::string>, std::less<>> templates_;
-    std::uint64_t run_ = 0; ///< entries left of it
+    std::uint64_t run_ = 0; ///< The entries left of the run.
     std::string kind_;
     const std::string* template_ = nullptr;
     std::uint64_t session_ = 0;
     std::int64_t transaction_ = 0;
-    std::int64_t count_ = 0; ///< operations of the transaction
-    std::int32_t id_ = 0;    ///< of the entry's document, where ids are integers
-    Timestamp previous_;     ///< the entry before of the same run, or 0:0
+    std::int64_t count_ = 0; ///< The operations of the transaction.
+    std::int32_t id_ = 0;    ///< Of the entry's document, where ids are integers.
+    Timestamp previous_;     ///< The previous entry of the same run, or 0:0.
     Timestamp now_{1'700'000'000, 0};
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// bench-libbson-json FILE: what oplog-cat does, the way a program would with libbson alone.
+// bench-libbson-json FILE: does what oplog-cat does, in the way of a program that has only libbson.
 
 #include <bson/bson.h>
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// bench-validate FILE: how fast bson::validate walks documents that are in memory already, as "BYTES SECONDS", best of five.
+// bench-validate FILE: measures how fast bson::validate checks documents that are in memory already, and prints "BYTES
+// SECONDS", the best of five.
 
 #include <oplog/core.hpp>
 

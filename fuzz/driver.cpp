@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a fuzz target without libFuzzer: on every file given as it is, then on mutations of them. The same seed gives
-// the same inputs. When the target dies, the input it died of is in <program>.crash; running that file shows it again.
+// Runs a fuzz target without libFuzzer: on every given file as it is, then on mutations of them. The same seed gives
+// the same inputs. When the target dies, the input that killed it is in <program>.crash, and running that file
+// reproduces it.
 #include "fuzz.hpp"
 
 #include <algorithm>
@@ -39,12 +40,13 @@ void run(std::string bytes) {
     LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(input.data()), input.size());
 }
 
-/// A few small changes, of the kinds that framed binary formats are sensitive to.
+/// Makes a few small changes, of kinds that break framed binary formats.
 std::string mutated(const std::vector<std::string>& corpus, std::mt19937_64& random) {
     static constexpr std::array<std::int32_t, 10> lengths{0, 1, 4, 5, -1, 0x7FFFFFFF, INT32_MIN, 16 << 20, (16 << 20) + (16 << 10) + 1, 255};
     const auto below = [&](std::size_t limit) { return limit == 0 ? 0 : static_cast<std::size_t>(random() % limit); };
     std::string bytes = corpus[below(corpus.size())];
-    if (bytes.size() > 4096) bytes = bytes.substr(below(2) * below(bytes.size() - 4096), 4096); // its beginning as a rule: where documents begin
+    // Mostly from its beginning, where documents begin.
+    if (bytes.size() > 4096) bytes = bytes.substr(below(2) * below(bytes.size() - 4096), 4096);
     for (auto changes = below(8) + 1; changes > 0; --changes) {
         const std::size_t at = below(bytes.size());
         switch (below(8)) {

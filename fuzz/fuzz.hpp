@@ -6,10 +6,10 @@
 #include <cstdio>
 #include <cstdlib>
 
-/// A fuzz target: feeds bytes to the library and aborts when it breaks a promise.
+/// A fuzz target: feeds bytes to the library and aborts when the library breaks a promise.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
-/// Ends the program, promise broken, in whatever build.
+/// Ends the program in any build if a promise is broken.
 #define REQUIRE(condition)                                                            \
     do {                                                                              \
         if (!(condition)) {                                                           \

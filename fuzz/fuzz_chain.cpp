@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bytes as the increment after a small full dump, examined, staged, applied, and filtered under other names. What is staged stands
-// up to a check of every byte, what is applied can be read, what is renamed has no old name, and after a failure nothing is left.
+// Uses bytes as the increment after a small full dump, which is examined, staged, applied, and filtered under other
+// names. What is staged passes a check of every byte, what is applied can be read, what is renamed has no old name, and
+// a failure leaves nothing behind.
 #include "fuzz.hpp"
 
 #include <oplog/restore/apply.hpp>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as a compressed stream; and any bytes compressed, in one frame or two, come out again.
+// Reads any bytes as a compressed stream. Also checks that any bytes, compressed in one frame or two, come out again.
 #include "fuzz.hpp"
 
 #include <oplog/io/files.hpp>
@@ -23,7 +23,7 @@ std::string decompressed(std::string_view bytes, std::size_t step) {
     return out;
 }
 
-/// The bytes, or the error's text.
+/// The decompressed bytes, or the text of the error.
 std::string outcome(std::string_view bytes, std::size_t step) {
     try {
         return decompressed(bytes, step);
@@ -52,12 +52,12 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     for (const oplog::Compression method : {oplog::Compression::zstd, oplog::Compression::gzip}) {
         const std::string twice = compressed(head, method) + compressed(tail, method);
         REQUIRE(decompressed(twice, 1 << 16) == bytes);
-        // Cut anywhere but between the two, it is an error.
+        // Cut anywhere but between the two, the stream is an error.
         const std::size_t cut = (size + data[0]) % twice.size();
         if (cut == 0 || cut == compressed(head, method).size()) continue;
         try {
             decompressed(std::string_view(twice).substr(0, cut), 1 << 16);
-            REQUIRE(cut < 4); // too little to be recognised
+            REQUIRE(cut < 4); // too few bytes to recognise the compression
         } catch (const oplog::DataError&) {
         }
     }

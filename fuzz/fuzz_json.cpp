@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bytes as recipes for documents of awkward text, printed all over a buffer; held against the plain way to escape it.
+// Uses bytes as recipes for documents of awkward text, printed all over a buffer, and compares the output with a simple
+// way to escape it.
 #include "fuzz.hpp"
 
 #include <oplog/bson/builder.hpp>
@@ -13,7 +14,7 @@ namespace {
 
 using namespace std::string_view_literals;
 
-/// Zeros when the bytes are used up.
+/// Yields numbers made of the bytes, and zeros when they are used up.
 class Recipe {
   public:
     explicit Recipe(std::string_view bytes) : rest_(bytes) {}
@@ -47,7 +48,7 @@ Text text(Recipe& recipe, bool c_string) {
         if (choice >= 0xFC) {
             const std::string_view bytes = broken[recipe.next() % std::size(broken)];
             result.raw += bytes;
-            result.raw += 'a'; // lest what follows makes a character of it
+            result.raw += 'a'; // so that what follows does not make a character of it
             for (std::size_t i = 0; i < bytes.size(); ++i) result.json += "\\ufffd";
             result.json += 'a';
             continue;
@@ -94,7 +95,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
             builder.raw(name('\x0C') + counted(value.raw) + std::string(12, '\x11'));
             expected += "{\"$dbPointer\":{\"$ref\":" + use(value) + ",\"$id\":{\"$oid\":\"111111111111111111111111\"}}}";
             break;
-        case 4: { // options are printed in their order, so here they are all the same
+        case 4: { // options are printed in sorted order, so here they are all the same
             const std::size_t count = recipe.next() % 128;
             builder.raw(name('\x0B') + value.raw + '\0' + std::string(count, '"') + '\0');
             expected += "{\"$regularExpression\":{\"pattern\":" + use(value) + ",\"options\":\"";
@@ -108,7 +109,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     expected += "}";
 
     const std::string bytes = builder.finish();
-    const std::vector<char> exact(bytes.begin(), bytes.end()); // so that a sanitizer sees what is read beyond it
+    const std::vector<char> exact(bytes.begin(), bytes.end()); // so that a sanitizer sees reads beyond it
     const auto try_after = [&](const std::string& before) {
         oplog::JsonBuffer buffer;
         buffer.append("");
@@ -117,7 +118,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
         REQUIRE(buffer.text() == before + expected);
     };
     try_after("");
-    constexpr std::size_t first_room = 7 * oplog::detail::json_slack; // then the buffer grows: somewhere in the document
+    constexpr std::size_t first_room = 7 * oplog::detail::json_slack; // so that the buffer grows somewhere in the document
     for (std::size_t place = 0; place < 16; ++place)
         if (const std::size_t reach = expected.size() * place / 16; reach < first_room) try_after(std::string(first_room - reach, '.'));
     return 0;

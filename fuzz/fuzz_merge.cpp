@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bytes as recipes for a few slices; their merge is held against the plain definition of it.
+// Uses bytes as recipes for a few slices, and compares their merge with its simple definition.
 #include "fuzz.hpp"
 
 #include <oplog/core.hpp>
@@ -24,7 +24,7 @@ oplog::Entry entry(std::uint32_t ordinal, std::uint8_t content) {
     return oplog::Entry(bytes);
 }
 
-/// What a merge must give, by the definition; none where it must refuse.
+/// The result of a merge by its definition; none if it must refuse.
 std::optional<std::string> expected(std::vector<Slice> slices, oplog::Continuity continuity) {
     std::erase_if(slices, [](const Slice& slice) { return slice.empty(); });
     std::stable_sort(slices.begin(), slices.end(), [](const Slice& a, const Slice& b) { return a[0].view().ts() < b[0].view().ts(); });
@@ -69,7 +69,8 @@ std::optional<std::string> merged(const std::vector<Slice>& slices, oplog::Conti
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     size = std::min<std::size_t>(size, 48);
-    // A byte an entry: the slices that have it, whether the ordinal rises, and, seldom, that one tells it otherwise.
+    // Each byte is an entry: which slices have it, whether the ordinal rises and, seldom, that one slice has other
+    // bytes.
     std::vector<Slice> slices(4);
     std::uint32_t ordinal = 1;
     for (std::size_t i = 0; i < size; ++i) {
@@ -77,7 +78,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
         for (std::size_t s = 0; s < slices.size(); ++s)
             if (data[i] >> 4 >> s & 1) slices[s].push_back(entry(ordinal, data[i] % 32 == 7 && s == 2 ? 1 : 0));
     }
-    // And real chains: consecutive stretches of the same entries, overlapping or nearly so.
+    // And real chains: consecutive stretches of the same entries, which overlap or almost do.
     Slice all;
     for (std::uint32_t i = 0; i < 20; ++i) all.push_back(entry(i + 1, 0));
     std::vector<Slice> chain;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bytes as a collection's .metadata.json: refused as bad data, or read, and what is written of it reads the same.
+// Uses bytes as a collection's .metadata.json. It is refused as bad data, or read; then what is written of it reads the
+// same.
 #include "fuzz.hpp"
 
 #include <oplog/restore/dump.hpp>

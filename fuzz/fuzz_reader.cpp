@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as a BSON stream: reader, entry view, validation, JSON.
+// Reads any bytes as a BSON stream: reader, entry view, validation, JSON.
 #include "fuzz.hpp"
 
 #include <oplog/oplog.hpp>
@@ -10,7 +10,7 @@
 
 namespace {
 
-/// Gives a few bytes at a time, as pipes may.
+/// Yields a few bytes at a time, as pipes may.
 class TricklingSource {
   public:
     explicit TricklingSource(std::string_view bytes) : rest_(bytes) {}
@@ -26,7 +26,7 @@ class TricklingSource {
     std::size_t step_ = 0;
 };
 
-/// Everything there is to learn about a document.
+/// Reads everything there is to learn about a document.
 void inspect(const oplog::bson::Document& document) {
     bool valid = true;
     try {
@@ -54,7 +54,7 @@ void inspect(const oplog::bson::Document& document) {
     }
 }
 
-/// The stream's outcome: its documents' bytes, then the error, if there is one.
+/// The outcome of a stream: the bytes of its documents, then the error, if there is one.
 template <class Source, class Item>
 std::string outcome(std::string_view bytes, oplog::Check check) {
     std::string documents;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any text as a time, as it is and made likelier to be one.
+// Reads any text as a time, as it is and after it was made more likely to be one.
 #include "fuzz.hpp"
 
 #include <oplog/timestamp.hpp>
@@ -33,11 +33,11 @@ void check(std::string_view text) {
 } // namespace
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    static const int once = ::setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1); // clocks change here
+    static const int once = ::setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1); // clocks change in this time zone
     static_cast<void>(once);
     const std::string_view text(reinterpret_cast<const char*>(data), size);
     check(text.substr(0, 64));
-    // Bytes as picks from what times are made of, after a template's beginning.
+    // Bytes pick from the characters that times consist of, after the beginning of a template.
     static constexpr std::string_view alphabet = "0123456789012345:-T Z+.z";
     static constexpr std::string_view starts[] = {"", "2026-", "2026-03-29 0", "2026-10-25 0", "2106-02-07T06:28:1", "16104221"};
     for (const std::string_view start : starts) {

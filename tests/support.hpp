@@ -21,10 +21,10 @@ inline std::string little_endian(std::uint64_t value, std::size_t size) {
     return bytes;
 }
 
-/// A document in the making: Bson().int32("a", 1).string("b", "x").bytes().
+/// Builds a document: Bson().int32("a", 1).string("b", "x").bytes().
 class Bson {
   public:
-    /// An element whose value is these bytes, sensible or not.
+    /// Adds an element whose value is these bytes, whether they make sense or not.
     Bson& raw(int type, std::string_view key, std::string_view value) {
         body_ += static_cast<char>(type);
         body_ += key;
@@ -48,10 +48,11 @@ class Bson {
     std::string body_;
 };
 
-/// A document that is used up within the statement.
+/// A document that is used within one statement.
 inline bson::Document of_bytes(std::string_view bytes) { return bson::Document(bytes); }
 
-/// An insert on shop.a as a server 5 or later writes it, `ts` in the middle. `value` tells entries apart.
+/// An insert into shop.a as a server of version 5 or later writes it, with `ts` in the middle. `value` distinguishes
+/// entries.
 inline std::string entry(Timestamp ts, int value = 0) {
     return Bson()
         .string("op", "i")
@@ -71,11 +72,12 @@ inline std::string entries(const std::vector<std::uint32_t>& ordinals) {
     return bytes;
 }
 
-/// A document of this many levels: {"a": {"a": … }}.
+/// A document with this many levels: {"a": {"a": … }}.
 inline std::string nested(std::size_t levels) {
     std::string front, back;
     for (std::size_t level = levels; level > 0; --level) {
-        front += little_endian(level * 5 + (level - 1) * 3, 4); // each level: length and terminator; each but the last: type and name
+        // Each level has length and terminator; each but the last also type and name.
+        front += little_endian(level * 5 + (level - 1) * 3, 4);
         if (level > 1) front += std::string("\x03" "a\0", 3);
         back += '\0';
     }
@@ -102,7 +104,7 @@ std::string all_bytes(In&& in) {
     return bytes;
 }
 
-/// What `work` throws says, or "" if it throws nothing. Another exception than E passes.
+/// The message of what `work` throws; "" if it throws nothing. An exception other than E passes.
 template <class E, class Work>
 std::string message_of(Work work) {
     try {

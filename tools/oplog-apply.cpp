@@ -9,11 +9,12 @@ using namespace oplog::tools;
 
 namespace {
 
-/// What mongorestore must be told lest it restores something else. Documents may break a validator that came later.
+/// The options that mongorestore needs so that it does not restore something else. Documents may violate a validator
+/// that was added later.
 std::string options_of_restore(const Applier& applier) {
     bool has_old_index = false, is_odd = false;
     for (const AppliedCollection& collection : applier.collections()) {
-        is_odd |= is_capped_cluster(bson::Document(collection.metadata.options)); // mongorestore creates it in another way then
+        is_odd |= is_capped_cluster(bson::Document(collection.metadata.options)); // mongorestore creates such a collection differently
         for (const bson::Value& spec : collection.metadata.indexes) {
             const auto version = spec.view().find("v");
             has_old_index |= version && version->is_number() && version->integer() == 1;
@@ -30,7 +31,7 @@ std::size_t jobs(const Tool& tool) {
     return number;
 }
 
-/// The one collection that -o - writes. Throws DataError if there is none, and ArgumentError for several.
+/// The one collection that -o - writes. Throws DataError if there is none, and ArgumentError if there are several.
 AppliedCollection& only_collection(Applier& applier, Timestamp last) {
     std::vector<AppliedCollection*> found;
     for (AppliedCollection& collection : applier.collections())
@@ -94,7 +95,7 @@ int main(int argc, char** argv) {
             return tool.finish(stream);
         }
         DumpOutput& out = *directory;
-        tool.show_progress(full.gzip() ? 0 : applier.bytes_to_read()); // of a compressed dump it is not known
+        tool.show_progress(full.gzip() ? 0 : applier.bytes_to_read()); // the size of a compressed dump's data is unknown
         applier.write(out, threads, [](std::uint64_t bytes) { progress.add(bytes); });
         progress.stop();
 

@@ -16,7 +16,7 @@ using namespace oplog::tools;
 
 namespace {
 
-/// Which documents to print. What a document does not have does not match.
+/// Selects the documents to print. A condition on a field that a document lacks is not met.
 struct Wanted {
     struct Pattern {
         explicit Pattern(const std::string& pattern) : text(pattern), glob(pattern) {}
@@ -26,11 +26,11 @@ struct Wanted {
         }
         std::string text;
         Glob glob;
-        mutable std::atomic<bool> matched = false; ///< anything yet, by whichever thread
+        mutable std::atomic<bool> matched = false; ///< Whether anything matched, in any thread.
     };
     Bounds bounds;
-    std::deque<Pattern> namespaces; ///< none: all
-    std::vector<std::string> ops;   ///< none: all
+    std::deque<Pattern> namespaces; ///< Empty: all.
+    std::vector<std::string> ops;   ///< Empty: all.
 
     bool operator()(const bson::Document& document) const {
         if (!bounds.everything()) {
@@ -42,7 +42,7 @@ struct Wanted {
         try {
             for_each_operation(document, [&](const Operation& operation) { wanted |= fits(operation); });
         } catch (const DataError&) {
-            bson::validate<bson::Text::any>(document); // it is no oplog entry, or it is damaged
+            bson::validate<bson::Text::any>(document); // it is not an oplog entry, or it is damaged
         }
         return wanted;
     }
@@ -54,22 +54,23 @@ struct Wanted {
         if (namespaces.empty()) return true;
         std::vector<std::string> names = oplog::namespaces(operation);
         if (!operation.ns.empty()) names.emplace_back(operation.ns);
-        return std::ranges::count_if(namespaces, [&](const Pattern& pattern) { // any of them, and each is asked
+        // Asks every pattern, because each notes whether it matched anything.
+        return std::ranges::count_if(namespaces, [&](const Pattern& pattern) {
             return pattern.matches(std::ranges::any_of(names, [&](const std::string& name) { return pattern.glob.matches(name); }) ||
                                    (operation.command() == "dropDatabase" && pattern.glob.may_match_in(operation.database())));
         }) > 0;
     }
 };
 
-/// Documents that lie one after the other in a file, and their text.
+/// Consecutive documents of a file, and their text.
 struct Batch {
     DocumentInput::Block block;
     JsonBuffer text;
-    std::exception_ptr error; ///< what is wrong after the text
-    std::uint64_t strange = 0; ///< documents with text that is not UTF-8
+    std::exception_ptr error; ///< The fault after the text.
+    std::uint64_t strange = 0; ///< The number of documents with text that is not UTF-8.
     Position first_strange;
 
-    /// Up to 16 MB, and as text many times that.
+    /// Whether the documents are huge: up to 16 MB, and many times that as text.
     bool is_huge() const { return block.documents().size() > 2 << 20; }
 
     void print(const Wanted& wanted) {
@@ -95,20 +96,20 @@ struct Batch {
     }
 };
 
-/// Prints on all cores: each reads a batch, prints it, and waits for its turn to write. What a core has read is in its
-/// cache when it prints.
+/// Prints on all cores. Each thread reads a batch, prints it, and waits for its turn to write. What a core has read is
+/// in its cache when it prints.
 class Printer {
   public:
     Printer(std::vector<std::string> inputs, const Wanted& wanted, JsonMode mode, JsonLayout layout, Output& out)
         : inputs_(std::move(inputs)), wanted_(wanted), mode_(mode), layout_(layout), out_(out) {}
 
-    /// Throws the first error; what comes before it has been written.
+    /// Throws the first error. Everything before the fault has been written.
     void run(const Tool& tool) {
         std::vector<std::jthread> threads;
         work_or_fail([&] { // a small file is not worth a thread
             try {
                 while (threads.size() + 1 < std::clamp(std::thread::hardware_concurrency(), 1u, 4u)) threads.emplace_back([this] { work_or_fail([] {}); });
-            } catch (const std::exception&) { // it can be done with fewer
+            } catch (const std::exception&) { // fewer threads can do it too
             }
         });
         threads.clear();
@@ -119,7 +120,7 @@ class Printer {
     }
 
   private:
-    /// The others must not wait for a turn that does not come.
+    /// Runs work, and on an exception stops the other threads, which must not wait for a turn that does not come.
     template <class WhenMore>
     void work_or_fail(WhenMore when_more) {
         try {
@@ -129,13 +130,13 @@ class Printer {
             fail();
         }
     }
-    /// With the exception that is being handled.
+    /// Stops with the exception that is being handled.
     void fail() {
         if (!failure_) failure_ = std::current_exception();
         failed_ = true;
         is_written_.notify_all();
     }
-    /// Calls when_more() once, at the fourth batch.
+    /// Does the work of one thread. Calls when_more() once, at the fourth batch.
     template <class WhenMore>
     void work(WhenMore when_more) {
         Batch batch = empty();
@@ -144,7 +145,7 @@ class Printer {
             if (!read(batch)) return;
             const std::uint64_t turn = read_++;
             if (turn == 3) when_more();
-            if (!batch.is_huge()) reading.unlock(); // the others are, one at a time, all that is in memory
+            if (!batch.is_huge()) reading.unlock(); // huge documents are processed one at a time, because of their memory
             batch.print(wanted_);
             write(batch, turn);
             if (batch.is_huge()) batch = empty();
@@ -152,7 +153,7 @@ class Printer {
     }
     Batch empty() const { return {{}, JsonBuffer(mode_, layout_), {}, 0, {}}; }
     bool ended() const { return input_ == inputs_.size() || failed_; }
-    /// False if there is nothing more.
+    /// Reads a batch. Returns false if there is nothing more.
     bool read(Batch& batch) {
         batch.text.clear();
         batch.strange = 0;
@@ -176,7 +177,7 @@ class Printer {
         try {
             if (strange_ == 0) first_strange_ = batch.first_strange;
             strange_ += batch.strange;
-            out_.sink().write(batch.text.text().data(), batch.text.size()); // there is no need of a writer's buffers
+            out_.sink().write(batch.text.text().data(), batch.text.size()); // a writer's buffers are not needed here
             if (batch.error) std::rethrow_exception(batch.error);
         } catch (...) {
             fail();
@@ -192,16 +193,16 @@ class Printer {
     Output& out_;
 
     std::mutex reading_;
-    std::size_t input_ = 0; ///< which is being read
+    std::size_t input_ = 0; ///< The input that is being read.
     std::optional<DocumentInput> in_;
-    std::uint64_t read_ = 0; ///< batches
+    std::uint64_t read_ = 0; ///< Batches.
     std::atomic<bool> failed_ = false;
 
     std::mutex writing_;
     std::condition_variable is_written_;
-    std::uint64_t written_ = 0; ///< batches
+    std::uint64_t written_ = 0; ///< Batches.
     std::exception_ptr failure_;
-    std::uint64_t strange_ = 0; ///< documents with text that is not UTF-8
+    std::uint64_t strange_ = 0; ///< The number of documents with text that is not UTF-8.
     Position first_strange_;
 };
 
@@ -224,7 +225,7 @@ int main(int argc, char** argv) {
         if (tool.has("ns"))
             for (const std::string& glob : tool.value<std::vector<std::string>>("ns")) wanted.namespaces.emplace_back(glob);
         std::vector<std::string> inputs = tool.inputs_in_turn();
-        ::mallopt(M_MMAP_THRESHOLD, 128 << 10); // as it is, for good: what a huge document took goes back to the system
+        ::mallopt(M_MMAP_THRESHOLD, 128 << 10); // fixes the threshold, so that the memory of a huge document goes back to the system
         Output out = tool.open_output(Content::text);
         Printer(std::move(inputs), wanted, tool.has("relaxed") ? JsonMode::relaxed : JsonMode::canonical,
                 tool.has("pretty") ? JsonLayout::pretty : JsonLayout::line, out)

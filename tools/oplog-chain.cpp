@@ -15,10 +15,10 @@ using namespace oplog::tools;
 
 namespace {
 
-/// Exit codes, the same for oplog-backup and oplog-restore.
+/// The exit codes that oplog-backup and oplog-restore share.
 enum BackupExit { nothing_there = 10, discontinuity = 20, unverified = 21, ask_again = 75 };
 
-/// What ends a command with an exit code of its own.
+/// An error that ends a command with its own exit code.
 class Failure : public Error {
   public:
     Failure(BackupExit exit_code, const std::string& what) : Error(what), code(exit_code) {}
@@ -51,7 +51,7 @@ class HashedSource : public CountedSource {
 using HashedDocuments = BasicReader<DecompressingSource<HashedSource>, bson::Document>;
 using HashedEntries = BasicReader<DecompressingSource<HashedSource>>;
 
-/// What a reading of an oplog file to its end shows.
+/// What reading an oplog file to its end shows.
 struct OplogFacts {
     Range range;
     std::string first_sha256, last_sha256;
@@ -76,7 +76,7 @@ OplogFacts read_oplog(const std::string& path) {
     return facts;
 }
 
-/// The hash of any other file; what is BSON by its name is checked on the way.
+/// The hash of any other file. A file that is BSON by its name is checked at the same time.
 std::string read_file(const std::string& path) {
     Sha256 hash;
     HashedSource source(path, hash);
@@ -103,7 +103,7 @@ void write_text(const fs::path& path, const std::string& text) {
     file.close();
 }
 
-/// Reads and syncs all that a step's directory holds, and fills in its record.
+/// Reads and syncs everything in a step's directory, and fills in its record.
 void examine(Step& step) {
     const std::vector<fs::path> files = files_below(step.directory);
     const std::string oplog = step.oplog();
@@ -124,10 +124,10 @@ void examine(Step& step) {
         sync_file(path);
         step.files.push_back(std::move(file));
     }
-    if (step.entries == 0) throw Failure(ask_again, oplog + ": no entries"); // nor was it read, if its directory could not be looked at
+    if (step.entries == 0) throw Failure(ask_again, oplog + ": no entries"); // nor was it read if its directory could not be searched
 }
 
-/// Writes the record of a step that follows another one, if it does, and syncs every directory of it.
+/// Writes the record of a step and syncs all its directories. `before` is the step that it follows, if any.
 void seal(Step& step, const Step* before) {
     if (before) step.previous = before->sha256;
     const std::string text = step.to_json();
@@ -138,17 +138,17 @@ void seal(Step& step, const Step* before) {
     oplog::detail::sync_directory(step.directory.string());
 }
 
-/// Has chain.json name all that is there.
+/// Writes a chain.json that names everything that is there.
 void write_head(const Chain& chain) {
     const fs::path path = chain.directory / "chain.json";
-    if (is_there(path) && !fs::is_regular_file(fs::symlink_status(path))) fs::remove(path); // never written through
+    if (is_there(path) && !fs::is_regular_file(fs::symlink_status(path))) fs::remove(path); // never write through a link
     FileSink file(path.string(), IfExists::replace, Content::text);
     const std::string text = chain.head();
     file.write(text.data(), text.size());
     file.close();
 }
 
-/// "2021-01-12 17:41:16" as directories are named.
+/// "2021-01-12 17:41:16", as directories are named.
 std::string directory_name(Timestamp at) {
     const std::time_t time = at.seconds;
     std::tm tm{};
@@ -157,7 +157,7 @@ std::string directory_name(Timestamp at) {
     return {text, std::strftime(text, sizeof text, "%Y%m%d_%H_%M_%S", &tm)};
 }
 
-/// Moves a finished directory into `parent` under a name made from `at` that nothing has.
+/// Moves a finished directory into `parent`, under a free name made from `at`.
 fs::path publish(const fs::path& made, const fs::path& parent, Timestamp at) {
     const std::string name = directory_name(at);
     for (int more = 1;; ++more) {
@@ -165,7 +165,7 @@ fs::path publish(const fs::path& made, const fs::path& parent, Timestamp at) {
         if (::renameat2(AT_FDCWD, made.c_str(), AT_FDCWD, target.c_str(), RENAME_NOREPLACE) == 0) {
             const auto undo = [&] { return ::rename(target.c_str(), made.c_str()) == 0; };
             oplog::detail::sync_name(target.string(), undo);
-            oplog::detail::sync_name(made.string(), undo); // that it is gone
+            oplog::detail::sync_name(made.string(), undo); // writes to disk that the old name is gone
             return target;
         }
         if (errno != EEXIST && errno != ENOTEMPTY) oplog::detail::throw_errno(target.string());
@@ -181,7 +181,7 @@ void prove_continuity(const std::vector<const Step*>& steps) {
     }
 }
 
-/// Reads a chain to its last byte and holds it against its records.
+/// Reads a chain to its last byte and compares it with its records.
 void verify(const Chain& chain) {
     if (!chain.damage.empty()) throw DataError(Fault::inconsistent, chain.damage);
     for (const Step* step : chain.steps()) {
@@ -220,7 +220,7 @@ std::string table(const std::vector<std::vector<std::string>>& rows) {
     return text;
 }
 
-/// A stretch of time that can be restored to any moment of, by one chain or by several that meet.
+/// A period to any moment of which a restore is possible, with one chain or with several that meet.
 struct Window {
     Timestamp from, to;
 };
@@ -259,7 +259,7 @@ std::string chain_json(const Chain& chain) {
     return text + "]}";
 }
 
-/// The next step, and when.
+/// The next step, and its time.
 struct Due {
     const char* step;
     std::uint64_t number;
@@ -300,7 +300,7 @@ class Commands {
     fs::path directory() const { return argument(1, "backup directory"); }
     std::vector<Chain> chains() const { return load_chains(directory()); }
 
-    /// The chain that --chain names; "latest", or none named, is the newest good one.
+    /// The chain that --chain names. "latest", or no name, means the newest good one.
     Chain chain(const std::vector<Chain>& all) const {
         const std::string id = tool_.optional("chain").value_or("latest");
         for (auto at = all.rbegin(); at != all.rend(); ++at)
@@ -312,7 +312,7 @@ class Commands {
         return {path, tool_.has("insecure-config") ? BackupConfig::Readable::allow : BackupConfig::Readable::refuse};
     }
 
-    // For people.
+    // Commands for people.
 
     void status() {
         const std::vector<Chain> all = chains();
@@ -357,7 +357,7 @@ class Commands {
 
     void list() {
         const std::vector<Chain> all = chains();
-        for (const Chain& chain : all) // on stderr: the JSON is of windows
+        for (const Chain& chain : all) // on stderr, because the JSON consists of windows
             if (!chain.damage.empty() || !chain.unproved.empty())
                 tool_.warn(fmt::format("chain {} is {}: {}", chain.id, chain.damage.empty() ? "not proved" : "damaged", chain.damage.empty() ? chain.unproved : chain.damage));
         if (tool_.has("json")) {
@@ -385,7 +385,7 @@ class Commands {
             try {
                 verify(chain);
             } catch (const std::bad_alloc&) {
-                throw; // it says nothing about the chain
+                throw; // this error says nothing about the chain
             } catch (const std::exception& error) {
                 if (!fs::exists(chain.directory)) continue; // pruned meanwhile
                 problem = error.what();
@@ -406,13 +406,13 @@ class Commands {
         const auto keep = tool_.value<unsigned>("keep");
         if (keep == 0) throw ArgumentError("prune: the newest good chain is always kept, so --keep is 1 or more");
         const std::vector<Chain> all = chains();
-        // From the newest back: all until enough good ones are met stay.
+        // Counting from the newest, all chains stay until enough good ones are found.
         std::size_t first_kept = all.size();
         for (unsigned good = 0; first_kept > 0 && good < keep;) good += all[--first_kept].good;
         for (std::size_t i = 0; i < first_kept; ++i) {
             print(fmt::format("{}  {}\n", escaped(all[i].id), human_size(static_cast<double>(all[i].size()))));
             if (tool_.has("dry-run")) continue;
-            // Renamed first, so that what is left of an interrupted removal is no chain.
+            // It is renamed first, so that what an interrupted removal leaves is not a chain.
             const fs::path gone = directory() / (".pruned-" + all[i].id);
             fs::rename(all[i].directory, gone);
             oplog::detail::sync_directory(directory().string());
@@ -420,7 +420,8 @@ class Commands {
         }
     }
 
-    /// Has chain.json name what is there, all of which is proved first: of a chain of an older version, or when what is missing is known.
+    /// Writes a chain.json that names what is there, after proving all of it. For a chain of an older version, or when
+    /// it is known what is missing.
     void seal_chain() {
         if (!tool_.has("chain")) throw ArgumentError("seal: say which chain: --chain ID");
         const Chain one = Chain::load(chain(chains()).directory, Chain::Head::ignore);
@@ -429,7 +430,7 @@ class Commands {
         print(fmt::format("{}  {} increments, to {}\n", escaped(one.id), one.increments.size(), with_time(one.end())));
     }
 
-    /// Has each chain.json name what a killed run did not come to name, and what an older version made.
+    /// Writes into each chain.json what a killed run did not add, and what an older version made.
     void mend(const std::vector<Chain>& all) const {
         for (const Chain& one : all) {
             if (!one.is_behind || !one.damage.empty()) continue;
@@ -438,11 +439,11 @@ class Commands {
         }
     }
 
-    /// Which steps a restore needs, and what it gives.
+    /// Selects the steps that a restore needs, and says what it gives.
     void select() {
         if (tool_.has("to") && tool_.has("before")) throw ArgumentError("--to and --before exclude each other");
         const std::vector<Chain> all = chains();
-        // The moment asked for: all entries up to `wanted`, which may begin at any time from `at_latest` on.
+        // The requested moment: all entries up to `wanted`. A chain may begin at any time up to `at_latest`.
         std::optional<TimeSpan> time;
         if (tool_.has("to")) time = parse_time(tool_.value("to"));
         if (tool_.has("before")) {
@@ -459,7 +460,8 @@ class Commands {
         const auto found = std::find_if(candidates.rbegin(), candidates.rend(), covers);
         if (found == candidates.rend()) throw ArgumentError(outside(candidates, time->first));
         const Chain& one = *found;
-        if (!one.damage.empty()) tool_.warn("chain " + one.id + " is damaged: " + one.damage); // what follows the damage is not among the steps
+        // What follows the damage is not among the steps.
+        if (!one.damage.empty()) tool_.warn("chain " + one.id + " is damaged: " + one.damage);
         for (auto newer = candidates.rbegin(); newer != found; ++newer)
             if (!newer->good) tool_.warn("chain " + newer->id + ", which is newer, is damaged and not taken: " + newer->damage);
         const Timestamp limit = time ? time->last : one.end();
@@ -498,12 +500,12 @@ class Commands {
         return text;
     }
 
-    // For the scripts: shell assignments on stdout.
+    // Commands for the scripts, which print shell assignments on stdout.
 
     std::string target_from_stdin() const {
         std::string text;
         char c = 0;
-        FileSource in("-"); // to its end, however it is delivered
+        FileSource in("-"); // to its end, in whatever pieces it is delivered
         while (in.read(&c, 1) == 1) text += c;
         return std::string(tools::detail::trimmed(text));
     }
@@ -539,7 +541,7 @@ class Commands {
         print(text + " )\n");
     }
 
-    /// The password in the form of mongodump's --config file.
+    /// Prints the password in the form of mongodump's --config file.
     void login() {
         const BackupConfig config = config_file(argument(1, "configuration file"));
         const Login login = tool_.has("target") ? config.target(target_from_stdin()) : config.source();
@@ -570,8 +572,8 @@ class Commands {
         return step;
     }
 
-    /// STEP has full/, what mongodump wrote, and slice/, the oplog from the last entry of --probe to the dump's end.
-    /// With --chain instead of --probe full/ is made of that chain, and ends with its last entry.
+    /// STEP has full/, which mongodump wrote, and slice/, the oplog from the last entry of --probe to the dump's end.
+    /// With --chain instead of --probe, full/ was made of that chain and ends with its last entry.
     void add_full() {
         const fs::path made = argument(2, "new step");
         const std::vector<Chain> all = chains();
@@ -608,12 +610,12 @@ class Commands {
         print("chain=" + shell_quoted(publish(made, directory(), full.started).filename().string()) + "\n");
     }
 
-    /// As chain(), with a chain.json that names all that is there.
+    /// As chain(), with a chain.json that names everything that is there.
     Chain chain_to_change() const {
         const std::vector<Chain> all = chains();
         mend(all);
         Chain one = chain(all);
-        if (one.damage.empty() && !one.has_head) write_head(one); // of an older version; before anything is added that needs it
+        if (one.damage.empty() && !one.has_head) write_head(one); // of an older version; done before anything is added that needs it
         return one;
     }
 
@@ -645,12 +647,12 @@ class Commands {
         write_head(one);
     }
 
-    /// Nothing can continue the chain any more.
+    /// Records that nothing can continue the chain any more.
     void close() {
         Chain one = chain_to_change();
         const std::string reason = tool_.optional("reason").value_or("");
         if (reason != "gap" && reason != "divergence") throw ArgumentError("close: --reason is gap or divergence");
-        require_open(one); // else what it would say of the chain's end could be wrong
+        require_open(one); // otherwise what it says about the chain's end could be wrong
         const std::string text = sealed(fmt::format("{{\"format\":2,\"reason\":\"{}\",\"time\":\"{}\",\"last\":\"{}\",\n\"previous\":\"{}\"", reason, to_utc_string(now()),
                                                     to_string(one.end()), one.newest().sha256));
         write_text(one.directory / "closed.json", text);
@@ -658,7 +660,7 @@ class Commands {
         write_head(one);
     }
 
-    /// Reads the beginning of a mongodump archive and prints the databases in it that are not the server's own.
+    /// Reads the beginning of a mongodump archive, and prints the databases in it that are not the server's own.
     void user_databases() {
         FileSource in("-");
         const auto read = [&](char* to, std::size_t size) {
@@ -674,7 +676,7 @@ class Commands {
         if (word != 0x8199e26d) throw DataError(Fault::not_oplog, "stdin: no mongodump archive");
         std::set<std::string> databases;
         std::string document;
-        for (next_word(); word != 0xFFFFFFFF; next_word()) { // which ends the prelude
+        for (next_word(); word != 0xFFFFFFFF; next_word()) { // this ends the prelude
             if (word < bson::min_document_size || word > bson::max_document_size) throw DataError(Fault::bad_length, "stdin: corrupt archive");
             document.resize(word);
             std::memcpy(document.data(), &word, sizeof word);
@@ -685,7 +687,7 @@ class Commands {
             if (database != "admin" && database != "config" && database != "local" && !database.empty()) print(escaped(database) + "\n");
     }
 
-    /// Reads documents of config.transactions and prints where the oldest transaction begins.
+    /// Reads documents of config.transactions, and prints where the oldest transaction begins.
     void open_since() {
         std::optional<Timestamp> oldest;
         for (const bson::Document& document : BasicReader<InputSource, bson::Document>("-", Check::structure)) {
@@ -696,7 +698,7 @@ class Commands {
         if (oldest) print(to_string(*oldest) + "\n");
     }
 
-    /// STEP has full/, a dump made without --oplog and its oplog, and again/, dumps of single collections made since.
+    /// STEP has full/, a dump made without --oplog with its oplog, and again/, dumps of single collections made since.
     void mend() {
         const fs::path step = argument(1, "new step");
         std::vector<DumpAgain> again;
@@ -711,7 +713,8 @@ class Commands {
         });
     }
 
-    /// Prints the patterns of --ns that no collection of the dump FULL matches, and none in the oplogs STEP... up to --to.
+    /// Prints the patterns of --ns that match neither a collection of the dump FULL nor one in the oplogs STEP... up to
+    /// --to.
     void unmatched() {
         const fs::path full = argument(1, "full backup");
         auto globs = tool_.value<std::vector<std::string>>("ns");

@@ -11,10 +11,10 @@ using namespace oplog::tools;
 
 namespace {
 
-/// A state to compare, as it is called in what is printed.
+/// A state to compare, and its name in the output.
 struct Side {
     std::string dump;
-    std::optional<Timestamp> last; ///< of its oplog; none of a dump without one
+    std::optional<Timestamp> last; ///< Of its oplog; none for a dump without an oplog.
 };
 
 /// A dump at its consistent point.
@@ -46,7 +46,7 @@ class DumpState {
     Applier& applier() { return *applier_; }
     const Dump& dump() const { return dump_; }
     Side side() const { return {dump_.path(), last_}; }
-    /// Of what selects collections, what matches none that there is.
+    /// The patterns that match no existing collection.
     const std::vector<Selection::Rule>& unmatched() const { return unmatched_; }
 
   private:
@@ -81,7 +81,7 @@ std::string_view status_of(const CollectionDiff& diff) {
     return diff.is_added() ? "added" : diff.is_removed() ? "removed" : diff.is_renamed() ? "renamed" : "changed";
 }
 
-/// What comes of a run, in one of its forms.
+/// Prints the result in one of its forms.
 class Printer {
   public:
     explicit Printer(const Tool& tool) : documents_(tool.has("documents")), json_(tool.has("json")), stat_(tool.has("stat")) {
@@ -103,7 +103,7 @@ class Printer {
                 if (now) out_ += ",\"after\":" + to_json(*now);
                 out_ += '}';
             });
-            if (out_.size() == none) // only how the elements of an array are numbered, which is nothing that JSON shows
+            if (out_.size() == none) // only the numbering of an array's elements differs, which JSON does not show
                 out_ += fmt::format("{{\"path\":\"\",\"before\":{},\"after\":{}}}", to_json(*before), to_json(*after));
             out_ += ']';
         } else {
@@ -152,7 +152,7 @@ class Printer {
         std::string text = fmt::format("{{\"dump\":{},", json_quoted(side.dump));
         return text + (side.last ? fmt::format(R"("ts":"{}","time":"{}"}})", to_string(*side.last), to_utc_string(*side.last)) : R"("ts":null,"time":null})");
     }
-    /// An option's value, an index's specification; "null" for none.
+    /// The value of an option, or the specification of an index; "null" if there is none.
     static std::string side_json(const std::optional<std::string>& document, bool is_option) {
         if (!document) return "null";
         const bson::Document value(*document);
@@ -194,7 +194,7 @@ class Printer {
         }
     }
 
-    /// What else is different: " (gone)".
+    /// What else is different, as in " (gone)".
     static std::string remark(const CollectionDiff& diff) {
         std::string text;
         const auto add = [&](bool is_so, const std::string& what) {
@@ -211,7 +211,7 @@ class Printer {
     static std::size_t width_of(std::string_view text) {
         return static_cast<std::size_t>(std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
     }
-    /// As git's: a line each, with a bar that is in proportion, in 80 columns where names allow.
+    /// One line for each collection, as git prints it, with a proportional bar, in 80 columns if the names allow it.
     std::string as_stat() const {
         std::uint64_t most = 0;
         std::size_t names = 0;
@@ -247,7 +247,7 @@ class Printer {
     bool documents_, json_, stat_;
     std::uint64_t collections_ = 0;
     DocumentCounts total_;
-    std::string objects_; ///< of collections, as JSON
+    std::string objects_; ///< Of the collections, as JSON.
     std::vector<Stat> stats_;
     std::string out_;
 };
@@ -255,7 +255,7 @@ class Printer {
 void compare(Tool& tool, Printer& printer, Applier& before, Applier& after, const std::string& scratch, bool one_chain, bool compressed) {
     DumpDiff diff(before, after, {.scratch = scratch, .one_chain = one_chain, .progress = [](std::uint64_t bytes) { progress.add(bytes); }});
     progress.stop();
-    tool.show_progress(compressed ? 0 : diff.bytes_to_read()); // of compressed dumps it is not known
+    tool.show_progress(compressed ? 0 : diff.bytes_to_read()); // the size of compressed dumps' data is unknown
     const auto document = [&](const CollectionDiff& collection, const bson::Document* older, const bson::Document* newer) { printer.document(collection, older, newer); };
     diff.run([&](const CollectionDiff& collection) { printer.collection(collection); }, printer.wants_documents() ? DumpDiff::Report(document) : DumpDiff::Report());
     progress.stop();

@@ -15,7 +15,7 @@ int main(int argc, char** argv) {
     tool.add_output();
     tool.streams_bson();
     return tool.run(argc, argv, [&] {
-        Output out = tool.open_output(); // first: a pipe is told of whatever goes wrong
+        Output out = tool.open_output(); // opened first, so that a pipe learns of every failure
         Selection wanted = selection(tool);
         if (tool.has("no-noops")) wanted.without_noops();
         for (const std::string& op : tool.operations()) wanted.only(op);

@@ -15,7 +15,7 @@ std::string scratch(const Tool& tool) {
     return output && *output != "-" ? oplog::detail::parent_directory(*output) : std::filesystem::temp_directory_path().string();
 }
 
-/// Knows which collections are renamed to which, so that others need not be put aside.
+/// Learns which collections are renamed to which, so that the changes of others need not be stored.
 Selection learned(const Tool& tool, const Chain& chain, Readings& readings) {
     Selection selection;
     for (const std::string& glob : tool.value<std::vector<std::string>>("ns")) selection.include(glob);
@@ -52,7 +52,7 @@ int main(int argc, char** argv) {
         Output out = tool.open_output(Content::text);
         Readings readings;
         if (options.ids.empty()) options.selection = learned(tool, chain, readings);
-        const Check check = options.ids.empty() ? Check::structure : Check::frame; // those that matter are checked then by the history
+        const Check check = options.ids.empty() ? Check::structure : Check::frame; // the history then checks the entries that matter
         History history(chain.full() ? &*chain.full() : nullptr, chain.dump_start(), chain.consistent_point(), std::move(options));
         tool.show_progress();
         read_chain(chain, readings, [&](const EntryView& entry) { history.add(entry); }, {.check = check});

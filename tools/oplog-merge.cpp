@@ -15,7 +15,7 @@ int main(int argc, char** argv) {
     tool.add_output();
     tool.streams_bson();
     return tool.run(argc, argv, [&] {
-        Output out = tool.open_output(); // first: a pipe is told of whatever goes wrong
+        Output out = tool.open_output(); // opened first, so that a pipe learns of every failure
         std::vector<Input> inputs;
         for (const std::string& file : tool.inputs()) inputs.emplace_back(file);
         tool.show_progress();

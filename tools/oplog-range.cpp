@@ -10,7 +10,7 @@ using namespace oplog::tools;
 
 namespace {
 
-/// What --long and --json tell beyond the range itself.
+/// What --long and --json show in addition to the range.
 struct Details {
     std::map<std::string, std::uint64_t, std::less<>> ops;
     std::optional<std::int64_t> first_wall, last_wall;
@@ -33,7 +33,7 @@ struct Details {
     }
 };
 
-/// "2021-01-12T03:29:55.248Z" of milliseconds since 1970; just the number where no calendar reaches.
+/// Milliseconds since 1970 as "2021-01-12T03:29:55.248Z", or just the number if no calendar reaches so far.
 std::string wall_text(std::int64_t milliseconds) {
     if (milliseconds < 0 || milliseconds / 1000 > Timestamp::max().seconds) return fmt::format("{} ms", milliseconds);
     std::string text = to_utc_string({static_cast<std::uint32_t>(milliseconds / 1000), 0});
@@ -97,7 +97,8 @@ std::string as_json(const Range& range, const Details& details, const std::strin
     return text + "}}\n";
 }
 
-/// The Extended JSON that selects what follows: from the last entry on, which proves that nothing is missing between.
+/// The Extended JSON that selects what follows. It begins with the last entry, which proves that nothing in between is
+/// missing.
 std::string as_query(Timestamp last, std::optional<Timestamp> until) {
     const auto bound = [](const char* op, Timestamp ts) {
         return fmt::format(R"("{}":{{"$timestamp":{{"t":{},"i":{}}}}})", op, ts.seconds, ts.ordinal);
@@ -161,7 +162,7 @@ int main(int argc, char** argv) {
                 }
             } catch (const std::exception& error) {
                 print(std::exchange(text, {}));
-                tool.complain(error); // and on to the next file
+                tool.complain(error); // continues with the next file
             }
             print(text);
         }

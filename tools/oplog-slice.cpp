@@ -9,7 +9,7 @@ using namespace oplog::tools;
 
 namespace {
 
-/// What to do about a transaction that the slice's end would cut.
+/// What to do about a transaction that the end of the slice would cut.
 enum class AtCut { keep, extend, trim, fail };
 
 AtCut parse_at_cut(const std::string& text) {
@@ -39,7 +39,7 @@ int main(int argc, char** argv) {
     tool.add_output();
     tool.streams_bson();
     return tool.run(argc, argv, [&] {
-        Output out = tool.open_output(); // first: a pipe is told of whatever goes wrong
+        Output out = tool.open_output(); // opened first, so that a pipe learns of every failure
         Bounds bounds = tool.bounds();
         const AtCut at_cut = parse_at_cut(tool.value("txn"));
         TwoPasses inputs(tool.inputs());
@@ -62,7 +62,7 @@ int main(int argc, char** argv) {
         TransactionTracker tracker;
         TransactionTracker::Open at_start;
         std::optional<Timestamp> first, last;
-        bool past = false; // the upper bound
+        bool past = false; // past the upper bound
         OrderCheck check;
         inputs.second([&](const EntryView& entry) {
             const Timestamp ts = entry.ts();

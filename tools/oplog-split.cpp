@@ -12,7 +12,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// A number followed by one of the units, as in "1h" or "256M". Throws ArgumentError.
+/// Parses a number followed by one of the units, as in "1h" or "256M". Throws ArgumentError.
 std::uint64_t with_unit(const std::string& option, const std::string& text, const std::map<std::string_view, std::uint64_t>& units) {
     std::string_view rest = text;
     const auto number = oplog::detail::take_number(rest);
@@ -43,7 +43,8 @@ SplitPoints split_points(const Tool& tool) {
     return points;
 }
 
-/// Pieces on their way into a directory: until all are whole, in a hidden one that becomes it, or, if it exists, inside it.
+/// Collects the pieces of a directory. Until all are complete they are in a hidden directory, which becomes the
+/// directory or, if that exists, lies inside it.
 class Pieces {
   public:
     Pieces(const Tool& tool, const std::string& directory) : tool_(tool), directory_(directory) {
@@ -62,7 +63,7 @@ class Pieces {
         names_.push_back(std::move(name));
     }
 
-    /// Gives the pieces their names, all or, when it throws, none. Yields their paths.
+    /// Gives all pieces their names or, when it throws, none. Returns their paths.
     std::vector<std::string> publish() {
         std::vector<std::string> paths;
         std::vector<bool> replaces;
@@ -93,7 +94,7 @@ class Pieces {
         hidden_.clear();
     }
 
-    /// What is replaced changes places with its piece, and is removed at the end.
+    /// A file that is replaced swaps places with its piece, and is removed at the end.
     void publish_into(const std::vector<std::string>& paths, const std::vector<bool>& replaces) {
         {
             const oplog::detail::SignalsHeld all_or_none;
@@ -113,7 +114,7 @@ class Pieces {
         }
         if (!remove_hidden()) tool_.warn("what was replaced could not be removed: " + hidden_.string());
     }
-    /// Throws if something stays.
+    /// Throws if a piece cannot be taken back.
     void take_back(const std::vector<std::string>& paths, const std::vector<bool>& replaces, std::size_t named, const std::string& failure) {
         std::string stay;
         while (named-- > 0) try {
@@ -135,11 +136,11 @@ class Pieces {
 
     const Tool& tool_;
     UndoOnSignal undo_;
-    fs::path directory_; ///< as named
-    fs::path final_;     ///< the same without a slash at the end
+    fs::path directory_; ///< As it was named.
+    fs::path final_;     ///< The same without a slash at the end.
     fs::path hidden_;
     std::vector<std::string> names_;
-    bool is_new_ = false; ///< the directory
+    bool is_new_ = false; ///< Whether the directory is new.
 };
 
 } // namespace

@@ -7,7 +7,7 @@ using namespace oplog::tools;
 
 namespace {
 
-/// The readings of a chain that staging takes: nothing is written before everything is known to be right.
+/// The readings of a chain that staging takes. Nothing is written before everything is known to be right.
 class Staging {
   public:
     Staging(const Tool& tool, const Chain& chain)
@@ -22,11 +22,11 @@ class Staging {
         examine();
     }
 
-    /// The last entry that is staged.
+    /// The last staged entry.
     Timestamp time() const noexcept { return time_; }
     const Selection& selected() const noexcept { return selection_; }
 
-    /// Writes the oplog. Yields what has become of the collections.
+    /// Writes the oplog. Returns the final state of the collections.
     template <class Writer>
     Catalog write(Writer& out) {
         Stager stager(start_, {});
@@ -41,10 +41,10 @@ class Staging {
     }
 
   private:
-    /// They are not taken over into the directory: see take_collections().
+    /// Writes these collections as entries, because they are not taken over into the directory: see take_collections().
     template <class Write>
     void write_capped_clusters(Write& write) const {
-        std::vector<std::pair<const DumpCollection*, std::string>> clusters; // and what they are to be called
+        std::vector<std::pair<const DumpCollection*, std::string>> clusters; // with the names that they get
         std::uint64_t entries = 0;
         for (const auto& [ns, collection] : start_.catalog.collections()) {
             if (!collection.is_capped_cluster) continue;
@@ -94,7 +94,7 @@ class Staging {
         time_ = *last_wanted;
     }
 
-    /// The collections that are wanted, under the names that they are wanted under.
+    /// The wanted collections, under their wanted names.
     Catalog selected(const Catalog& dumped) const {
         Catalog catalog;
         if (chain_.full())
@@ -126,10 +126,11 @@ class Staging {
     Timestamp first_, time_;
 };
 
-/// A collection's metadata as the staged dump must have it; none if it can stay as it is. Where the collection was not
-/// renamed, dropped or given other indexes, mongorestore builds them from here; else they follow.
+/// The metadata that the staged dump must have for a collection; none if it can stay as it is. mongorestore builds the
+/// indexes from here unless the collection was renamed or dropped, or its indexes changed. In those cases they follow
+/// in the oplog.
 std::optional<Metadata> staged_metadata(const DumpCollection& dumped, Metadata metadata, std::string_view name, bool indexes_follow) {
-    const bool temporary = bson::Document(metadata.options).find("temp").has_value(); // mongorestore fails with it
+    const bool temporary = bson::Document(metadata.options).find("temp").has_value(); // mongorestore fails with this option
     if (!indexes_follow && !temporary && name == dumped.name) return std::nullopt;
     if (indexes_follow)
         std::erase_if(metadata.indexes, [](const std::string& spec) {
@@ -141,9 +142,9 @@ std::optional<Metadata> staged_metadata(const DumpCollection& dumped, Metadata m
     return metadata;
 }
 
-/// Takes over the full dump's collections.
+/// Takes over the collections of the full dump.
 void take_collections(const Dump& full, const Selection& selection, const Catalog& catalog, DumpWriter& out) {
-    std::set<std::string> unchanged; // as they are called in the dump
+    std::set<std::string> unchanged; // under their names in the dump
     for (const auto& [ns, collection] : catalog.collections())
         if (collection.dumped_as && !collection.indexes_changed) unchanged.insert(*collection.dumped_as);
     for (const DumpCollection& dumped : full.collections()) {
@@ -165,14 +166,14 @@ void take_collections(const Dump& full, const Selection& selection, const Catalo
     if (full.prelude()) out.take(*full.prelude(), full.relative(*full.prelude()));
 }
 
-/// Whether an output without a full dump is meant to be a file.
+/// Whether the output of a run without a full dump is meant to be a file.
 bool names_file(const std::string& output) {
     std::error_code error;
     return output.ends_with(".bson") || output.ends_with(".zst") || output.ends_with(".gz") ||
            (std::filesystem::exists(output, error) && !std::filesystem::is_directory(output, error));
 }
 
-/// An oplog of its own as mongorestore can read it, plain.
+/// Returns the path of an oplog that mongorestore can read: plain, in a file of its own.
 std::string oplog_file(const Tool& tool) {
     const std::string output = tool.optional("output").value_or("-");
     if (output == "-") return "FILE";
@@ -181,7 +182,7 @@ std::string oplog_file(const Tool& tool) {
     return fmt::format("<({} -dc {})", compression == Compression::zstd ? "zstd" : "gzip", shell_word(output));
 }
 
-/// Whether there are indexes of a version that mongorestore would replace with today's.
+/// Whether there are indexes of a version that mongorestore would replace with the current one.
 bool has_old_index(const Catalog& catalog) {
     for (const auto& [ns, collection] : catalog.collections())
         for (const Index& index : collection.indexes)
@@ -221,7 +222,7 @@ int main(int argc, char** argv) {
             dump.emplace(*output, DumpWriter::Options{.if_exists = tool.if_exists(), .take_over = tool.has("copy") ? TakeOver::copy : TakeOver::link,
                                                       .gzip = full && full->gzip(), .inputs = inputs.named()});
         }
-        tool.show_progress(0); // it is read two or three times
+        tool.show_progress(0); // the chain is read two or three times
         Staging staging(tool, inputs.chain());
         Catalog catalog;
         if (file) {

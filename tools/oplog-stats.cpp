@@ -28,7 +28,7 @@ std::string grouped(std::uint64_t number) {
 
 std::string name_of(std::string_view ns) { return ns.empty() ? "(none)" : escaped(ns); }
 
-/// How many columns a text takes, so long as each character takes one.
+/// The number of columns that a text takes, assuming one for each character.
 std::size_t width_of(std::string_view text) {
     return static_cast<std::size_t>(std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; }));
 }
@@ -49,7 +49,7 @@ std::string duration(std::uint32_t seconds) {
     return fmt::format("{} second{}", seconds, seconds == 1 ? "" : "s");
 }
 
-/// A bar of eighths of a column.
+/// A bar made of eighths of a column.
 std::string bar(double share, std::size_t columns) {
     static constexpr const char* parts[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
     const auto eighths = static_cast<std::size_t>(std::ceil(share * static_cast<double>(columns * 8)));
@@ -139,7 +139,7 @@ std::string counts_json(const OperationCounts& counts) {
                        counts.inserts, counts.updates, counts.deletes, counts.commands, counts.noops, counts.others, counts.bytes);
 }
 
-/// "[a,b]" of what `one` makes of each item.
+/// A JSON array: "[a,b]" of what `one` makes of each item.
 template <class Items, class One>
 std::string list_json(const Items& items, One one) {
     std::string text = "[";

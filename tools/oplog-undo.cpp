@@ -25,7 +25,8 @@ std::string base64(std::string_view bytes) {
 std::string json(std::optional<std::string_view> document) { return document ? to_json(bson::Document(*document)) : "null"; }
 std::string value_json(std::string_view id) { return to_json(*bson::Document(id).begin()); }
 
-/// Whether a shell would not write the document as it is when it has it as an object: names that are numbers come first there, and some mean something else.
+/// Whether a shell would change the document when it holds it as an object: it puts names that are numbers first, and
+/// some names have a meaning.
 bool misleads_a_shell(const bson::Document& document, bool is_array = false) {
     for (const bson::Element& field : document) {
         const std::string_view key = field.key();
@@ -34,7 +35,7 @@ bool misleads_a_shell(const bson::Document& document, bool is_array = false) {
     }
     return false;
 }
-/// A dot before each name.
+/// Copies a document with a dot before each name.
 void mark(bson::Builder& out, const bson::Document& document, bool is_array = false) {
     std::string key;
     for (const bson::Element& field : document) {
@@ -56,7 +57,7 @@ bson::Value marked(const bson::Document& document) {
     return out.finish();
 }
 
-/// "2 h 5 min": seconds for people.
+/// Seconds for people to read: "2 h 5 min".
 std::string duration(std::int64_t seconds) {
     if (seconds < 60) return fmt::format("{} s", seconds);
     if (seconds < 3600) return fmt::format("{} min", seconds / 60);
@@ -66,10 +67,10 @@ std::string duration(std::int64_t seconds) {
 
 using Counts = std::array<std::uint64_t, outcomes>;
 
-/// What was found, for people.
+/// The findings, for people.
 struct Summary {
     std::map<std::string, Counts> namespaces;
-    std::vector<std::string> conflicts; ///< the first of them
+    std::vector<std::string> conflicts; ///< The first few.
     std::vector<std::string> dropped;
     std::uint64_t left_alone = 0;
 
@@ -83,7 +84,7 @@ struct Summary {
     }
 };
 
-/// OUT, or nothing of it but the summary.
+/// Writes OUT or, for a dry run, only the summary.
 class UndoOutput : public TakeBackOutput {
   public:
     UndoOutput(DumpWriter* out, std::string scratch, Timestamp last, Summary& summary) : out_(out), scratch_(std::move(scratch)), next_(last), summary_(summary) {
@@ -160,7 +161,7 @@ class UndoOutput : public TakeBackOutput {
         put(*report_, line + "}\n");
     }
 
-    /// Where the images of a collection go. Of two of the same name, one has ended.
+    /// The file for the images of a collection. If two collections have the same name, one of them has ended.
     Writer& before(const CollectionLife& life) {
         const std::string ns = life.ended ? life.collection.ns() + "-ended-" + std::to_string(life.collection.number) : life.collection.ns();
         if (const auto found = before_.find(ns); found != before_.end()) return found->second;
@@ -168,7 +169,7 @@ class UndoOutput : public TakeBackOutput {
         Metadata metadata;
         metadata.collection = name;
         metadata.type = "collection";
-        bson::Builder options; // for looking at them: nothing that could refuse a document
+        bson::Builder options; // it is for looking at documents, so nothing may refuse one
         for (const bson::Element& option : bson::Document(life.collection.metadata.options))
             if (option.key() == "collation" || option.key() == "clusteredIndex") options.append(option);
         metadata.options = options.finish();
@@ -178,7 +179,8 @@ class UndoOutput : public TakeBackOutput {
         return before_.emplace(ns, out_->open("before/" + out_->data_name(database, name))).first->second;
     }
 
-    /// An insert replaces a document that there is. Where values must be unique, all that change go before any comes.
+    /// Writes replayable entries. An insert replaces an existing document. Where values must be unique, all changing
+    /// documents are removed before any is inserted.
     void replay(const TakenBack& taken) {
         if (&*taken.life != life_) finish_replay();
         if (!life_) {
@@ -208,13 +210,13 @@ class UndoOutput : public TakeBackOutput {
                            .date("wall", std::int64_t{next_.seconds} * 1000).finish());
     }
 
-    DumpWriter* out_; ///< null: the summary alone
+    DumpWriter* out_; ///< Null: only the summary.
     std::string scratch_;
     Timestamp next_;
     Summary& summary_;
     std::optional<Writer> report_, changes_, replay_, dropped_;
     std::map<std::string, Writer> before_;
-    const CollectionLife* life_ = nullptr; ///< of the entries so far
+    const CollectionLife* life_ = nullptr; ///< Of the entries so far.
     bool has_unique_ = false;
     std::unique_ptr<ChangeLog> later_;
     std::vector<std::uint64_t> later_offsets_;

@@ -9,7 +9,7 @@ using namespace oplog::tools;
 
 namespace {
 
-/// What is wrong with a chain, and which times it can be restored to.
+/// Finds out what is wrong with a chain, and to which times it can be restored.
 class Verification {
   public:
     Verification(const Chain& chain, Continuity continuity) : chain_(chain), continuity_(continuity) {
@@ -20,14 +20,14 @@ class Verification {
     }
 
     const std::vector<Finding>& findings() const noexcept { return findings_; }
-    /// How often a note was made, of which the findings have the first.
+    /// How many times a note occurred. The findings have its first occurrence.
     std::uint64_t times(const Finding& note) const { return notes_.at(note.text); }
     bool good() const {
         return std::ranges::none_of(findings_, [](const Finding& f) { return f.severity == Finding::Severity::error; });
     }
-    /// What to do about some of them.
+    /// What to do about some of the findings.
     const std::set<std::string>& hints() const noexcept { return hints_; }
-    /// The first and the last time; none if there is no time that it can be restored to.
+    /// The first and the last time to which the chain can be restored; none if there is none.
     const std::optional<std::pair<Timestamp, Timestamp>>& window() const noexcept { return window_; }
 
   private:
@@ -36,23 +36,23 @@ class Verification {
         findings_.push_back(std::move(finding));
     }
 
-    /// Servers take text that is not UTF-8 from drivers that send it, and it must come back.
+    /// Servers accept text that is not UTF-8 from drivers that send it, and a restore must return it.
     void check_bytes(const EntryView& entry) {
         bool is_text = false;
         try {
             if (!bson::validate(entry.document())) is_ordinary_ = false;
             return;
-        } catch (const DataError& error) { // the text, what replay changes, or worse
+        } catch (const DataError& error) { // the text, what a replay changes, or worse
             is_text = error.fault() == Fault::not_utf8;
         }
         entry.with_place([&] {
             if (!bson::validate<bson::Text::any>(entry.document())) is_ordinary_ = false;
         });
-        if (is_text && std::exchange(strange_text_in_, entry.where()->file) != entry.where()->file) // once a slice
+        if (is_text && std::exchange(strange_text_in_, entry.where()->file) != entry.where()->file) // once for each slice
             find({Finding::Severity::warning, *entry.where(), entry.ts(), "text that is not valid UTF-8: damage, or what a driver wrote; it is restored as it is"});
     }
 
-    /// What cannot be read has no timestamp; the one of the entry before it shows how far one can go.
+    /// What cannot be read has no timestamp. That of the entry before it shows how far a restore can go.
     void find_broken(const FormatError& error, const std::optional<Timestamp>& last) {
         if (!error.hint().empty()) hints_.insert(error.hint());
         find({Finding::Severity::error, error.where(), last, (last ? "after this entry: " : "") + error.reason()});
@@ -63,7 +63,7 @@ class Verification {
         find({Finding::Severity::error, error.where(), error.ts(), error.reason()});
     }
 
-    /// Every byte of one file, by itself: what is wrong further on would else hide behind what is wrong before.
+    /// Checks every byte of one file by itself, so that a fault cannot hide behind an earlier one in another file.
     void verify_slice(const Chain::Slice& slice) {
         Input in(Input::source_type(slice.path), slice.name);
         OrderCheck check_order;
@@ -85,7 +85,7 @@ class Verification {
             find({Finding::Severity::note, in.where(), state.last, "the slice ends inside a transaction, which restoring slice by slice would lose"});
     }
 
-    /// The slices together, up to the first thing that keeps them from being one history.
+    /// Checks the slices together, up to the first fault that keeps them from being one history.
     void verify_chain() {
         std::optional<Timestamp> last, broken_at;
         Examiner examiner(chain_.start(), {}, [&](Finding finding) {
@@ -107,7 +107,7 @@ class Verification {
         } catch (const ContinuityError& error) {
             find_discontinuity(error);
         } catch (const FormatError& error) {
-            if (good()) find_broken(error, last); // else it is its slice's
+            if (good()) find_broken(error, last); // otherwise the fault belongs to its slice
         }
         examiner.finish();
         if (chain_.full()) chain_.full()->require_unchanged();
@@ -124,8 +124,8 @@ class Verification {
     std::vector<Finding> findings_;
     std::set<std::string> hints_;
     std::map<std::string, std::uint64_t> notes_;
-    bool is_ordinary_ = true; ///< every entry, see bson::validate()
-    std::string strange_text_in_; ///< the last slice that had some
+    bool is_ordinary_ = true; ///< Whether every entry is ordinary; see bson::validate().
+    std::string strange_text_in_; ///< The last slice that had such text.
     std::optional<std::pair<Timestamp, Timestamp>> window_;
 };
 

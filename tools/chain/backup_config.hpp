@@ -24,7 +24,7 @@ class ConfigError : public Error {
     using Error::Error;
 };
 
-/// How to log in: a connection string without a password (so it may be seen in a process list), and the password.
+/// How to log in: a connection string without a password, so that a process list may show it, and the password.
 struct Login {
     std::string uri;
     std::string password;
@@ -69,10 +69,11 @@ inline std::string_view trimmed(std::string_view text) {
 
 } // namespace detail
 
-/// A MongoDB connection string in its parts.
+/// A MongoDB connection string, split into its parts.
 class ConnectionString {
   public:
-    /// Throws Error for what is none. The message never holds the text, which may hold a password.
+    /// Throws Error for text that is not a connection string. The message never contains the text, which may contain a
+    /// password.
     explicit ConnectionString(std::string_view text) {
         const std::size_t scheme_end = text.find("://");
         scheme_ = text.substr(0, scheme_end);
@@ -111,7 +112,7 @@ class ConnectionString {
         if (std::ranges::none_of(options_, same)) options_.emplace_back(key, value);
     }
 
-    /// The whole, but for the password.
+    /// The connection string without the password.
     std::string without_password() const {
         std::string text = scheme_ + "://" + (user.empty() ? "" : detail::percent_encoded(user) + "@") + hosts_ + "/";
         char before = '?';
@@ -124,7 +125,7 @@ class ConnectionString {
 
     std::string user;
     std::string password;
-    std::string database; ///< of the path; not in without_password(), or it would be the only one dumped
+    std::string database; ///< Of the path. It is not in without_password(), because then only this database would be dumped.
 
   private:
     std::string scheme_;
@@ -132,13 +133,13 @@ class ConnectionString {
     std::vector<std::pair<std::string, std::string>> options_;
 };
 
-/// config.ini, checked.
+/// A checked config.ini.
 class BackupConfig {
   public:
-    /// What to do about a file that holds a password and that others can read.
+    /// What to do about a file that contains a password and that others can read.
     enum class Readable { refuse, allow };
 
-    /// Reads `path`. Throws std::system_error, and Error that names the line.
+    /// Reads `path`. Throws std::system_error, and an Error that names the line.
     BackupConfig(const std::string& path, Readable readable) : path_(path), readable_(readable) {
         std::ifstream file(path);
         if (!file) oplog::detail::throw_errno(path);
@@ -168,20 +169,20 @@ class BackupConfig {
     std::string lang;
     std::string on_gap = "stop";
     std::string compress = "none";
-    std::string full_method = "auto"; ///< mongodump: with --oplog; slice: without, and with a copy of the oplog
+    std::string full_method = "auto"; ///< mongodump: with --oplog; slice: without it, and with a copy of the oplog.
     std::vector<std::string> extra_dump_args;
     std::optional<std::uint32_t> keep_chains;
-    std::uint32_t interval = 3 * 3600;  ///< seconds between increments
-    std::string interval_text;          ///< the same in the user's language
-    std::uint32_t increments = 0;       ///< in a cycle
-    bool whole_day = true;              ///< the cycle is as many increments as fit into a day
+    std::uint32_t interval = 3 * 3600;  ///< Seconds between increments.
+    std::string interval_text;          ///< The interval in the user's words.
+    std::uint32_t increments = 0;       ///< The number of increments in a cycle.
+    bool whole_day = true;              ///< Whether a cycle is as many increments as fit into a day.
 
     static constexpr std::uint32_t day = 86400;
 
     /// How to log in to the source.
     Login source() const {
         if (given("uri")) return login(parsed_uri(), "uri", value("db_user"), password("db_pwd", "db_pwd_file"));
-        // "name/host,host" is a replica set, as for mongodump's --host; a host by itself is meant itself.
+        // "name/host,host" is a replica set, as for mongodump's --host. A host by itself means just that host.
         const std::string host = given("db_host") ? value("db_host") : "127.0.0.1";
         const std::size_t slash = host.find('/');
         std::string hosts;
@@ -202,7 +203,7 @@ class BackupConfig {
         return login(std::move(uri), "db_host", value("db_user"), password("db_pwd", "db_pwd_file"));
     }
 
-    /// How to log in to the server to be restored, which is a connection string or HOST:PORT.
+    /// How to log in to the server to restore to, which is given as a connection string or HOST:PORT.
     Login target(const std::string& text) const {
         const bool is_uri = text.find("://") != text.npos;
         ConnectionString uri(is_uri ? text : "mongodb://" + text);
@@ -298,7 +299,7 @@ class BackupConfig {
 
         whole_day = !given("increments");
         if (whole_day) {
-            increments = (day - 1) / interval; // the one at 24 h is the next cycle's
+            increments = (day - 1) / interval; // the increment at 24 h belongs to the next cycle
         } else {
             const auto wanted = number("increments", 0, 1000000);
             if (!wanted) fail("increments", "is not a number");
@@ -307,7 +308,7 @@ class BackupConfig {
     }
 
     void check_extra_arguments() {
-        // What says where to log in, what to dump and where to is this system's own.
+        // This system itself decides where to log in, what to dump, and where to.
         static const std::set<std::string> reserved = {"--uri", "--host", "--port", "--username", "--password", "--authenticationDatabase", "--config",
             "--out", "--archive", "--gzip", "--db", "--collection", "--query", "--queryFile", "--oplog", "-h", "-u", "-p", "-o", "-d", "-c", "-q"};
         static const std::set<std::string> partial = {"--excludeCollection", "--excludeCollectionsWithPrefix", "--dumpDbUsersAndRoles", "--viewsAsCollections",
@@ -341,7 +342,7 @@ class BackupConfig {
         }
     }
 
-    /// A password that others can read is none.
+    /// Throws for a password that others can read.
     void refuse_readable(const std::string& file, const std::string& key) const {
         struct stat info {};
         if (::stat(file.c_str(), &info) != 0) oplog::detail::throw_errno(file);
@@ -368,7 +369,8 @@ class BackupConfig {
             if (password.empty()) throw ConfigError(path_ + ": " + escaped(user) + " has no password");
             uri.user = user;
             uri.password = password;
-            // A database in the path may say no more than where the user is, and db_authdb says so outright; it is the source's, though.
+            // A database in the path may only say where the user is defined, while db_authdb says so outright. But
+            // db_authdb is for the source.
             if (given("db_authdb") && (key != "the target" || uri.database.empty())) uri.set_default("authSource", value("db_authdb"));
             if (!values_.contains("db_authdb")) uri.set_default("authSource", uri.database.empty() ? "admin" : uri.database);
         } else if (uri.user.empty() && !password.empty()) {

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// What a backup directory's records say: chains of a full backup and its increments.
+/// The records of a backup directory, which hold chains of a full backup and its increments.
 ///
-///     <dir>/<chain>/full/              what mongodump --oplog wrote, or oplog-apply, and its step.json
+///     <dir>/<chain>/full/              what mongodump --oplog or oplog-apply wrote, and its step.json
 ///     <dir>/<chain>/slice/             the oplog over the time of that dump
 ///     <dir>/<chain>/inc/<name>/        an increment
 ///     <dir>/<chain>/closed.json        why nothing can continue the chain, if so
-///     <dir>/<chain>/chain.json         which of these there are, each with the SHA-256 of its record
+///     <dir>/<chain>/chain.json         which of these exist, each with the SHA-256 of its record
 ///
-/// Each record ends with the SHA-256 of what it says, and names the record before it. So chain.json is all that a lost
-/// step is missed by; it is written last, and a step that it does not name yet is good if it continues the chain.
+/// Each record ends with the SHA-256 of its content, and names the record before it. So only chain.json can show that a
+/// step is lost. It is written last, and a step that it does not name yet is good if it continues the chain.
 
 #include "sha256.hpp"
 #include "../lib/tool.hpp"
@@ -33,7 +33,8 @@ namespace oplog::tools {
 
 namespace fs = std::filesystem;
 
-/// Throws DataError unless this is a directory, or a regular file: nothing is followed elsewhere or waited for.
+/// Throws DataError unless the path is a directory, or a regular file. So no link is followed, and nothing is waited
+/// for.
 inline void require(fs::file_type wanted, const fs::path& path) {
     const fs::file_type type = fs::symlink_status(path).type();
     if (type == fs::file_type::not_found) oplog::detail::throw_errno(path.string(), ENOENT);
@@ -46,7 +47,7 @@ inline void require(fs::file_type wanted, const fs::path& path) {
     if (type != wanted) throw DataError(Fault::inconsistent, fmt::format("{}: {}, where a {} must be", path.string(), is, wanted == fs::file_type::directory ? "directory" : "file"));
 }
 
-/// The files in a directory and below it, sorted. Throws DataError for what is neither a file nor a directory.
+/// The files in a directory and below it, sorted. Throws DataError for anything that is neither a file nor a directory.
 inline std::vector<fs::path> files_below(const fs::path& directory) {
     require(fs::file_type::directory, directory);
     std::vector<fs::path> files;
@@ -61,14 +62,15 @@ inline std::vector<fs::path> files_below(const fs::path& directory) {
 
 inline bool is_there(const fs::path& path) { return fs::exists(fs::symlink_status(path)); }
 
-/// What a record ends with: the SHA-256 of all before it.
+/// The end of a record: the SHA-256 of everything before it.
 inline constexpr std::string_view seal_begin = ",\n\"sha256\":\"", seal_end = "\"}\n";
 inline std::string sealed(std::string_view text) { return fmt::format("{}{}{}{}", text, seal_begin, sha256(text), seal_end); }
 
-/// A JSON object from a file: a record, or one of mongodump's. Throws std::system_error, and DataError for what is none.
+/// A JSON object from a file: a record, or a file of mongodump. Throws std::system_error, and DataError for anything
+/// else.
 class JsonFile {
   public:
-    static constexpr std::size_t limit = 256 << 20; // a file of a backup takes some 150 bytes
+    static constexpr std::size_t limit = 256 << 20; // each file of a backup takes about 150 bytes
 
     explicit JsonFile(const fs::path& path) : path_(path.string()) {
         const std::string text = read();
@@ -84,7 +86,7 @@ class JsonFile {
         ::bson_destroy(parsed);
     }
     bson::Document document() const& { return bson::Document(bytes_); }
-    bson::Document document() && = delete; // it is a view
+    bson::Document document() && = delete; // the result is a view
 
     bool is_sealed() const { return is_sealed_; }
     /// Of the whole file.
@@ -95,13 +97,13 @@ class JsonFile {
         if (!found) throw DataError(Fault::missing_field, "no field '" + std::string(key) + "'");
         return *found;
     }
-    /// A record's field; DataError names the file.
+    /// A field of a record. A DataError names the file.
     bson::Element field(std::string_view key) const {
         const auto found = document().find(key);
         if (!found) throw DataError(Fault::missing_field, path_ + ": no field '" + std::string(key) + "'");
         return *found;
     }
-    /// Format 1 is of a version before records were sealed. Throws DataError.
+    /// Throws DataError for an unknown format. Format 1 is from a version before records were sealed.
     void check_format() const {
         const auto format = field("format").integer();
         if (format != 1 && format != 2) throw DataError(Fault::inconsistent, path_ + ": of another format than 1 and 2: made by another version of this tool");
@@ -131,30 +133,30 @@ class JsonFile {
     bool is_sealed_ = false;
 };
 
-/// One step of a chain, as its step.json tells it.
+/// One step of a chain, as its step.json describes it.
 struct Step {
     struct File {
-        std::string path; ///< below the step's directory
+        std::string path; ///< Relative to the step's directory.
         std::uint64_t size = 0;
         std::string sha256;
     };
 
     fs::path directory;
     std::string type;              ///< full, slice, inc
-    std::uint64_t number = 0;      ///< of an increment, from 1
-    Timestamp first, last;         ///< of its oplog
-    std::string first_sha256, last_sha256; ///< of those entries' bytes
+    std::uint64_t number = 0;      ///< Of an increment, from 1.
+    Timestamp first, last;         ///< Of its oplog.
+    std::string first_sha256, last_sha256; ///< Of the bytes of those entries.
     std::uint64_t entries = 0;
-    std::uint64_t bytes = 0;       ///< of oplog, before compression
-    Timestamp started, finished;   ///< wall clock, whole seconds
+    std::uint64_t bytes = 0;       ///< Of its oplog, before compression.
+    Timestamp started, finished;   ///< Wall clock, whole seconds.
     std::vector<File> files;
     std::map<std::string, std::string> versions;
-    std::string made_of; ///< the chain, if it is a full backup that no server was asked for
-    std::string previous; ///< the SHA-256 of the record before it in the chain, if any
-    std::string sha256;   ///< of its own record
+    std::string made_of; ///< The chain that a full backup was made of without asking a server.
+    std::string previous; ///< The SHA-256 of the previous record of the chain, if any.
+    std::string sha256;   ///< Of its own record.
     bool is_sealed = false;
 
-    /// The oplog's path, in the directory or in one that is to become it.
+    /// The path of the oplog, in the directory or in one that will become it.
     std::string oplog() const { return resolve_input(directory.string()); }
     std::uint64_t size() const {
         std::uint64_t sum = 0;
@@ -220,7 +222,7 @@ struct Step {
         }
     }
 
-    /// Whether every file is there with its size. Throws DataError and std::system_error.
+    /// Checks that every file is there with its size. Throws DataError and std::system_error.
     void check_files() const {
         for (const File& file : files) {
             const fs::path path = directory / file.path;
@@ -230,31 +232,31 @@ struct Step {
         }
     }
 
-    /// Whether the record was made right after that one. Throws DataError.
+    /// Checks that the record was made right after `before`. Throws DataError.
     void check_follows(const Step& before) const {
         if (is_sealed && previous != before.sha256)
             throw DataError(Fault::inconsistent, fmt::format("{}: does not follow {}, but a step that is not there", directory.string(), before.directory.string()));
     }
 };
 
-/// A full backup and what continues it.
+/// A full backup and everything that continues it.
 struct Chain {
-    std::string id; ///< the name of its directory
+    std::string id; ///< The name of its directory.
     fs::path directory;
-    std::optional<Step> full, slice; ///< none if damaged
-    std::vector<Step> increments;    ///< in order, as far as each continues the one before
-    std::string closed;              ///< "gap" or "divergence": nothing can continue it
-    std::string closed_sha256;       ///< of the record that says so
-    std::string closed_after;        ///< of the newest step's record then
+    std::optional<Step> full, slice; ///< None if damaged.
+    std::vector<Step> increments;    ///< In order, as far as each continues the one before.
+    std::string closed;              ///< "gap" or "divergence" if nothing can continue the chain.
+    std::string closed_sha256;       ///< Of the record that says so.
+    std::string closed_after;        ///< Of the newest step's record at that time.
     bool closed_is_sealed = false;
-    std::string damage;              ///< what is wrong with its records or files, if anything is
-    std::string unproved;            ///< what its records cannot prove, if anything
-    bool has_head = false;           ///< chain.json is there
-    bool is_behind = false;          ///< chain.json does not name all there is
-    bool good = false;               ///< its full backup is whole, so that there is something to restore
+    std::string damage;              ///< What is wrong with its records or files, if anything.
+    std::string unproved;            ///< What its records cannot prove, if anything.
+    bool has_head = false;           ///< Whether chain.json is there.
+    bool is_behind = false;          ///< Whether chain.json lacks steps that exist.
+    bool good = false;               ///< Whether its full backup is whole, so that there is something to restore.
 
     bool open() const { return good && closed.empty() && damage.empty(); }
-    /// The newest entries may be of a history that the source has given up.
+    /// Whether the newest entries may belong to a history that the source has given up.
     bool doubtful() const { return closed == "divergence"; }
     const char* state() const { return !damage.empty() ? "damaged" : closed == "gap" ? "closed: gap" : closed == "divergence" ? "closed: divergence" : "open"; }
 
@@ -276,7 +278,7 @@ struct Chain {
         return sum;
     }
 
-    /// What chain.json must say.
+    /// The text that chain.json must have.
     std::string head() const {
         std::string text = "{\"format\":2,\n\"steps\":[";
         const char* comma = "\n";
@@ -289,7 +291,7 @@ struct Chain {
         return sealed(text);
     }
 
-    /// Whether chain.json is asked which steps there must be.
+    /// Whether to check chain.json for the steps that there must be.
     enum class Head { check, ignore };
 
     static Chain load(const fs::path& directory, Head use = Head::check) {
@@ -297,7 +299,8 @@ struct Chain {
         chain.id = directory.filename().string();
         chain.directory = directory;
         try {
-            // Before the steps, for one may be added meanwhile. What is wrong with them says more than what is wrong with it.
+            // It is read before the steps, because a step may be added meanwhile. A fault in the steps tells more than
+            // a fault in it, and is reported first.
             std::optional<JsonFile> head;
             std::exception_ptr bad_head;
             try {
@@ -322,7 +325,7 @@ struct Chain {
             else
                 chain.require_old();
         } catch (const std::bad_alloc&) {
-            throw; // it says nothing about the chain
+            throw; // this error says nothing about the chain
         } catch (const std::exception& error) {
             chain.damage = error.what();
         }
@@ -342,7 +345,7 @@ struct Chain {
         if (closed_is_sealed) closed_after = json.field("previous").string();
     }
 
-    /// Throws DataError unless all steps that chain.json names are there, as they were.
+    /// Throws DataError unless all steps that chain.json names are there and unchanged.
     void check(const JsonFile& head) {
         head.check_format();
         const std::string name = (directory / "chain.json").string();
@@ -371,7 +374,7 @@ struct Chain {
         if (closed_is_sealed && closed_after != newest().sha256) throw DataError(Fault::inconsistent, (directory / "closed.json").string() + ": of another chain, or of other steps than there are");
     }
 
-    /// Without chain.json: throws DataError unless no record needs it.
+    /// For a chain without chain.json: throws DataError unless no record requires one.
     void require_old() {
         const std::vector<const Step*> all = steps();
         if (closed_is_sealed || std::ranges::any_of(all, &Step::is_sealed))
@@ -401,7 +404,7 @@ struct Chain {
     }
 };
 
-/// The time that a step's directory is named after.
+/// The time after which a step's directory is named.
 inline std::optional<std::uint32_t> time_of_name(const std::string& name) {
     std::tm tm{};
     tm.tm_isdst = -1;
@@ -410,7 +413,7 @@ inline std::optional<std::uint32_t> time_of_name(const std::string& name) {
     return static_cast<std::uint32_t>(std::mktime(&tm));
 }
 
-/// Whether this is a chain, or what is left of one: a record, or a directory of its name without any file.
+/// Whether this is a chain or the rest of one: a record, or a directory with such a name and without any file.
 inline bool is_chain(const fs::path& directory) {
     std::error_code none; // such as a link to itself
     if (!fs::is_directory(directory, none)) return false;
@@ -424,16 +427,16 @@ inline bool is_chain(const fs::path& directory) {
            std::ranges::all_of(fs::recursive_directory_iterator(directory), [](const fs::directory_entry& entry) { return entry.symlink_status().type() == fs::file_type::directory; });
 }
 
-/// Every chain of a backup directory, the oldest first. What has no records of this system is not one.
+/// All chains of a backup directory, the oldest first. Directories without records of this system are ignored.
 inline std::vector<Chain> load_chains(const fs::path& directory) {
     if (!fs::is_directory(directory)) oplog::detail::throw_errno(directory.string(), ENOENT);
     std::vector<Chain> chains;
     for (const fs::directory_entry& entry : fs::directory_iterator(directory)) {
         if (entry.path().filename().string().starts_with('.') || !is_chain(entry.path())) continue;
         Chain chain = Chain::load(entry.path());
-        if (fs::exists(chain.directory)) chains.push_back(std::move(chain)); // else it was pruned meanwhile
+        if (fs::exists(chain.directory)) chains.push_back(std::move(chain)); // otherwise it was pruned meanwhile
     }
-    // Not by name, if there is more to go by: that is in local time, which has an hour of each autumn twice.
+    // The name is used only if there is nothing else, because it is in local time, and each autumn repeats an hour.
     const auto age = [](const Chain& chain) {
         struct stat info {};
         ::stat(chain.directory.c_str(), &info);

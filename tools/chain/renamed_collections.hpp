@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// What mongodump, which reads collections by their names, gets wrong when they are renamed while it runs, and how it
-/// is put right: the oplog over the time of the dump tells by UUID which collections are concerned.
+/// What mongodump, which reads collections by name, gets wrong about collections that are renamed while it runs, and
+/// how that is repaired. The oplog over the time of the dump tells by UUID which collections are affected.
 
 #include "../lib/tool.hpp"
 
@@ -20,12 +20,12 @@
 
 namespace oplog::tools {
 
-/// A dump of one collection again, and between which entries of the oplog it was made.
+/// A later dump of one collection, and the entries of the oplog between which it was made.
 struct DumpAgain {
     Timestamp after, to;
     std::string path;
 
-    /// A directory is named after the two, as in "1795352339:981-1795352340:2".
+    /// The directory is named after these two entries, as in "1795352339:981-1795352340:2".
     explicit DumpAgain(const std::filesystem::path& directory) : path(directory.string()) {
         const std::string name = directory.filename().string();
         const std::size_t dash = name.find('-');
@@ -35,15 +35,15 @@ struct DumpAgain {
     bool spans(Timestamp ts) const { return after < ts && ts <= to; }
 };
 
-/// A dump made without --oplog, being put right.
+/// Repairs a dump that was made without --oplog.
 ///
-/// A collection that was renamed meanwhile may be in it with another one's documents, with none, or twice. So all of those
-/// go. One that was made meanwhile is whole in the oplog, and one that was dropped is not wanted; each of the others is taken
-/// from a later dump of it alone during which its name meant no other collection. It gets the name that it had when the
-/// oplog begins, so that the renames lead on from there.
+/// A collection that was renamed meanwhile may be in the dump with the documents of another one, with none, or twice.
+/// So all such collections are removed. One that was created meanwhile is whole in the oplog, and one that was dropped
+/// is not wanted. Each of the others is taken from a later dump of it alone, during which its name meant no other
+/// collection. It gets the name that it had when the oplog begins, so that the renames continue from there.
 class DumpMending {
   public:
-    /// `dump` has its oplog in it; `again` are later dumps. Throws DataError.
+    /// `dump` contains its oplog; `again` are later dumps. Throws DataError.
     DumpMending(const std::string& dump, std::vector<DumpAgain> again) : dump_(dump), again_(std::move(again)) {
         if (!dump_.oplog()) throw DataError(Fault::incomplete, dump + ": no oplog");
         held_.resize(again_.size());
@@ -62,7 +62,7 @@ class DumpMending {
         }
     }
 
-    /// The oplog must begin there, or a transaction in it has no beginning.
+    /// Where the oplog must begin; otherwise a transaction in it has no beginning.
     const std::optional<Timestamp>& needed() const noexcept { return needed_; }
 
     struct Renamed {
@@ -70,7 +70,7 @@ class DumpMending {
         bool made = false, dropped = false;
     };
 
-    /// Puts the dump right as far as the later ones suffice. What is missing still.
+    /// Repairs the dump as far as the later dumps suffice. Returns the collections that are still missing.
     std::vector<Renamed> mend() const {
         remove_renamed();
         std::vector<Renamed> missed;
@@ -119,7 +119,7 @@ class DumpMending {
         }
     }
 
-    /// During a later dump, a name was that of a collection.
+    /// Notes that a name meant a certain collection during a later dump.
     void held(const std::string& ns, const std::string& uuid, Timestamp ts) {
         for (std::size_t i = 0; i < again_.size(); ++i)
             if (again_[i].spans(ts)) held_[i][ns].insert(uuid);
@@ -128,8 +128,10 @@ class DumpMending {
     void remove_renamed() const {
         for (const DumpCollection& one : dump_.dropped()) remove(one);
         for (const DumpCollection& one : dump_.collections()) {
-            const Metadata metadata = one.metadata.empty() ? Metadata() : read_metadata_file(one.metadata); // it need not be whole yet
-            const bool lost_its_name = one.metadata.empty() && !one.name.starts_with("system."); // before its indexes were asked for
+            // The later dump may still be incomplete.
+            const Metadata metadata = one.metadata.empty() ? Metadata() : read_metadata_file(one.metadata);
+            // Lost before mongodump asked for its indexes.
+            const bool lost_its_name = one.metadata.empty() && !one.name.starts_with("system.");
             const bool buckets_renamed = metadata.is_timeseries() && renamed_names_.contains(join_namespace(one.database, std::string(buckets_prefix) + one.name));
             if (lost_its_name || buckets_renamed || (!metadata.uuid.empty() && renamed_.contains(metadata.uuid))) remove(one);
         }
@@ -153,8 +155,8 @@ class DumpMending {
         return false;
     }
 
-    /// Whether what was read under the name is that collection, and all of it. A name that nothing has for a moment reads as an
-    /// empty collection without indexes.
+    /// Whether what was read under the name is that collection, and all of it. A name that no collection has for a
+    /// moment reads as an empty collection without indexes.
     bool is_its_own(std::size_t i, const DumpCollection& one, const Metadata& metadata) const {
         const auto found = held_[i].find(one.ns());
         if (found == held_[i].end()) return true;
@@ -167,7 +169,7 @@ class DumpMending {
         namespace fs = std::filesystem;
         const std::string gz = one.data.ends_with(".gz") ? ".gz" : "";
         const fs::path directory = fs::path(dump_.path()) / collection.database;
-        // Who has the name now was made meanwhile: whole in the oplog too.
+        // The collection that has the name now was created meanwhile, so it is whole in the oplog, too.
         if (const DumpCollection* const other = dump_.find(join_namespace(collection.database, collection.first_name)); other && fs::exists(other->metadata)) {
             const Metadata theirs = other->read_metadata();
             if (theirs.uuid != metadata.uuid && !renamed_.contains(theirs.uuid) && !made_.contains(theirs.uuid) && !dropped_.contains(theirs.uuid))
@@ -186,8 +188,8 @@ class DumpMending {
 
     Dump dump_;
     std::vector<DumpAgain> again_;
-    std::vector<std::map<std::string, std::set<std::string>>> held_; ///< by later dump and name: UUIDs
-    std::map<std::string, Renamed> renamed_;                        ///< by UUID, as metadata has it
+    std::vector<std::map<std::string, std::set<std::string>>> held_; ///< By later dump and name: UUIDs.
+    std::map<std::string, Renamed> renamed_;                        ///< By UUID, in the form that metadata has.
     std::set<std::string> made_, dropped_, renamed_names_;
     std::optional<Timestamp> needed_;
 };

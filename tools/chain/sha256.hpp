@@ -11,7 +11,7 @@
 
 namespace oplog::tools {
 
-/// SHA-256 of bytes as they come.
+/// Computes the SHA-256 of bytes as they come.
 class Sha256 {
   public:
     Sha256() : context_(::EVP_MD_CTX_new()) {
@@ -19,7 +19,7 @@ class Sha256 {
     }
     void add(std::string_view bytes) { ::EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()); }
 
-    /// In hexadecimal, as sha256sum prints it; ends the work.
+    /// The digest in hexadecimal, as sha256sum prints it. Ends the computation.
     std::string hex() {
         unsigned char digest[EVP_MAX_MD_SIZE];
         unsigned size = 0;

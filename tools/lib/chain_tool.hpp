@@ -14,23 +14,24 @@
 #include <utility>
 #include <vector>
 
-/// What the tools that take a chain have in common.
+/// What the tools that work on a chain share.
 namespace oplog::tools {
 
-/// A chain as a command line names it: --full DUMP and slices. What comes from pipes is spooled.
+/// A chain given on a command line by --full DUMP and slices. Slices that come from pipes are copied to temporary
+/// files.
 class ChainInputs {
   public:
     explicit ChainInputs(const Tool& tool)
         : named_(tool.has("inputs") || !tool.has("full") ? tool.inputs() : std::vector<std::string>{}), chain_(tool.optional("full"), slices()) {
         if (chain_.full()) named_.push_back(chain_.full()->path());
-        for (const Chain::Slice& slice : chain_.slices()) // what a directory stands for may be a link
+        for (const Chain::Slice& slice : chain_.slices()) // the oplog of a directory may be a link
             if (is_regular(slice.name)) named_.push_back(slice.path);
     }
 
     const Chain& chain() const noexcept { return chain_; }
-    /// Files and directories, as named, and the oplogs in those.
+    /// The files and directories as they were named, and the oplogs in those directories.
     const std::vector<std::string>& named() const noexcept { return named_; }
-    /// Says what of the full dump is passed over.
+    /// Warns of everything in the full dump that is ignored.
     void warn_of_dump(const Tool& tool) const {
         if (!chain_.full()) return;
         for (const std::string& warning : chain_.full()->warnings()) tool.warn(warning);
@@ -59,7 +60,7 @@ class ChainInputs {
 };
 
 struct ChainReading {
-    Bounds bounds{}; ///< entries after them do not count
+    Bounds bounds{}; ///< Entries beyond the bounds do not count.
     Continuity continuity = Continuity::chain;
     Check check = Check::frame;
 };
@@ -75,7 +76,7 @@ void read_chain(const Chain& chain, Readings& readings, Use use, const ChainRead
     readings.end();
 }
 
-/// A word as a shell takes it.
+/// Quotes text as one word for a shell.
 inline std::string shell_word(const std::string& text) {
     constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:+=,@%";
     if (!text.empty() && text.find_first_not_of(plain) == text.npos) return text;
@@ -92,7 +93,7 @@ void select(Selection& selection, const EntryView& entry, Use use) {
     if (edit.kind == Edit::Kind::keep) use(entry);
     for (const bson::Value& document : edit.with) {
         EntryView edited(document.view(), entry.where());
-        edited.set_ordinary(entry.is_ordinary()); // names alone have changed
+        edited.set_ordinary(entry.is_ordinary()); // only names have changed
         use(edited);
     }
 }

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-/// The options that name documents, for the tools that have them.
+/// The options that select documents, for the tools that have them.
 namespace oplog::tools {
 
 inline void add_documents(Tool& tool) {
@@ -20,7 +20,7 @@ inline void add_documents(Tool& tool) {
         "where", "only documents with this value in a field, as status='\"paid\"'; may be repeated, and all must hold", cxxopts::value<std::vector<std::string>>(), "FIELD=EJSON");
 }
 
-/// {"value": EJSON} as BSON. Throws ArgumentError.
+/// Returns {"value": EJSON} as BSON. Throws ArgumentError.
 inline std::string parse_value(const std::string& option, const std::string& text) {
     std::string bytes;
     try {
@@ -32,7 +32,7 @@ inline std::string parse_value(const std::string& option, const std::string& tex
     return bytes;
 }
 
-/// As append_key() writes them; none: all.
+/// The keys of the wanted documents, as append_key() writes them; empty: all.
 inline std::set<std::string> wanted_ids(const Tool& tool) {
     std::set<std::string> ids;
     if (tool.has("id"))

@@ -10,16 +10,16 @@
 #include <span>
 #include <system_error>
 
-/// What the tools that make states of a chain have in common.
+/// What the tools that reconstruct states of a chain share.
 namespace oplog::tools {
 
-/// What an Applier for the chain is to be told. `scratch` is a directory for temporary files.
+/// The options of an Applier for the chain. `scratch` is a directory for temporary files.
 inline Applier::Options applier_options(const Tool& tool, const Chain& chain, std::string scratch, Selection selection) {
     return {.scratch = std::move(scratch), .dump_start = chain.dump_start(), .consistent_point = chain.consistent_point(),
             .report = [&tool](const Finding& finding) { tool.warn(to_string(finding)); }, .selection = std::move(selection)};
 }
 
-/// The selection that the options tell, which knows the chain's entries up to the bounds.
+/// The selection that the options ask for, after it has learned the chain's entries up to the bounds.
 inline Selection learned_selection(const Tool& tool, const Chain& chain, const Bounds& bounds, Continuity continuity, Readings& readings) {
     Selection learned = selection(tool);
     learned.dumped_at(*chain.dump_start());
@@ -29,14 +29,15 @@ inline Selection learned_selection(const Tool& tool, const Chain& chain, const B
     return learned;
 }
 
-/// A state of a chain that is wanted, and what plays the entries up to it.
+/// A wanted state of a chain, and the applier that plays the entries up to it.
 struct WantedState {
     Applier* applier;
     Bounds bounds{};
-    std::optional<Timestamp> last{}; ///< the last entry of it, once it has been played
+    std::optional<Timestamp> last{}; ///< The last entry of the state, once it has been played.
 };
 
-/// Plays a chain's entries up to each wanted state, the last of them last, and says what it must of them. Nothing is written yet.
+/// Plays a chain's entries up to each wanted state; the state with the latest time must come last. Prints what the user
+/// must know. Writes nothing yet.
 inline void play(const Tool& tool, const Chain& chain, Continuity continuity, Readings& readings, std::span<WantedState> states) {
     Merge<Input> entries = chain.merged<Input>(continuity, Check::structure);
     std::optional<Timestamp> last;

@@ -14,7 +14,7 @@ inline void add_selection(Tool& tool) {
         "rename", "give a collection or a whole database (db.*=other.*) another name; may be repeated", cxxopts::value<std::vector<std::string>>(), "FROM=TO");
 }
 
-/// What those options say. Throws ArgumentError.
+/// The selection that these options ask for. Throws ArgumentError.
 inline Selection selection(const Tool& tool) {
     Selection selection;
     const auto each = [&](const char* option, auto use) {
@@ -31,7 +31,7 @@ inline Selection selection(const Tool& tool) {
     return selection;
 }
 
-/// After learning: of what has matched nothing it is likelier that it was meant otherwise.
+/// Call this after learning: warns of patterns that matched nothing, because they were probably meant otherwise.
 inline void warn_of_unmatched(const Tool& tool, const std::vector<Selection::Rule>& unmatched) {
     static constexpr const char* options[] = {"--ns", "--exclude-ns", "--rename"};
     for (const Selection::Rule& rule : unmatched)

@@ -10,7 +10,7 @@
 
 namespace oplog::tools {
 
-/// A nameless temporary file for documents.
+/// An unnamed temporary file for documents.
 class Spool {
   public:
     Spool() : file_(oplog::detail::unnamed_file(std::filesystem::temp_directory_path().string())) {}
@@ -28,8 +28,8 @@ inline bool is_regular(const std::string& file) {
     return file != "-" && std::filesystem::is_regular_file(resolve_input(file), error);
 }
 
-/// Inputs that are read twice: files from their beginning again, anything else through a temporary file. What has changed
-/// between is refused with DataError.
+/// Inputs that are read twice: files are read again from their beginning, and anything else is copied to a temporary
+/// file. Throws DataError if an input changed in between.
 class TwoPasses {
   public:
     explicit TwoPasses(std::vector<std::string> files) : files_(std::move(files)), spools_(files_.size()) {}
@@ -52,7 +52,7 @@ class TwoPasses {
         }
         readings_.end();
     }
-    /// The same again, counted as progress; or for the first time.
+    /// The same again, counted as progress. Also works for the first pass.
     template <class Use>
     void second(Use use, Check check = Check::frame) {
         for (std::size_t i = 0; i < files_.size(); ++i) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// What the tools have in common: options, inputs, outputs, diagnostics, exit codes.
+/// What the tools share: options, inputs, outputs, diagnostics, exit codes.
 
 #include <oplog/entry/operation.hpp>
 #include <oplog/io/files.hpp>
@@ -10,12 +10,13 @@
 #include <exception>
 
 namespace oplog::tools {
-/// What nobody catches, as when memory runs out where nothing may be thrown or before there is a Tool, ends the tool as any failure.
+/// Ends the tool, like any other failure, for an exception that nobody catches: for example when memory runs out where
+/// nothing may be thrown, or before there is a Tool.
 [[noreturn]] inline void on_terminate() noexcept;
 inline const std::terminate_handler terminates_by_itself = std::set_terminate(on_terminate); // before cxxopts makes its patterns
 } // namespace oplog::tools
 
-#define CXXOPTS_VECTOR_DELIMITER '\0' // a comma in a file name separates nothing
+#define CXXOPTS_VECTOR_DELIMITER '\0' // a comma in a file name must not separate anything
 #include <cxxopts.hpp>
 #include <fmt/format.h>
 
@@ -36,17 +37,17 @@ inline const std::terminate_handler terminates_by_itself = std::set_terminate(on
 
 namespace oplog::tools {
 
-/// Exit codes.
+/// The exit codes.
 enum Exit { fine = 0, bad_data = 1, failed = 2 };
 
-/// Text of files and file names, made safe for a terminal: one line, controls and invalid UTF-8 as \xNN.
+/// Makes text from files and file names safe for a terminal: one line, with controls and invalid UTF-8 as \xNN.
 inline std::string escaped(std::string_view text) {
     std::string out;
     while (!text.empty()) {
         const auto lead = static_cast<unsigned char>(text.front());
         const std::size_t size = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
         const std::string_view character = text.substr(0, size);
-        // C1 controls (U+0080 to 9F) move cursors too.
+        // C1 controls (U+0080 to 9F) move cursors, too.
         const bool control = lead < 0x20 || lead == 0x7F || (lead == 0xC2 && character.size() == 2 && static_cast<unsigned char>(character[1]) < 0xA0);
         if (!control && bson::is_utf8(character)) {
             out += character;
@@ -59,7 +60,7 @@ inline std::string escaped(std::string_view text) {
     return out;
 }
 
-/// A JSON string. What is not UTF-8 shows as \\xNN.
+/// Returns text as a JSON string. Bytes that are not UTF-8 are shown as \\xNN.
 inline std::string json_quoted(std::string_view text) {
     std::string out = "\"";
     for (const char c : bson::is_utf8(text) ? std::string(text) : escaped(text)) {
@@ -67,7 +68,7 @@ inline std::string json_quoted(std::string_view text) {
             out += {'\\', c};
         else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F)
             out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-        else if (out.back() == '\xC2' && static_cast<unsigned char>(c) < 0xA0) // of two bytes: U+0080 to 9F, which move cursors
+        else if (out.back() == '\xC2' && static_cast<unsigned char>(c) < 0xA0) // of two bytes, U+0080 to 9F, which move cursors
             out.replace(out.size() - 1, 1, fmt::format("\\u{:04x}", static_cast<unsigned>(static_cast<unsigned char>(c))));
         else
             out += c;
@@ -75,7 +76,7 @@ inline std::string json_quoted(std::string_view text) {
     return out + '"';
 }
 
-/// "1.5 GB": bytes for people.
+/// Bytes for people to read: "1.5 GB".
 inline std::string human_size(double bytes) {
     static constexpr const char* units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
     std::size_t unit = 0;
@@ -86,10 +87,10 @@ inline std::string human_size(double bytes) {
     return fmt::format("{:.{}f} {}", bytes, unit == 0 || bytes >= 99.5 ? 0 : 1, units[unit]);
 }
 
-/// Text to stderr. Where nobody can be told (it is closed, a disk is full) the exit code must do.
+/// Writes text to stderr. If nobody can be told (it is closed, a disk is full), the exit code must do.
 inline void say(std::string_view text) { static_cast<void>(!::write(STDERR_FILENO, text.data(), text.size())); }
 
-/// How much of the input has been read, on stderr about once a second.
+/// Shows on stderr, about once a second, how much of the input has been read.
 class Progress {
   public:
     void start(std::string tool, std::uint64_t total) {
@@ -119,7 +120,7 @@ class Progress {
 
   private:
     using Clock = std::chrono::steady_clock;
-    std::string tool_; ///< empty: not to be shown
+    std::string tool_; ///< Empty if progress is not to be shown.
     std::uint64_t total_ = 0;
     std::uint64_t done_ = 0;
     bool shown_ = false;
@@ -145,16 +146,16 @@ using Input = BasicReader<DecompressingSource<CountedSource>>;
 using DocumentInput = BasicReader<DecompressingSource<CountedSource>, bson::Document>;
 using Output = Writer;
 
-/// The descriptor of a BSON stream that is not yet whole; or -1.
+/// The descriptor of a BSON stream that is not complete yet, or -1.
 inline std::atomic<int> open_stream{-1};
 
-/// What else a signal must undo, through calls that a signal handler may make; or null.
+/// What else a signal must undo, or null. The function may only make calls that are allowed in a signal handler.
 inline std::atomic<void (*)()> undo_on_signal{nullptr};
 
-/// The name that an output has until it is whole, if it has one.
+/// The name that an output has until it is complete, if it has one.
 inline char temporary_output[PATH_MAX];
 
-/// A signal unwinds nothing: the reader of a half-written pipe is told here.
+/// Tells the reader of a half-written pipe about the failure, because a signal unwinds nothing.
 extern "C" inline void on_signal(int signal) {
     if (const auto undo = undo_on_signal.load()) undo();
     if (const int stream = open_stream; stream >= 0) {
@@ -162,11 +163,11 @@ extern "C" inline void on_signal(int signal) {
         const auto write_mark = [&] { static_cast<void>(!::write(room.fd, failure_mark.data(), failure_mark.size())); };
         if (::poll(&room, 1, 0) != 0) {
             write_mark();
-        } else if (::_Fork() == 0) { // the pipe is full: a child waits for its reader, and nobody for this process
+        } else if (::_Fork() == 0) { // the pipe is full: a child waits for its reader, so that nobody waits for this process
             room.fd = ::dup2(stream, STDOUT_FILENO);
             open_stream = STDOUT_FILENO; // another signal may come
             ::close(STDIN_FILENO);
-            ::close_range(STDOUT_FILENO + 1, ~0u, 0); // locks, and what someone reads to its end
+            ::close_range(STDOUT_FILENO + 1, ~0u, 0); // locks, and pipes that someone reads to their end
             ::poll(&room, 1, -1);
             write_mark();
             ::_exit(0);
@@ -193,10 +194,11 @@ inline void on_terminate() noexcept {
     ::_exit(failed);
 }
 
-/// Text to stdout. Throws std::system_error.
+/// Writes text to stdout. Throws std::system_error.
 inline void print(std::string_view text) { oplog::detail::write_all(STDOUT_FILENO, text.data(), text.size(), "stdout"); }
 
-/// Of a bound in local time: throws ArgumentError for a time zone that the C library does not know: it would take UTC without a word.
+/// Checks a bound in local time: throws ArgumentError for a time zone that the C library does not know, because it
+/// would silently use UTC.
 inline void check_time_zone(std::string_view time) {
     const bool is_local = time.size() >= 10 && time[4] == '-' && time.find_first_of("TtZz+") == time.npos;
     if (!is_local) return;
@@ -204,7 +206,7 @@ inline void check_time_zone(std::string_view time) {
     std::string_view zone = value ? value : "";
     if (zone.starts_with(':')) zone.remove_prefix(1);
     if (zone.empty() || zone == "UTC" || zone == "GMT") return;
-    // POSIX's form, as in CET-1CEST or <+03>-3: a name, and how far it is from UTC.
+    // The POSIX form, as in CET-1CEST or <+03>-3: a name and its distance from UTC.
     constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     const std::size_t name = zone.front() == '<' ? zone.find('>') + 1 : std::min(zone.find_first_not_of(letters), zone.size());
     std::string_view offset = zone.substr(name);
@@ -216,10 +218,10 @@ inline void check_time_zone(std::string_view time) {
     if (!std::filesystem::is_regular_file(file, unknown)) throw ArgumentError("the time zone of $TZ is unknown: '" + std::string(zone) + "'");
 }
 
-/// A command line, parsed, and what tools ask of it.
+/// A parsed command line, and the services that tools need.
 class Tool {
   public:
-    /// `synopsis` without the name; `about` and `example` as --help shows them.
+    /// `synopsis` comes without the tool's name. `about` and `example` are what --help shows.
     Tool(std::string name, std::string synopsis, std::string about, std::string example)
         : name_(std::move(name)), synopsis_(std::move(synopsis)), example_(std::move(example)), options_(name_, about) {
         options_.add_options("Common")("q,quiet", "no warnings")("v,verbose", "say more")("progress", "show progress even if stderr is no terminal")(
@@ -238,16 +240,16 @@ class Tool {
             "f,force", "replace FILE if it exists")("compress", "zstd[:LEVEL], gzip[:LEVEL] or none, whatever FILE is called", cxxopts::value<std::string>(), "METHOD");
     }
 
-    /// Without -o (or, if not `by_default`, with -o -) the tool writes BSON to stdout: whatever it fails of, the reader of a pipe must not take
-    /// nothing for an empty stream.
+    /// Declares that the tool writes BSON to stdout if there is no -o or, if not `by_default`, for -o -. Whatever such
+    /// a tool fails of, the reader of a pipe must not take nothing for an empty stream.
     void streams_bson(bool by_default = true) { unnamed_output_ = by_default ? "-" : "none"; }
 
-    /// Parses the command line, does the work, and turns what goes wrong into a message and an exit code.
+    /// Parses the command line, does the work, and turns errors into a message and an exit code.
     template <class Work>
     int run(int argc, char** argv, Work work) {
         for (const int signal : {SIGINT, SIGTERM, SIGHUP})
-            if (::signal(signal, on_signal) == SIG_IGN) ::signal(signal, SIG_IGN); // nohup and the like
-        for (const int signal : {SIGPIPE, SIGXFSZ}) ::signal(signal, SIG_IGN); // seen as EPIPE and EFBIG, so that files are cleaned up
+            if (::signal(signal, on_signal) == SIG_IGN) ::signal(signal, SIG_IGN); // respects nohup and the like
+        for (const int signal : {SIGPIPE, SIGXFSZ}) ::signal(signal, SIG_IGN); // these become EPIPE and EFBIG, so that files are cleaned up
         keep_standard_streams_closed();
         raise_file_limit();
         try {
@@ -271,12 +273,12 @@ class Tool {
         return exit_code_;
     }
 
-    /// Whether an option is given; of a flag, whether it is on: --force=false is off.
+    /// Whether an option is given or, for a flag, whether it is on: --force=false is off.
     bool has(const std::string& option) const {
         if (parsed_.count(option) == 0) return false;
         try {
             return parsed_[option].as<bool>();
-        } catch (const std::bad_cast&) { // it is no flag
+        } catch (const std::bad_cast&) { // it is not a flag
             return true;
         }
     }
@@ -289,7 +291,7 @@ class Tool {
         return has(option) ? std::optional(value<T>(option)) : std::nullopt;
     }
 
-    /// An option's value as a list, split at commas; empty if it is not given. Throws ArgumentError.
+    /// The value of an option as a list, split at commas; empty if the option is not given. Throws ArgumentError.
     std::vector<std::string> list(const std::string& option) const {
         return has(option) ? split_list(option, value(option)) : std::vector<std::string>{};
     }
@@ -318,7 +320,7 @@ class Tool {
         return files;
     }
 
-    /// The inputs, which are all there, to be opened one after the other; reading them is shown as progress.
+    /// The inputs, all of which exist, to be opened one after the other. Reading them is shown as progress.
     std::vector<std::string> inputs_in_turn() const {
         std::vector<std::string> files = inputs();
         for (const std::string& file : files)
@@ -326,7 +328,7 @@ class Tool {
         show_progress();
         return files;
     }
-    /// From here on what is read shows as progress, out of so many bytes if that is known.
+    /// From here on, shows what is read as progress; `total` is the number of bytes, 0 if unknown.
     void show_progress(std::uint64_t total) const {
         if (has("no-progress") || (!has("progress") && !::isatty(STDERR_FILENO))) return;
         progress.start(name_, total);
@@ -365,7 +367,7 @@ class Tool {
     }
     IfExists if_exists() const { return has("force") ? IfExists::replace : IfExists::refuse; }
 
-    /// Opens the output for BSON or text; to be closed with finish().
+    /// Opens the output for BSON or text. Close it with finish().
     Output open_output(Content content = Content::bson) {
         const std::string path = optional("output").value_or("-");
         const bool binary = content == Content::bson || compression().value_or(compression_for(path)).method != Compression::none;
@@ -389,7 +391,7 @@ class Tool {
         undo_on_signal = nullptr;
     }
 
-    /// An output that is an input or lies in one would destroy what it is made from. Throws ArgumentError.
+    /// Throws ArgumentError for an output that is an input or lies in one, because it would destroy its own source.
     void refuse_overlap(const std::string& output) const {
         namespace fs = std::filesystem;
         std::error_code error;
@@ -409,27 +411,27 @@ class Tool {
         }
     }
 
-    /// Something that the user should know; the work goes on.
+    /// Tells the user something that matters, and continues.
     void warn(std::string_view text) const {
         if (!has("quiet")) diagnose("warning: " + std::string(text));
     }
-    /// What has been done.
+    /// Tells the user what has been done.
     void say(std::string_view text) const {
         if (!has("quiet")) diagnose(text);
     }
     void note(std::string_view text) const {
         if (has("verbose")) diagnose(text);
     }
-    /// What to do about what was just said.
+    /// Tells the user what to do about the previous message.
     void hint(std::string_view text) const { tools::say(fmt::format("hint: {}\n", escaped(text))); }
-    /// Reports bad data without stopping: the exit code will say so.
+    /// Reports bad data without stopping. The exit code will tell.
     void complain(const std::exception& error) { report(error); }
-    /// The work is done; the exit code says what it found.
+    /// Sets the exit code for what the work found.
     void fail(Exit code) { exit_code_ = std::max(exit_code_, code); }
     bool failed() const { return exit_code_ != fine; }
 
   private:
-    /// By the arguments as they are: they may not parse.
+    /// Looks at the raw arguments, because they may not parse.
     static std::optional<std::string_view> named_output(int argc, char** argv) {
         for (int i = 1; i < argc; ++i)
             for (const std::string_view option : {"--output", "-o"}) {
@@ -441,7 +443,8 @@ class Tool {
             }
         return std::nullopt;
     }
-    /// A file that stdout was redirected to may be an input, and is left alone.
+    /// Marks the failure in a pipe or socket on stdout. A file that stdout was redirected to may be an input, and is
+    /// left alone.
     static void mark_pipe() {
         struct stat info {};
         if (::fstat(STDOUT_FILENO, &info) != 0 || !(S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode))) return;
@@ -450,7 +453,7 @@ class Tool {
         } catch (const std::system_error&) { // nobody is left to be warned
         }
     }
-    /// What is read for an input, which may be missing: that is for whoever opens it to say.
+    /// The file to read for an input. It may be missing, which is reported when it is opened.
     static std::string oplog_in(const std::string& file) {
         try {
             return resolve_input(file);
@@ -467,7 +470,7 @@ class Tool {
         const oplog::detail::Descriptor device(::open(output.c_str(), O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
         return device.is_open() && ::isatty(device.get());
     }
-    /// A file opened while one of them is closed would take its number, and diagnostics end up in it.
+    /// Occupies the numbers of closed standard streams. A file that gets such a number would receive the diagnostics.
     static void keep_standard_streams_closed() {
         for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
             if (::fcntl(fd, F_GETFD) < 0) static_cast<void>(::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY));
@@ -495,7 +498,7 @@ class Tool {
 
     void report(const std::exception& error) {
         const auto* os = dynamic_cast<const std::system_error*>(&error);
-        if (os && os->code() == std::errc::broken_pipe) { // the reader has seen enough: end as anyone does
+        if (os && os->code() == std::errc::broken_pipe) { // the reader has seen enough: end as other tools do
             ::signal(SIGPIPE, SIG_DFL);
             ::raise(SIGPIPE);
         }
@@ -513,8 +516,8 @@ class Tool {
     cxxopts::Options options_;
     cxxopts::ParseResult parsed_;
     Exit exit_code_ = fine;
-    std::string_view unnamed_output_; ///< what it writes BSON to where no output is named; empty: it writes none
-    bool opened_ = false; ///< an output, which tells of a failure itself
+    std::string_view unnamed_output_; ///< Where the tool writes BSON if no output is named; empty if it writes none.
+    bool opened_ = false; ///< Whether an output is open, which reports a failure itself.
 };
 
 } // namespace oplog::tools

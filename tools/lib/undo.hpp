@@ -13,14 +13,15 @@
 
 namespace oplog::tools {
 
-/// Removes a directory in the making when a signal ends the tool. For one at a time, to outlive it.
+/// Removes a directory under construction when a signal ends the tool. There must be only one at a time, and it must
+/// outlive the directory.
 class UndoOnSignal {
   public:
     UndoOnSignal() noexcept = default;
     UndoOnSignal(const UndoOnSignal&) = delete;
     ~UndoOnSignal() { undo_on_signal = nullptr; }
 
-    /// `directory` is there from now on.
+    /// Tells that `directory` exists from now on.
     void watch(std::string_view directory) {
         constexpr std::string_view suffix = ".old";
         if (directory.size() + suffix.size() >= sizeof aside_) return;
@@ -31,11 +32,11 @@ class UndoOnSignal {
     }
 
   private:
-    /// Other threads may still be writing: the directory is moved out of their way first.
+    /// Other threads may still be writing, so the directory is first moved out of their way.
     static void undo() {
         if (::rename(directory_, aside_) == 0) remove(AT_FDCWD, aside_);
     }
-    /// Not std::filesystem::remove_all: a signal may come while memory is being allocated.
+    /// std::filesystem::remove_all is not used, because a signal may come while memory is being allocated.
     static void remove(int directory, const char* name) {
         if (::unlinkat(directory, name, 0) == 0) return;
         const int inner = ::openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -55,7 +56,7 @@ class UndoOnSignal {
     static inline char directory_[PATH_MAX], aside_[PATH_MAX];
 };
 
-/// A DumpWriter that a signal leaves nothing of either.
+/// A DumpWriter that leaves nothing behind after a signal, either.
 class DumpOutput : UndoOnSignal, public DumpWriter {
   public:
     DumpOutput(const std::string& path, Options options, [[maybe_unused]] const oplog::detail::SignalsHeld& until_watched = {})
@@ -64,7 +65,7 @@ class DumpOutput : UndoOnSignal, public DumpWriter {
     }
 };
 
-/// After close(): says what --force could not remove.
+/// Call this after close(): reports what --force could not remove.
 inline void warn_of_old(const Tool& tool, const DumpWriter& out) {
     if (!out.left_behind().empty()) tool.warn("the dump that was replaced could not be removed: " + out.left_behind());
 }
