@@ -21,7 +21,7 @@ need_servers() {
     "$MONGOD" --version | head -n 1
 }
 
-need_packages "${build_packages[@]}" python3-venv zstd faketime
+need_packages "${build_packages[@]}" python3-venv zstd faketime doxygen
 [[ ${CI:-} != true ]] || export OPLOG_REQUIRE_LIVE=1
 if ! need_servers; then
     if [[ ${OPLOG_REQUIRE_LIVE:-0} == 1 ]]; then

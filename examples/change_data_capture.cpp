@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// change_data_capture NS FILE...: every change of one collection as a line of JSON, whole transactions alone and in the order in which
-// they committed. The files are increments in any order and overlap.
+// change_data_capture NS FILE...: prints every change of one collection as a line of JSON. Transactions come as a
+// whole, in the order in which they committed. The files are increments, in any order and overlap.
 #include <oplog/bson/json.hpp>
 #include <oplog/io/files.hpp>
 #include <oplog/stream/committed_operations.hpp>

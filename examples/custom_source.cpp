@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// custom_source FILE: reads an oplog from a source of one's own, here one that counts reads. A source has a name and
-// read(buffer, size), which yields how many bytes it put there, and 0 at the end.
+// custom_source FILE: reads an oplog from a source of the program's own, here one that counts its reads. A source has
+// read(buffer, size), which returns how many bytes it put into the buffer, and 0 at the end.
 #include <oplog/io/file.hpp>
 #include <oplog/io/reader.hpp>
 #include <oplog/stream/range.hpp>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// range FILE...: what each oplog spans, as oplog-range does.
+// range FILE...: prints the span of each oplog, as oplog-range does.
 #include <oplog/io/files.hpp>
 #include <oplog/stream/range.hpp>
 

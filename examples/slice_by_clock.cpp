@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// slice_by_clock FROM TO IN OUT: the entries that the server's clock puts between two times, both ends in. An entry's `ts` has whole
-// seconds, its `wall` milliseconds: FROM and TO may have fractions, as in 2026-11-22T12:58:59.250Z.
+// slice_by_clock FROM TO IN OUT: copies the entries that the server's clock puts between two times, both included. The
+// `ts` of an entry has whole seconds, its `wall` has milliseconds. FROM and TO may have fractions, as in
+// 2026-11-22T12:58:59.250Z.
 #include <oplog/bson/json_parser.hpp>
 #include <oplog/io/files.hpp>
 #include <oplog/stream/slice.hpp>
@@ -28,7 +29,7 @@ int main(int argc, char** argv) {
         oplog::Reader in{std::string(argv[3])};
         oplog::Writer out{std::string(argv[4])};
         unsigned long long written = 0;
-        for (const oplog::EntryView entry : oplog::slice(in, {})) { // which sees that they are in order
+        for (const oplog::EntryView entry : oplog::slice(in, {})) { // checks that they are in order
             const auto wall = entry.wall();
             if (!wall || *wall < from || *wall > to) continue;
             out.write(entry);

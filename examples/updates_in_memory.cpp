@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// updates_in_memory DUMP.bson NS OPLOG...: a collection's documents, in memory, brought to the end of an oplog.
+// updates_in_memory DUMP.bson NS OPLOG...: brings the documents of a collection, in memory, to their state at the end
+// of an oplog.
 #include <oplog/bson/id_key.hpp>
 #include <oplog/bson/update.hpp>
 #include <oplog/io/files.hpp>
@@ -18,7 +19,7 @@ int main(int argc, char** argv) {
         return 2;
     }
     try {
-        std::map<std::string, std::string> documents; // by what the server compares an _id by
+        std::map<std::string, std::string> documents; // by the key of the _id, as the server compares it
         for (const oplog::bson::Document& document : oplog::DocumentReader{std::string(argv[1])})
             documents[oplog::id_key(document)] = document.bytes();
         std::printf("%zu documents in the dump\n", documents.size());
@@ -34,7 +35,7 @@ int main(int argc, char** argv) {
                 documents.erase(oplog::id_key(operation.o));
             } else if (operation.op == "u" && operation.o2) {
                 const auto found = documents.find(oplog::id_key(*operation.o2));
-                if (found == documents.end()) continue; // the dump was made after a later delete
+                if (found == documents.end()) continue; // a later delete, which the dump has already seen
                 found->second = oplog::apply_update(oplog::bson::Document(found->second), operation.o);
             }
         }

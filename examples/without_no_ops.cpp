@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// without_no_ops IN OUT: an oplog that replays to the same state and is free of no-ops. The last entry stays, whatever it is: what
-// continues this oplog begins with it.
+// without_no_ops IN OUT: writes an oplog that replays to the same state and has no no-ops. The last entry stays even if
+// it is one, because whatever continues this oplog begins with it.
 #include <oplog/io/files.hpp>
 
 #include <cstdio>
@@ -16,13 +16,13 @@ int main(int argc, char** argv) {
     try {
         oplog::Reader in{std::string(argv[1])};
         oplog::Writer out{std::string(argv[2])};
-        std::optional<oplog::Entry> no_op; // the last entry, if it is one
+        std::optional<oplog::Entry> no_op; // the last entry, if it is a no-op
         unsigned long long dropped = 0;
         for (const oplog::EntryView entry : in) {
             if (no_op) ++dropped;
             no_op.reset();
             if (entry.op() == "n")
-                no_op.emplace(entry); // the reader is about to move on: own it
+                no_op.emplace(entry); // the reader is about to move on, so keep a copy
             else
                 out.write(entry);
         }

@@ -15,28 +15,29 @@
 
 namespace oplog::inline v0_1 {
 
-/// An operation that took effect: an entry by itself, or one operation of a transaction that has committed. A view, valid until the
-/// iterator moves on.
+/// An operation that took effect: an entry by itself, or one operation of a committed transaction. A view, valid until
+/// the iterator moves on.
 struct CommittedOperation {
     Operation operation;
-    Timestamp ts;                             ///< when it took effect: of the entry, or of the one that commits its transaction
-    std::optional<TransactionId> transaction; ///< which it belongs to; none for an entry by itself
+    /// The time at which it took effect: the ts of the entry, or of the entry that commits its transaction.
+    Timestamp ts;
+    std::optional<TransactionId> transaction; ///< The transaction that it belongs to; none for an entry by itself.
 };
 
 /// A transaction whose operations are not passed on.
 struct AbandonedTransaction {
     enum class Why {
-        aborted,    ///< an entry aborts it
-        given_up,   ///< its session began a newer transaction without deciding this one
-        undecided,  ///< the entries end before it is decided
-        incomplete, ///< it commits, and entries of it are missing: they are older than the first one, or lost
+        aborted,    ///< An entry aborts it.
+        given_up,   ///< Its session began a newer transaction without deciding this one.
+        undecided,  ///< The entries end before it is decided.
+        incomplete, ///< It commits, but entries of it are missing: they are older than the first one, or lost.
     };
     TransactionState state;
     Why why;
 };
 
-/// The operations of a range of entries in the order in which they took effect, as an input range: see committed_operations().
-/// Memory: the entries of the open transactions.
+/// The operations of a range of entries in the order in which they took effect, as an input range: see
+/// committed_operations(). Takes memory for the entries of the open transactions.
 template <EntryRange In>
 class CommittedOperations {
   public:
@@ -48,14 +49,14 @@ class CommittedOperations {
         using difference_type = std::ptrdiff_t;
         using iterator_concept = std::input_iterator_tag;
 
-        iterator() = default; ///< an end
-        explicit iterator(CommittedOperations& view) : view_(&view), at_(std::ranges::begin(view.entries_.get())) { find(); }
+        iterator() = default; ///< The end.
+        explicit iterator(CommittedOperations& view) : view_(&view), at_(std::ranges::begin(view.entries_.get())) { skip_unready(); }
         const CommittedOperation& operator*() const noexcept { return view_->ready_[next_]; }
         const CommittedOperation* operator->() const noexcept { return &view_->ready_[next_]; }
         iterator& operator++() {
             if (++next_ == view_->ready_.size()) {
                 ++at_;
-                find();
+                skip_unready();
             }
             return *this;
         }
@@ -63,7 +64,7 @@ class CommittedOperations {
         friend bool operator==(const iterator& it, std::default_sentinel_t) { return !it.view_; }
 
       private:
-        void find() {
+        void skip_unready() {
             for (next_ = 0; at_ != std::ranges::end(view_->entries_.get()); ++at_)
                 if (view_->take(*at_)) return;
             view_->end_of_entries();
@@ -72,18 +73,19 @@ class CommittedOperations {
 
         CommittedOperations* view_ = nullptr;
         std::ranges::iterator_t<In> at_{};
-        std::size_t next_ = 0; ///< in ready_
+        std::size_t next_ = 0; ///< The index in ready_.
     };
 
-    /// The entries are read as it goes: a second time if they can be, else it throws, as a Reader does.
+    /// Reads the entries as it goes. A second call reads them again if the input allows that, else it throws, as a
+    /// Reader does.
     iterator begin() { return iterator(*this); }
     std::default_sentinel_t end() const noexcept { return {}; }
 
-    /// The transactions that have been left out so far; after the last operation also those that are undecided.
+    /// The transactions that have been left out so far. After the last operation it includes the undecided ones.
     const std::vector<AbandonedTransaction>& abandoned() const noexcept { return abandoned_; }
 
   private:
-    /// Takes in the next entry, and says whether operations are ready.
+    /// Takes the next entry, and returns whether operations are ready.
     bool take(const EntryView& entry) {
         ready_.clear();
         held_.clear();
@@ -127,18 +129,20 @@ class CommittedOperations {
 
     detail::Held<In> entries_;
     TransactionTracker tracker_;
-    std::map<TransactionId, std::vector<Entry>> waiting_; ///< of the open ones
-    std::vector<Entry> held_;                             ///< what ready_ points into, but for the current entry
+    std::map<TransactionId, std::vector<Entry>> waiting_; ///< Of the open transactions.
+    std::vector<Entry> held_;                             ///< The entries that ready_ points into, except for the current one.
     std::vector<CommittedOperation> ready_;
     std::vector<AbandonedTransaction> abandoned_;
 };
 
-/// Change data capture: every operation of `entries` that took effect, whole transactions alone, at the moment of their commit and in the
-/// order of commits. No-ops, and what begins, prepares and decides transactions, are not passed on.
+/// Yields changes for change data capture: every operation of `entries` that took effect. The operations of a
+/// transaction come together, when it commits, and transactions come in the order of their commits. No-ops are not
+/// passed on, and neither are the entries that begin, prepare and decide transactions.
 ///     auto changes = oplog::committed_operations(oplog::Reader{"inc1"});
 ///     for (const oplog::CommittedOperation& change : changes) std::cout << change.operation.ns << '\n';
 ///     for (const oplog::AbandonedTransaction& left_out : changes.abandoned()) ...
-/// Holds an rvalue, refers to an lvalue. Throws FormatError for what is malformed.
+/// The range holds `entries` if it is an rvalue, and refers to it if it is an lvalue. Throws FormatError for a
+/// malformed entry.
 template <EntryRange In>
 CommittedOperations<In> committed_operations(In&& entries) {
     return CommittedOperations<In>(std::forward<In>(entries));
