@@ -70,6 +70,7 @@ class DataError : public Error {
   public:
     DataError(Fault fault, const std::string& what, std::string_view hint = {}) : Error(what), fault_(fault), hint_(hint) {}
 
+    /// The kind of fault.
     Fault fault() const noexcept { return fault_; }
     /// Advice on what to do about it; empty if there is none.
     const std::string& hint() const noexcept { return hint_; }
@@ -98,9 +99,12 @@ class FormatError : public DataError {
   public:
     FormatError(const Position& where, Fault fault, std::string_view reason, std::string_view hint = {})
         : DataError(fault, to_string(where) + ": " + std::string(reason), hint), where_(where), reason_(reason) {}
+    /// Puts a place in front of an error's message.
     FormatError(const Position& where, const DataError& error) : FormatError(where, error.fault(), error.what(), error.hint()) {}
 
+    /// The place of the document.
     const Position& where() const noexcept { return where_; }
+    /// The message without the place.
     const std::string& reason() const noexcept { return reason_; }
 
   private:

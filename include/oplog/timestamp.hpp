@@ -17,10 +17,12 @@ namespace oplog::inline v0_1 {
 /// A BSON timestamp, which is the server's logical clock: seconds since 1970 and an ordinal within that second.
 /// Ordinals have gaps. The text form is `<seconds>:<ordinal>`, which mongorestore takes as `--oplogLimit`.
 struct Timestamp {
-    std::uint32_t seconds = 0;
-    std::uint32_t ordinal = 0;
+    std::uint32_t seconds = 0; ///< Since 1970 UTC.
+    std::uint32_t ordinal = 0; ///< Orders what has the same second.
 
+    /// The earliest timestamp, 0:0.
     static constexpr Timestamp min() { return {}; }
+    /// The latest timestamp.
     static constexpr Timestamp max() {
         return {std::numeric_limits<std::uint32_t>::max(), std::numeric_limits<std::uint32_t>::max()};
     }
@@ -28,6 +30,7 @@ struct Timestamp {
     static constexpr Timestamp from_packed(std::uint64_t bits) {
         return {static_cast<std::uint32_t>(bits >> 32), static_cast<std::uint32_t>(bits)};
     }
+    /// The 64 bits that BSON stores: the seconds are the high half.
     constexpr std::uint64_t packed() const { return std::uint64_t{seconds} << 32 | ordinal; }
 
     friend constexpr bool operator==(Timestamp a, Timestamp b) { return a.packed() == b.packed(); }
@@ -213,9 +216,13 @@ struct Bounds {
     std::optional<Timestamp> to = {};     ///< ts <= to
     std::optional<Timestamp> before = {}; ///< ts < before
 
+    /// Whether a lower bound excludes `ts`.
     constexpr bool too_early(Timestamp ts) const { return (from && ts < *from) || (after && ts <= *after); }
+    /// Whether an upper bound excludes `ts`.
     constexpr bool too_late(Timestamp ts) const { return (to && ts > *to) || (before && ts >= *before); }
+    /// Whether `ts` is within all bounds.
     constexpr bool contains(Timestamp ts) const { return !too_early(ts) && !too_late(ts); }
+    /// Whether no bound is set.
     constexpr bool everything() const { return !from && !after && !to && !before; }
 };
 

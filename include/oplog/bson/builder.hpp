@@ -39,7 +39,8 @@ class Builder {
         return *this;
     }
 
-    /// The following functions append one element each. Each throws ArgumentError if `key` contains a zero byte.
+    /// Appends an element. Throws ArgumentError if `key` contains a zero byte. Dates in milliseconds count from 1970 UTC.
+    /// @{
     Builder& string(std::string_view key, std::string_view text) {
         head(Type::string, key);
         number(static_cast<std::int32_t>(text.size() + 1));
@@ -59,7 +60,6 @@ class Builder {
         return *this;
     }
     Builder& timestamp(std::string_view key, Timestamp ts) { return fixed(Type::timestamp, key, ts.packed()); }
-    /// Milliseconds since 1970 UTC.
     Builder& date(std::string_view key, std::int64_t milliseconds) { return fixed(Type::date, key, milliseconds); }
     Builder& date(std::string_view key, Date date) { return fixed(Type::date, key, std::int64_t{date.time_since_epoch().count()}); }
     Builder& int32(std::string_view key, std::int32_t number) { return fixed(Type::int32, key, number); }
@@ -88,6 +88,7 @@ class Builder {
         }
         return *this;
     }
+    /// @}
 
     /// Opens a nested document or array of that name: what is appended from here on goes into it, until end(). The
     /// caller chooses the keys of an array.

@@ -42,6 +42,7 @@ constexpr std::uint32_t min_document_size = 5;
 /// The deepest nesting that is accepted. A server allows users 200 levels and adds only a few around them.
 constexpr std::size_t max_depth = 1000;
 
+/// The types of BSON values, by their bytes.
 enum class Type : std::uint8_t {
     double_ = 0x01,
     string = 0x02,
@@ -151,11 +152,16 @@ class Document {
         return document;
     }
 
+    /// The first byte.
     const char* data() const noexcept { return data_; }
+    /// The number of bytes, with length prefix and terminator.
     std::uint32_t size() const noexcept { return load<std::uint32_t>(data_); }
+    /// All bytes.
     std::string_view bytes() const noexcept { return {data_, size()}; }
+    /// Whether there are no elements.
     bool empty() const noexcept { return size() == min_document_size; }
 
+    /// The elements in their order. Throws DataError where the bytes make no sense.
     inline Iterator begin() const;
     std::default_sentinel_t end() const noexcept { return {}; }
 
@@ -177,7 +183,9 @@ class Element {
   public:
     Element(Type type, std::string_view key, std::string_view value) noexcept : key_(key), value_(value), type_(type) {}
 
+    /// The type of the value.
     Type type() const noexcept { return type_; }
+    /// The name.
     std::string_view key() const noexcept { return key_; }
     /// The bytes of the value, as they stand in the document.
     std::string_view value() const noexcept { return value_; }
@@ -186,11 +194,13 @@ class Element {
         return {key_.data() - 1, static_cast<std::size_t>(value_.data() + value_.size() - key_.data() + 1)};
     }
 
+    /// Whether the value has this type.
     bool is(Type type) const noexcept { return type_ == type; }
+    /// Whether the value is an int32, an int64 or a double.
     bool is_number() const noexcept { return is(Type::int32) || is(Type::int64) || is(Type::double_); }
 
-    /// These functions return the value as the type that it must have. They throw a DataError that names the field if
-    /// it has another type.
+    /// The value as the type that it must have. Throws a DataError that names the field if it has another type.
+    /// @{
     Document document() const { return checked_document(Type::document); }
     Document array() const { return checked_document(Type::array); }
     std::string_view string() const {
@@ -232,6 +242,7 @@ class Element {
         const std::string_view pattern = value_.substr(0, value_.find('\0'));
         return {pattern, value_.substr(pattern.size() + 1, value_.size() - pattern.size() - 2)};
     }
+    /// @}
     /// The data of a binary value; empty for any other type.
     std::string_view binary_data() const noexcept { return is(Type::binary) ? value_.substr(5) : std::string_view(); }
     /// The whole number that an int32, an int64 or a double holds; the fraction of a double is cut off. Throws

@@ -438,6 +438,7 @@ inline char* put_iso_date(char* out, std::int64_t milliseconds) noexcept {
 /// as much memory as the text needs, and clear() keeps that memory.
 class JsonBuffer {
   public:
+    /// An empty buffer.
     explicit JsonBuffer(JsonMode mode = JsonMode::canonical, JsonLayout layout = JsonLayout::line) noexcept
         : mode_(mode), layout_(layout) {}
     JsonBuffer(JsonBuffer&& other) noexcept
@@ -475,9 +476,11 @@ class JsonBuffer {
 
     /// The text that was appended since the last clear(). It is valid until the buffer changes.
     std::string_view text() const noexcept { return {data_.get(), size_}; }
+    /// The number of bytes of text.
     std::size_t size() const noexcept { return size_; }
     /// How many bytes were not UTF-8 and were printed as `\ufffd`, since the buffer was made.
     std::uint64_t replaced() const noexcept { return replaced_; }
+    /// Removes the text and keeps the memory.
     void clear() noexcept { size_ = 0; }
 
   private:

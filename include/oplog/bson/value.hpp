@@ -22,7 +22,9 @@ class Value {
     /// A view, valid until this object is destroyed or assigned to. A view of a temporary does not compile.
     Document view() const& noexcept OPLOG_LIFETIMEBOUND { return Document::trusted(bytes_.data()); }
     Document view() const&& = delete;
+    /// The bytes, valid as long as view() is.
     const std::string& bytes() const& noexcept OPLOG_LIFETIMEBOUND { return bytes_; }
+    /// The bytes, moved out.
     std::string bytes() && noexcept { return std::move(bytes_); }
 
     /// The bytes, for everything that takes bytes: a writer, another builder.
@@ -30,6 +32,7 @@ class Value {
     operator std::string() && noexcept { return std::move(bytes_); }
     operator std::string_view() const noexcept OPLOG_LIFETIMEBOUND { return bytes_; }
 
+    /// The number of bytes.
     std::size_t size() const noexcept { return bytes_.size(); }
 
     friend bool operator==(const Value& a, const Value& b) noexcept { return a.bytes_ == b.bytes_; }

@@ -23,10 +23,14 @@ class EntryView {
     /// Throws DataError for a document without a timestamp `ts`. `where`, if given, must outlive the view.
     explicit EntryView(const bson::Document& document, const Position* where = nullptr) : document_(document), where_(where), ts_(find_ts()) {}
 
+    /// The entry as a document.
     const bson::Document& document() const noexcept { return document_; }
+    /// The bytes of the entry.
     std::string_view bytes() const noexcept { return document_.bytes(); }
+    /// The number of bytes.
     std::uint32_t size() const noexcept { return document_.size(); }
 
+    /// The timestamp `ts`, which every entry has.
     Timestamp ts() const noexcept { return ts_; }
     /// `ts` and the term `t`; the term is -1 if there is none.
     OpTime optime() const {
@@ -60,12 +64,14 @@ class EntryView {
     const Position* where() const noexcept { return where_; }
     /// Whether the entry is known to be ordinary; see bson::validate().
     bool is_ordinary() const noexcept { return is_ordinary_; }
+    /// Tells what bson::validate() returned for the entry.
     void set_ordinary(bool ordinary) noexcept { is_ordinary_ = ordinary; }
     /// Throws a FormatError with the entry's place or, if that is unknown, a DataError with its timestamp.
     [[noreturn]] void fail(const DataError& error) const {
         if (where_) throw FormatError(*where_, error);
         throw error.within("entry " + to_string(ts_));
     }
+    /// Throws an error of this kind with the entry's place.
     [[noreturn]] void fail(Fault fault, const std::string& reason) const { fail(DataError(fault, reason)); }
     /// Returns what work() returns, which examines the entry. A DataError that it throws without a place gets the
     /// entry's place.
@@ -138,6 +144,7 @@ class EntryView {
 /// An entry that owns its bytes.
 class Entry {
   public:
+    /// Copies the bytes of an entry.
     explicit Entry(const EntryView& view) : bytes_(view.bytes()) {}
     /// Throws DataError for bytes that are not an entry.
     explicit Entry(std::string bytes) : bytes_(std::move(bytes)) {
@@ -149,6 +156,7 @@ class Entry {
     EntryView view() const&& = delete;
     operator EntryView() const& OPLOG_LIFETIMEBOUND { return view(); }
     operator EntryView() const&& = delete;
+    /// The bytes, valid as long as view() would be.
     std::string_view bytes() const& noexcept OPLOG_LIFETIMEBOUND { return bytes_; }
     std::string_view bytes() const&& = delete;
 

@@ -132,6 +132,7 @@ class Selection {
     /// Tells that the full dump has the collections under the names that they had after this entry. Call this before
     /// learning.
     void dumped_at(Timestamp ts) { dumped_at_ = ts; }
+    /// The new names that rename() was given.
     const Renaming& renaming() const noexcept { return renaming_; }
 
   private:

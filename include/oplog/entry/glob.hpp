@@ -48,6 +48,7 @@ class Glob {
             throw ArgumentError("'" + pattern_ + "' matches no namespace: write <database>.<collection> or " + pattern_ + ".*");
     }
 
+    /// Whether the pattern matches a whole namespace.
     bool matches(std::string_view ns) const { return glob_matches(pattern_, ns); }
     /// Whether some collection of the database might match.
     bool may_match_in(std::string_view database) const {

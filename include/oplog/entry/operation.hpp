@@ -171,10 +171,10 @@ struct Operation {
     std::string_view op;              ///< Empty if missing.
     std::string_view ns;              ///< Empty if missing.
     bson::Document o;                 ///< Empty if missing.
-    std::optional<bson::Document> o2;
+    std::optional<bson::Document> o2; ///< Which document an update changes; none if missing.
     std::string_view ui;              ///< The 16 bytes of the UUID; empty if missing.
     std::string_view stray;           ///< A field that no server writes, with a name as short as those above; empty if there is none.
-    bool has_o = false;
+    bool has_o = false; ///< Whether `o` is there.
     bool b = false;                   ///< Whether an update is an upsert.
 
     /// Throws DataError for fields of wrong types.
@@ -203,11 +203,14 @@ struct Operation {
             }
         }
     }
+    /// The entry itself as an operation. Throws DataError for fields of wrong types.
     explicit Operation(const EntryView& entry) : Operation(entry.document()) {}
 
     /// The namespace in its two parts.
     const Namespace& name() const noexcept { return name_; }
+    /// The database of the namespace.
     std::string_view database() const noexcept { return name_.database; }
+    /// The part of the namespace after the database.
     std::string_view collection() const noexcept { return name_.collection; }
     /// The `_id` of the document that is inserted, updated or deleted; none for other operations or if it is missing.
     std::optional<bson::Element> id() const {
@@ -215,9 +218,11 @@ struct Operation {
         return op == "i" || op == "d" ? o.find("_id") : std::nullopt;
     }
 
+    /// Whether this is a command.
     bool is_command() const noexcept { return op == "c"; }
     /// The command's name, which is its first field; empty if this is not a command.
     std::string_view command() const { return is_command() && !o.empty() ? o.begin()->key() : std::string_view{}; }
+    /// Whether this is an applyOps.
     bool is_apply_ops() const { return command() == "applyOps"; }
     /// The operations of an applyOps, as an array. Throws DataError if this is not an applyOps with an array.
     bson::Document apply_ops() const { return o.begin()->array(); }
@@ -344,12 +349,16 @@ void for_each_operation(const EntryView& entry, Visit visit) {
 
 /// The fate of an operation: it stays as it is, is dropped, or is replaced by others.
 struct Edit {
+    /// What happens to the operation.
     enum class Kind { keep, drop, replace };
     Kind kind = Kind::keep;
     std::vector<bson::Value> with = {}; ///< The documents in its place, for `replace`.
 
+    /// The operation stays as it is.
     static Edit keep() { return {}; }
+    /// The operation is dropped.
     static Edit drop() { return {Kind::drop}; }
+    /// Another operation takes its place.
     static Edit replace(bson::Value document) {
         Edit edit{Kind::replace};
         edit.with.push_back(std::move(document));
@@ -442,6 +451,7 @@ class Renaming {
         if (!(whole ? databases_ : collections_).emplace(whole ? a.database : from, whole ? b.database : to).second) fail("it has another new name already");
         if (!targets_.emplace(to).second) fail("another one has that new name already");
     }
+    /// Whether there are no new names.
     bool empty() const noexcept { return targets_.empty(); }
 
     /// The new name of a collection or of the buckets of a time series; none if it keeps its name. Throws RenameError

@@ -19,7 +19,7 @@ namespace oplog::inline v0_1 {
 
 /// Identifies a transaction: the lsid of its session (the bytes of that document) and its number in the session.
 struct TransactionId {
-    std::string lsid;
+    std::string lsid; ///< The bytes of the document.
     std::int64_t number = 0;
 
     friend bool operator==(const TransactionId&, const TransactionId&) = default;
@@ -58,6 +58,7 @@ struct TransactionInfo {
     Timestamp previous;    ///< The ts of prevOpTime; 0:0 for the first entry of a chain.
 
     explicit operator bool() const noexcept { return role != TransactionRole::none; }
+    /// An owning identification of the transaction.
     TransactionId id() const { return {std::string(lsid), number}; }
     /// Whether the entry carries operations of the transaction.
     bool has_operations() const noexcept { return *this && role != TransactionRole::commit && role != TransactionRole::abort; }

@@ -69,7 +69,9 @@ inline CompressionOptions compression_for(std::string_view name) {
 template <ByteSource Source>
 class DecompressingSource {
   public:
+    /// Reads from `source`.
     explicit DecompressingSource(Source source) : source_(std::move(source)), input_(std::make_unique_for_overwrite<char[]>(input_size)) {}
+    /// Opens a file.
     explicit DecompressingSource(const std::string& path)
         requires std::constructible_from<Source, const std::string&>
         : DecompressingSource(Source(path)) {}
@@ -225,6 +227,7 @@ class DecompressingSource {
 template <ByteSink Sink>
 class CompressingSink {
   public:
+    /// Compresses into `sink`.
     CompressingSink(Sink sink, const CompressionOptions& options) : sink_(std::move(sink)), method_(options.method) {
         if (method_ == Compression::zstd) {
             zstd_.reset(::ZSTD_createCCtx());
@@ -244,17 +247,20 @@ class CompressingSink {
         requires std::constructible_from<Sink, const std::string&, IfExists, Content>
         : CompressingSink(Sink(path, if_exists, content), options.value_or(compression_for(path))) {}
 
+    /// Compresses and writes bytes.
     void write(const char* data, std::size_t size) {
         if (method_ == Compression::none)
             sink_.write(data, size);
         else
             compress(data, size, false);
     }
+    /// Ends the compressed stream and closes the sink.
     void close() {
         if (method_ != Compression::none) compress(nullptr, 0, true);
         sink_.close();
     }
 
+    /// The sink that gets the compressed bytes.
     Sink& inner() noexcept { return sink_; }
 
   private:

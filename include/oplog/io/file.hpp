@@ -74,6 +74,7 @@ class FileSource {
 /// Reads bytes in memory, which must outlive the source.
 class MemorySource {
   public:
+    /// Reads `bytes`.
     explicit MemorySource(std::string_view bytes) noexcept : rest_(bytes) {}
 
     std::size_t read(char* buffer, std::size_t size) noexcept {
@@ -136,6 +137,7 @@ class FileSink {
         }
     }
 
+    /// Writes bytes. Throws std::system_error.
     void write(const char* data, std::size_t size) { detail::write_all(file_.get(), data, size, path_ == "-" ? "stdout" : path_); }
 
     /// Writes the file to disk and gives it its name, or ends the stream. Throws std::system_error, or FileError if the new
@@ -227,6 +229,7 @@ class FileSink {
 /// Appends to a string, which must outlive the sink.
 class MemorySink {
   public:
+    /// Appends to `bytes`.
     explicit MemorySink(std::string& bytes) noexcept : bytes_(&bytes) {}
 
     void write(const char* data, std::size_t size) { bytes_->append(data, size); }

@@ -97,6 +97,7 @@ class BasicReader {
     /// Consecutive documents and the buffer that holds them.
     class Block {
       public:
+        /// The bytes of the documents, one after the other. A view, valid until the block is filled again.
         std::string_view documents() const noexcept { return documents_; }
         /// The place of the first document.
         const Position& where() const noexcept { return where_; }
@@ -138,6 +139,7 @@ class BasicReader {
     /// The number of uncompressed bytes read so far, including the current document.
     std::uint64_t bytes() const noexcept { return where_->offset + size_; }
 
+    /// The input iterator of a reader.
     class iterator {
       public:
         /// The owning type, so that algorithms that keep what they read do not keep views of a buffer that will be

@@ -29,6 +29,7 @@ namespace oplog::inline v0_1 {
 template <ByteSink Sink>
 class BasicWriter {
   public:
+    /// Writes to `sink`.
     explicit BasicWriter(Sink sink) : state_(std::make_unique<State>(std::move(sink))) {}
     /// Opens a file, or stdout for "-"; further arguments are those of the sink's constructor.
     template <class... Options>
@@ -48,7 +49,9 @@ class BasicWriter {
         }
     }
 
+    /// Writes an entry.
     void write(const EntryView& entry) { write(entry.bytes()); }
+    /// Writes a document.
     void write(const bson::Document& document) { write(document.bytes()); }
     /// Writes one or more whole documents.
     void write(std::string_view documents) {

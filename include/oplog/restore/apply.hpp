@@ -37,17 +37,20 @@ struct AppliedCollection {
     std::string database;
     std::string name;     ///< For a time series that of its buckets: "system.buckets.ts".
     Metadata metadata;    ///< For a time series in terms of the series, not of its buckets.
-    bool metadata_changed = false;
+    bool metadata_changed = false; ///< Whether it differs from that in the full dump.
     std::optional<DumpCollection> base; ///< Its files in the full dump.
     bool has_data = true;               ///< Whether the documents of `base` still count.
     bool whole = false;                 ///< Whether nothing of it is missing: it is in the dump, or its creation was seen.
     std::string first_seen;             ///< If it is not whole: where it was seen first.
-    ChangeList changes;
+    ChangeList changes; ///< Its documents' changes since the full dump.
 
+    /// The namespace in entries; for a time series that of its buckets.
     std::string ns() const { return join_namespace(database, name); }
+    /// Whether these are the buckets of a time series.
     bool is_buckets() const { return std::string_view(name).starts_with(buckets_prefix); }
     /// The name that users know.
     std::string logical_name() const { return is_buckets() ? name.substr(buckets_prefix.size()) : name; }
+    /// The namespace that users know.
     std::string logical_ns() const { return join_namespace(database, logical_name()); }
     /// Whether its documents are exactly those of the full dump.
     bool is_as_dumped() const { return base && has_data && changes.empty(); }
@@ -170,6 +173,7 @@ class ApplyWatcher {
 /// also holds metadata, views and open transactions in memory.
 class Applier {
   public:
+    /// What an Applier is given besides the dump.
     struct Options {
         std::string scratch = ".";           ///< A directory for temporary files as large as the oplog.
         std::optional<Timestamp> dump_start{}; ///< The dump has everything that had committed by then.
@@ -233,6 +237,7 @@ class Applier {
     }
     /// Call this instead of finish() if collections need not be completely known.
     void seal() { log_.seal(); }
+    /// The log with the changes of the collections.
     const ChangeLog& log() const noexcept { return log_; }
 
     /// Writes the result into a new dump: collections, views and the prelude. Call this once, after finish(). Works on

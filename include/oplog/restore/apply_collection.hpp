@@ -30,6 +30,7 @@ enum class DocumentOrder {
 /// Takes 2 to 4 bytes of memory for each change in addition to the list itself, which is sorted in place.
 class CollectionChanges {
   public:
+    /// Sorts `changes`, which must outlive this object, as the sealed `log` must.
     CollectionChanges(const ChangeLog& log, ChangeList& changes, DocumentOrder order = DocumentOrder::any) : log_(&log), changes_(&changes), order_(order) {
         std::ranges::sort(changes, [](const Change& a, const Change& b) { return std::pair(a.hash, a.place) < std::pair(b.hash, b.place); });
         separate_collisions();

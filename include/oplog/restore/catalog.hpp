@@ -60,6 +60,7 @@ struct Collection {
     bool is_capped_cluster = false;       ///< In the full dump.
     bool indexes_changed = false;         ///< Whether the indexes, or the name that they belong to, changed since the dump.
 
+    /// The index with that name; indexes.end() if there is none.
     std::vector<Index>::iterator index(std::string_view name) {
         return std::ranges::find(indexes, name, &Index::name);
     }
@@ -95,6 +96,7 @@ class Catalog {
   public:
     using Collections = std::map<std::string, Collection, std::less<>>;
 
+    /// All collections, by namespace.
     const Collections& collections() const noexcept { return collections_; }
 
     /// The collection with that name, or null.
@@ -127,12 +129,14 @@ class Catalog {
         Collection* const found = find(ns);
         return found ? *found : create(ns, {});
     }
+    /// Drops a collection, if it exists.
     void drop(std::string_view ns) {
         const auto found = collections_.find(ns);
         if (found == collections_.end()) return;
         by_uuid_.erase(found->second.uuid);
         collections_.erase(found);
     }
+    /// Drops every collection of a database.
     void drop_database(std::string_view database) {
         const std::string prefix = std::string(database) + '.';
         for (auto at = collections_.lower_bound(prefix); at != collections_.end() && at->first.starts_with(prefix);) {

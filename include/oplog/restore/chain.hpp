@@ -116,6 +116,7 @@ class Chain {
         if (span_.empty()) throw DataError(Fault::empty, *full_->oplog() + ": no entries: nothing tells what time the full dump is of");
     }
 
+    /// The full dump, or none.
     const std::optional<Dump>& full() const noexcept { return full_; }
     /// All slices; the first is the full dump's oplog.
     const std::vector<Slice>& slices() const noexcept { return slices_; }

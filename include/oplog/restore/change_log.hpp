@@ -29,8 +29,11 @@ struct Change {
     std::uint64_t hash;
     std::uint64_t place;
 
+    /// The kind of change, which is a part of `place`.
     ChangeKind kind() const noexcept { return static_cast<ChangeKind>(place & 3); }
+    /// Whether this is an update or an upsert.
     bool updates() const noexcept { return kind() == ChangeKind::update || kind() == ChangeKind::upsert; }
+    /// The offset in the log.
     std::uint64_t offset() const noexcept { return place >> 2; }
     friend bool operator==(const Change&, const Change&) noexcept = default;
 };

@@ -37,6 +37,7 @@ struct DocumentCounts {
 /// the files takes another 4 MiB.
 class DocumentComparison {
   public:
+    /// The options of a comparison.
     struct Options {
         std::string scratch = ".";         ///< A directory for temporary files, which together are at most as large as the two sequences.
         std::size_t memory = 64 << 20;     ///< Bytes of waiting documents.
@@ -45,6 +46,7 @@ class DocumentComparison {
     /// Called with each document that differs; null stands for a missing document.
     using Report = std::function<void(const bson::Document* before, const bson::Document* after)>;
 
+    /// `report` may be empty.
     DocumentComparison(Options options, Report report) : options_(std::move(options)), report_(std::move(report)) {}
 
     /// Compares the sequences. `before.next()` and `after.next()` return std::optional<std::string_view>, valid until

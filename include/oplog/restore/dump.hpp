@@ -150,6 +150,7 @@ struct Metadata {
 
     /// Whether this is a view. Old versions wrote no type. A view that was dumped as a collection has no viewOn.
     bool is_view() const { return options.view().find("viewOn").has_value(); }
+    /// Whether this is a time series.
     bool is_timeseries() const noexcept { return type == "timeseries"; }
     /// The 16 bytes of the UUID; empty if unknown.
     std::string uuid_bytes() const { return bson::from_hex(uuid); }
@@ -255,6 +256,7 @@ struct DumpCollection {
     std::string data;     ///< The path of the .bson[.gz]; empty for a view, or if there is none.
     std::string metadata; ///< The path of the .metadata.json[.gz]; empty if there is none.
 
+    /// The namespace that users know.
     std::string ns() const { return database + "." + name; }
     /// Reads the metadata. Throws DataError for a collection that is incomplete (mongodump writes two files for each
     /// collection, and only the metadata for a view), and for a file whose compression is not the one that its name
@@ -334,6 +336,7 @@ class Dump {
     }
     /// The path of the oplog; none if there is none.
     const std::optional<std::string>& oplog() const noexcept { return oplog_; }
+    /// The path of prelude.json, which says where the dump came from; none if there is none.
     const std::optional<std::string>& prelude() const noexcept { return prelude_; }
     /// Files and directories that mongodump does not write.
     const std::vector<std::string>& others() const noexcept { return others_; }
@@ -475,6 +478,7 @@ enum class TakeOver {
 /// beside it and written to disk. Several threads may write different files.
 class DumpWriter {
   public:
+    /// The options of a new dump.
     struct Options {
         IfExists if_exists = IfExists::refuse;
         TakeOver take_over = TakeOver::link;
@@ -509,18 +513,24 @@ class DumpWriter {
     const std::string& path() const noexcept { return path_; }
     /// The path until close(), which a signal would leave behind.
     const std::string& temporary() const noexcept { return temporary_; }
+    /// Whether the new dump is compressed.
     bool gzip() const noexcept { return options_.gzip; }
 
     /// Opens the file for a collection's documents. Close it before close() is called here. For a time series,
     /// `collection` is the name of its buckets.
     Writer open_data(std::string_view database, std::string_view collection) { return open(data_name(database, collection)); }
+    /// The path of a collection's documents, relative to the dump. Throws DataError for a name that would lead out of
+    /// it.
     std::string data_name(std::string_view database, std::string_view collection) const { return file_name(database, collection, ".bson"); }
+    /// The path of a collection's metadata, relative to the dump. Throws DataError for a name that would lead out of
+    /// it.
     std::string metadata_name(std::string_view database, std::string_view collection) const { return file_name(database, collection, ".metadata.json"); }
     /// Opens the dump's oplog. With --gzip mongodump compresses it, too, but gives it the plain name.
     Writer open_oplog() { return open("oplog.bson"); }
     /// Opens any file of the dump, compressed if the dump is.
     Writer open(std::string_view relative) { return Writer(place(relative), IfExists::refuse, compression()); }
 
+    /// Writes the metadata of `metadata.collection`.
     void write_metadata(std::string_view database, const Metadata& metadata) {
         write_text(metadata_name(database, metadata.collection), metadata.json());
     }

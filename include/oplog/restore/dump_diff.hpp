@@ -34,10 +34,15 @@ struct CollectionDiff {
     DocumentCounts documents{};
     bool made_again = false;   ///< Whether its UUID is another one than before: it was dropped and created again, or restored.
 
+    /// The namespace, the newer one if they differ.
     const std::string& ns() const noexcept { return after.empty() ? before : after; }
+    /// Whether the collection is only on the second side.
     bool is_added() const noexcept { return before.empty(); }
+    /// Whether the collection is only on the first side.
     bool is_removed() const noexcept { return after.empty(); }
+    /// Whether the collection has two names.
     bool is_renamed() const noexcept { return !before.empty() && !after.empty() && before != after; }
+    /// Whether there is any difference.
     bool differs() const noexcept { return before != after || !options.empty() || !indexes.empty() || documents.differ(); }
 };
 
@@ -117,6 +122,7 @@ inline std::vector<MetadataDifference> compare_indexes(const Metadata& before, c
 /// Takes the memory of the appliers, and that of a DocumentComparison for one collection at a time.
 class DumpDiff {
   public:
+    /// The options of a DumpDiff.
     struct Options {
         std::string scratch = ".";       ///< A directory for temporary files; see DocumentComparison.
         std::size_t memory = DocumentComparison::Options{}.memory;

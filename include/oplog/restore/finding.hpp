@@ -12,14 +12,15 @@ namespace oplog::inline v0_1 {
 
 /// Something that was found out about a chain.
 struct Finding {
+    /// How bad a finding is.
     enum class Severity {
         note,    ///< Worth knowing; staging takes care of it.
         warning, ///< Something is left out, or cannot be known.
         error,   ///< A restore cannot be right.
     };
     Severity severity = Severity::note;
-    std::optional<Position> where;
-    std::optional<Timestamp> ts;
+    std::optional<Position> where; ///< The place in the chain; none if unknown.
+    std::optional<Timestamp> ts; ///< The timestamp of the entry; none if there is none.
     std::string text; ///< A sentence.
     Fault fault = Fault::incomplete; ///< The kind of an error.
     bool of_replay = false; ///< A note that staging does not take care of: a replay changes something, and oplog-apply does not.

@@ -44,7 +44,9 @@ inline std::string_view to_string(const CollectionEvent& event) {
 /// Takes 48 bytes of memory for each operation on the wanted documents, and the memory of an Applier.
 class History {
   public:
+    /// Whether write() shows what changed, or whole documents.
     enum class Form { changes, images };
+    /// The options of a history.
     struct Options {
         std::string scratch = ".";        ///< A directory for temporary files as large as the wanted operations and all versions together.
         std::vector<Glob> namespaces{};   ///< Of the collections, under any of their names; empty: all.

@@ -28,8 +28,10 @@ enum class OnConflict {
 
 /// What taking operations back does to a document.
 enum class Outcome { restored, deleted, inserted, unchanged, conflict, unapplicable };
+/// The number of outcomes.
 constexpr std::size_t outcomes = 6;
 
+/// The outcome's name, as in "restored".
 constexpr std::string_view to_string(Outcome outcome) {
     constexpr std::string_view names[] = {"restored", "deleted", "inserted", "unchanged", "conflict", "unapplicable"};
     return names[static_cast<std::size_t>(outcome)];
@@ -57,11 +59,14 @@ struct TakenBack {
 class TakeBackOutput {
   public:
     virtual ~TakeBackOutput() = default;
+    /// Receives a document that chosen operations changed.
     virtual void document(const TakenBack&) = 0;
     /// Begins a collection that a chosen command ended. Its documents follow, and then end_dropped(). `ns` is a free
     /// name among the dropped ones.
     virtual void begin_dropped(const CollectionLife&, const std::string& ns, const CollectionEvent& end) = 0;
+    /// Receives a document of the collection that begin_dropped() began.
     virtual void dropped_document(std::string_view document) = 0;
+    /// Ends the collection that begin_dropped() began.
     virtual void end_dropped() = 0;
 };
 
@@ -94,6 +99,7 @@ class TakeBack : VersionLog {
         /// Whether commands can be chosen. They have no document and belong to no transaction.
         bool commands() const { return (ops.empty() || ops.contains("c")) && ids.empty() && where.empty() && transactions.empty(); }
     };
+    /// The options of a TakeBack.
     struct Options {
         std::string scratch = "."; ///< A directory for temporary files as large as the oplog.
         Choice choice{};

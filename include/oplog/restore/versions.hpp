@@ -21,6 +21,7 @@ namespace oplog::inline v0_1 {
 
 /// Something that happened to a collection, and therefore to each document in it.
 struct CollectionEvent {
+    /// The kind of event; `ended` has an Ending.
     enum class Kind { renamed, emptied, ended };
     Kind kind;
     Ending ending = Ending::dropped; ///< For `ended`.
@@ -35,7 +36,7 @@ struct CollectionLife {
     AppliedCollection collection; ///< Its last state. The changes are all that are wanted of its documents.
     std::vector<CollectionEvent> events;
     std::set<std::string> names; ///< All names that it had, as users know them.
-    bool ended = false;
+    bool ended = false; ///< Whether it no longer exists.
 
     /// The name that it had before the first of its events at or after `place`.
     std::string name_at(std::uint64_t place) const {
@@ -89,6 +90,7 @@ class VersionLog : public ApplyWatcher {
     /// All collections that existed, those that ended first in front. Call this after end(). Their order and the
     /// changes in them may be modified.
     std::vector<CollectionLife>& lives() noexcept { return lives_; }
+    /// The log with the changes. Call this after end().
     const ChangeLog& log() const noexcept { return *log_; }
     /// What is known about the entry that a step comes from; for an operation of a transaction that is the commit. The
     /// document has those of {ts, wall, lsid, txnNumber, entry, file, offset, document} that exist. `entry` is the ts
@@ -154,6 +156,7 @@ class VersionLog : public ApplyWatcher {
         apply(state, change);
         return state.document;
     }
+    /// Throws a FormatError with the place of the entry that is that source or, if that is unknown, a DataError.
     [[noreturn]] void fail(std::uint64_t source_of, Fault fault, const std::string& reason) const {
         const bson::Document entry = source(source_of);
         const std::string text = to_string(entry.find("ts")->timestamp()) + ": " + reason;
@@ -187,6 +190,7 @@ class VersionLog : public ApplyWatcher {
     }
 
   protected:
+    /// The current entry.
     const EntryView& current() const noexcept { return *current_; }
     /// Whether an event of a collection is chosen.
     virtual bool chooses(const CollectionEvent&) { return false; }

@@ -19,6 +19,7 @@ namespace oplog::inline v0_1 {
 /// Two slices that do not continue each other. what() names both edges.
 class ContinuityError : public DataError {
   public:
+    /// The two ways in which slices may not continue each other.
     enum class Kind {
         gap,       ///< Entries between them are missing.
         divergence ///< They tell different histories.
@@ -32,6 +33,7 @@ class ContinuityError : public DataError {
                     kind == Kind::gap ? gap_hint : std::string_view()), kind_(kind),
           where_(entry.where() ? std::optional(*entry.where()) : std::nullopt), ts_(entry.ts()), reason_(reason) {}
 
+    /// Whether this is a gap or a divergence.
     Kind kind() const noexcept { return kind_; }
     /// Where the entry was read; none if unknown.
     const std::optional<Position>& where() const noexcept { return where_; }
@@ -61,6 +63,7 @@ enum class Continuity {
 template <EntryRange Slice>
 class Merge {
   public:
+    /// Takes over the slices. Throws what reading their first entries throws.
     explicit Merge(std::vector<Slice> slices, Continuity continuity = Continuity::any) : continuity_(continuity) {
         for (Slice& slice : slices)
             if (auto head = std::make_unique<Head>(std::move(slice)); head->entry) heads_.push_back(std::move(head));

@@ -23,6 +23,7 @@ struct Range {
     /// None if the entries are in order.
     std::optional<Disorder> disorder;
 
+    /// Whether there are no entries.
     bool empty() const noexcept { return entries == 0; }
 
     /// Adds the next entry.

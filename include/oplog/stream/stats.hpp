@@ -30,8 +30,10 @@ struct OperationCounts {
     std::uint64_t others = 0; ///< Kinds that only other servers know.
     std::uint64_t bytes = 0;  ///< The bytes of the entries or, inside applyOps, of the operations alone.
 
+    /// All operations of all kinds.
     std::uint64_t operations() const noexcept { return inserts + updates + deletes + commands + noops + others; }
 
+    /// Counts one operation.
     void add(const Operation& operation) {
         bytes += operation.document.size();
         switch (operation.op.size() == 1 ? operation.op[0] : '\0') {
@@ -48,6 +50,7 @@ struct OperationCounts {
 /// Operations over time, in a bounded number of periods. The periods become longer as the span grows.
 class Timeline {
   public:
+    /// What happened in one period.
     struct Period {
         std::uint64_t operations = 0;
         std::uint64_t bytes = 0;
@@ -128,6 +131,7 @@ class Stats {
     const std::map<std::string, OperationCounts, std::less<>>& namespaces() const noexcept { return namespaces_; }
     /// How often each command occurs.
     const std::map<std::string, std::uint64_t, std::less<>>& commands() const noexcept { return commands_; }
+    /// The operations over time.
     const Timeline& timeline() const noexcept { return timeline_; }
     /// The largest entries, the largest first.
     std::vector<LargeEntry> largest() const {
