@@ -22,10 +22,12 @@ install(FILES cmake/dependencies.cmake ${PROJECT_BINARY_DIR}/oplog-config.cmake 
 file(RELATIVE_PATH include_from_pkgconfig
   ${CMAKE_INSTALL_PREFIX}/${pkgconfig_dir} ${CMAKE_INSTALL_FULL_INCLUDEDIR})
 set(bson_module libbson-1.0)
+set(bson_static_module libbson-static-1.0) # which has a name of its own
 if(bson_FOUND)
   set(bson_module bson2)
+  set(bson_static_module bson2-static)
 endif()
-foreach(module IN ITEMS oplog oplog-core)
+foreach(module IN ITEMS oplog oplog-core oplog-static)
   configure_file(cmake/${module}.pc.in ${module}.pc @ONLY)
   install(FILES ${PROJECT_BINARY_DIR}/${module}.pc DESTINATION ${pkgconfig_dir})
 endforeach()

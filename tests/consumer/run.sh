@@ -62,3 +62,24 @@ for consumer in core full; do
     "check_$consumer" "$temp/$consumer"
     echo "ok: $consumer-pkg-config"
 done
+if pkg-config --exists libbson-static-1.0 || pkg-config --exists bson2-static; then
+    # shellcheck disable=SC2046  # flags are words
+    "$cxx" -std=c++20 -static "$here/full/main.cpp" -o "$temp/static" $(pkg-config --static --cflags --libs oplog-static)
+    check_full "$temp/static"
+    echo "ok: full-pkg-config-static"
+fi
+
+# A library on top of this one goes into its own package, with these targets or beside theirs.
+mkdir "$temp/library"
+cat >"$temp/library/CMakeLists.txt" <<END
+cmake_minimum_required(VERSION 3.25)
+project(library CXX)
+add_subdirectory($OPLOG_SOURCE oplog)
+add_library(library INTERFACE)
+target_link_libraries(library INTERFACE oplog::oplog)
+install(TARGETS library \${OWN} EXPORT library)
+install(EXPORT library DESTINATION lib/cmake/library)
+END
+logged "$cmake" -S "$temp/library" -B "$temp/library/own" -G Ninja -DCMAKE_CXX_COMPILER="$cxx" "-DOWN=oplog_core;oplog_oplog"
+logged "$cmake" -S "$temp/library" -B "$temp/library/beside" -G Ninja -DCMAKE_CXX_COMPILER="$cxx" -DOPLOG_INSTALL=ON
+echo "ok: a library's own export"

@@ -210,8 +210,8 @@ struct Metadata {
     /// Checks the types of options that are read here or when entries are applied.
     static void check_options(const bson::Document& options) {
         check_keys(options, "the options have");
-        const auto check = [](const bson::Document& document, std::string_view key, bson::Type type) {
-            if (const auto found = document.find(key); found && !found->is(type)) throw DataError(Fault::wrong_type, "the option " + std::string(key) + " has a wrong type");
+        const auto check = [](const bson::Document& document, std::string_view key, bson::Type wanted) {
+            if (const auto found = document.find(key); found && !found->is(wanted)) throw DataError(Fault::wrong_type, "the option " + std::string(key) + " has a wrong type");
         };
         for (const char* key : {"timeseries", "collation", "validator", "idIndex"}) check(options, key, bson::Type::document);
         check(options, "viewOn", bson::Type::string);
