@@ -13,6 +13,7 @@
 #include <oplog/restore/chain.hpp>
 #include <oplog/restore/changed_paths.hpp>
 #include <oplog/restore/change_log.hpp>
+#include <oplog/restore/collection_metadata.hpp>
 #include <oplog/restore/document_comparison.hpp>
 #include <oplog/restore/dump.hpp>
 #include <oplog/restore/dump_diff.hpp>

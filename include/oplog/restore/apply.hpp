@@ -9,6 +9,7 @@
 #include <oplog/restore/apply_collection.hpp>
 #include <oplog/restore/catalog.hpp>
 #include <oplog/restore/change_log.hpp>
+#include <oplog/restore/collection_metadata.hpp>
 #include <oplog/restore/dump.hpp>
 #include <oplog/restore/finding.hpp>
 
@@ -31,38 +32,17 @@
 namespace oplog::inline v0_1 {
 
 /// The state of a collection after the entries so far.
-struct AppliedCollection {
+struct AppliedCollection : CollectionMetadata {
     std::uint64_t number = 0; ///< The order in which collections became known.
-    std::string uuid;     ///< 16 bytes; empty if unknown.
-    std::string database;
-    std::string name;     ///< For a time series that of its buckets: "system.buckets.ts".
-    Metadata metadata;    ///< For a time series in terms of the series, not of its buckets.
-    bool metadata_changed = false; ///< Whether it differs from that in the full dump.
+    std::string uuid;         ///< 16 bytes; empty if unknown.
     std::optional<DumpCollection> base; ///< Its files in the full dump.
     bool has_data = true;               ///< Whether the documents of `base` still count.
     bool whole = false;                 ///< Whether nothing of it is missing: it is in the dump, or its creation was seen.
     std::string first_seen;             ///< If it is not whole: where it was seen first.
     ChangeList changes; ///< Its documents' changes since the full dump.
 
-    /// The namespace in entries; for a time series that of its buckets.
-    std::string ns() const { return join_namespace(database, name); }
-    /// Whether these are the buckets of a time series.
-    bool is_buckets() const { return std::string_view(name).starts_with(buckets_prefix); }
-    /// The name that users know.
-    std::string logical_name() const { return is_buckets() ? name.substr(buckets_prefix.size()) : name; }
-    /// The namespace that users know.
-    std::string logical_ns() const { return join_namespace(database, logical_name()); }
     /// Whether its documents are exactly those of the full dump.
     bool is_as_dumped() const { return base && has_data && changes.empty(); }
-    /// The metadata that mongodump would write.
-    Metadata dumped_metadata() const {
-        Metadata dumped = metadata;
-        dumped.collection = logical_name();
-        dumped.options = changed(bson::Document(metadata.options), [](const bson::Element& option, bson::Builder&) {
-            return option.key() == "temp"; // mongorestore fails with this option
-        });
-        return dumped;
-    }
 };
 
 /// Called with numbers of bytes read.
@@ -209,7 +189,7 @@ class Applier {
         const Command command = parse_command(operation);
         const bool starts = command.kind == CommandKind::start_index_build;
         for_each_index(operation, [&](const bson::Document& spec) {
-            const std::string key = build_key(operation, command, index_name(spec));
+            const std::string key = build_key(operation, command, detail::index_name(spec));
             if (starts)
                 started_later_.insert(key);
             else if (!started_later_.contains(key))
@@ -221,7 +201,7 @@ class Applier {
     void finish() {
         for (AppliedCollection& collection : collections_) {
             std::erase_if(collection.metadata.indexes, [&](const std::string& spec) {
-                const std::string name(index_name(bson::Document(spec)));
+                const std::string name(detail::index_name(bson::Document(spec)));
                 const bool unfinished = building_.contains(collection.uuid + '\0' + name) || building_.contains(collection.ns() + '\0' + name);
                 collection.metadata_changed |= unfinished;
                 return unfinished;
@@ -575,21 +555,21 @@ class Applier {
         case CommandKind::commit_index_build:
             for_each_index(operation, [&](const bson::Document& spec) {
                 add_index(find_or_make(operation.ui, command.ns), spec);
-                building_.erase(build_key(operation, command, index_name(spec)));
+                building_.erase(build_key(operation, command, detail::index_name(spec)));
             });
             return;
         case CommandKind::start_index_build:
-            for_each_index(operation, [&](const bson::Document& spec) { building_.insert(build_key(operation, command, index_name(spec))); });
+            for_each_index(operation, [&](const bson::Document& spec) { building_.insert(build_key(operation, command, detail::index_name(spec))); });
             return;
         case CommandKind::abort_index_build:
             for_each_index(operation, [&](const bson::Document& spec) {
-                building_.erase(build_key(operation, command, index_name(spec)));
-                if (AppliedCollection* const collection = known(operation.ui, command.ns)) drop_index(*collection, index_name(spec));
+                building_.erase(build_key(operation, command, detail::index_name(spec)));
+                if (AppliedCollection* const collection = known(operation.ui, command.ns)) drop_index(*collection, detail::index_name(spec));
             });
             return;
-        case CommandKind::drop_indexes: return apply_drop_indexes(operation, command);
+        case CommandKind::drop_indexes: return drop_indexes(find_or_make(operation.ui, command.ns), operation.o);
         case CommandKind::coll_mod:
-            return apply_coll_mod(find_or_make(operation.ui, command.ns), operation.o);
+            return modify_collection(find_or_make(operation.ui, command.ns), operation.o);
         case CommandKind::empty_capped:
             if (AppliedCollection* const collection = known(operation.ui, command.ns)) {
                 if (options_.watcher) return options_.watcher->emptied(*collection, log_);
@@ -623,35 +603,12 @@ class Applier {
         if (is_after_dump() && by_name(command.ns)) refuse("create of " + command.ns + ", which is there already: entries are missing in which that collection went");
         AppliedCollection& made = make(operation.ui, command.ns);
         made.whole = true;
-        bson::Builder options;
-        bool has_id_index = true;
-        for (const bson::Element& option : operation.o) {
-            const std::string_view name = option.key();
-            if (name == "idIndex")
-                made.metadata.indexes.emplace_back(option.document());
-            else if (name == "clusteredIndex" || (name == "autoIndexId" && !option.truthy()))
-                has_id_index = false;
-            const bool shown = is_kept_option(name) && (!made.is_buckets() || is_series_option(name));
-            if (shown) options.append(option);
-        }
-        made.metadata.options = options.finish();
-        if (has_id_index && made.metadata.indexes.empty()) add_old_id_index(made);
-    }
-    /// Adds the old form of the _id index. Entries of old servers do not mention it.
-    static void add_old_id_index(AppliedCollection& made) {
-        bson::Builder index;
-        index.int32("v", 1).begin_document("key").int32("_id", 1).end().string("name", "_id_");
-        made.metadata.indexes.push_back(index.finish());
+        set_created(made, operation.o);
     }
     void make_whole(std::string_view uuid, std::string_view ns) {
         AppliedCollection& made = make(uuid, ns);
         made.whole = true;
         add_old_id_index(made);
-    }
-
-    /// The options that a time series' buckets share with the series.
-    static bool is_series_option(std::string_view name) {
-        return name == "storageEngine" || name == "indexOptionDefaults" || name == "collation" || name == "expireAfterSeconds" || name == "timeseries";
     }
 
     void apply_rename(const Operation& operation, const Command& command) {
@@ -669,248 +626,14 @@ class Applier {
         if (options_.watcher) options_.watcher->rename(*collection, command.target, log_);
         move(*collection, database, name);
         const auto stay_temporary = operation.o.find("stayTemp");
-        if (!stay_temporary || !stay_temporary->truthy()) set_option(*collection, "temp", nullptr);
+        if (!stay_temporary || !stay_temporary->truthy()) detail::set_option(*collection, "temp", nullptr);
     }
 
     // ---- indexes ----
 
-    static std::string_view index_name(const bson::Document& spec) {
-        const auto name = spec.find("name");
-        return name ? name->string() : std::string_view{};
-    }
     static std::string build_key(const Operation& operation, const Command& command, std::string_view index) {
         return (operation.ui.empty() ? command.ns : std::string(operation.ui)) + '\0' + std::string(index);
     }
-    static std::vector<bson::Value>::iterator find_index(AppliedCollection& collection, std::string_view name) {
-        return std::ranges::find_if(collection.metadata.indexes, [&](const bson::Value& spec) { return index_name(spec.view()) == name; });
-    }
-    static void add_index(AppliedCollection& collection, const bson::Document& spec) {
-        const bson::Value of_series = collection.is_buckets() ? series_index(collection, spec) : bson::Value(spec);
-        const bson::Value shown = listed_index(of_series.view());
-        collection.metadata_changed = true;
-        if (const auto old = find_index(collection, index_name(spec)); old != collection.metadata.indexes.end())
-            *old = shown;
-        else
-            collection.metadata.indexes.push_back(shown);
-    }
-    static void drop_index(AppliedCollection& collection, std::string_view name) {
-        const auto found = find_index(collection, name);
-        if (found == collection.metadata.indexes.end()) return;
-        collection.metadata.indexes.erase(found);
-        collection.metadata_changed = true;
-    }
-    void apply_drop_indexes(const Operation& operation, const Command& command) {
-        AppliedCollection* const collection = &find_or_make(operation.ui, command.ns);
-        const auto index = operation.o.find("index");
-        if (index->is(bson::Type::string) && index->string() != "*") return drop_index(*collection, index->string());
-        collection->metadata_changed = true;
-        std::erase_if(collection->metadata.indexes, [&](const std::string& spec) {
-            const bson::Document document(spec);
-            return index->is(bson::Type::string) ? index_name(document) != "_id_" : document.find("key")->value() == index->value();
-        });
-    }
-
-    /// Returns a specification as listIndexes does: fields in its order, and each number and flag of one type.
-    static bson::Value listed_index(const bson::Document& spec) {
-        enum Form { as_is, integer, flag, real };
-        static constexpr std::pair<std::string_view, Form> fields[] = {
-            {"v", integer}, {"key", as_is}, {"name", as_is}, {"background", flag}, {"unique", flag}, {"hidden", flag},
-            {"partialFilterExpression", as_is}, {"sparse", flag}, {"expireAfterSeconds", integer}, {"storageEngine", as_is},
-            {"weights", as_is}, {"default_language", as_is}, {"language_override", as_is}, {"textIndexVersion", integer},
-            {"2dsphereIndexVersion", integer}, {"bits", integer}, {"min", real}, {"max", real}, {"bucketSize", real},
-            {"collation", as_is}, {"wildcardProjection", as_is}, {"columnstoreProjection", as_is}, {"coarsestIndexedLevel", integer},
-            {"finestIndexedLevel", integer}, {"dropDups", flag}, {"originalSpec", as_is}, {"clustered", flag}, {"prepareUnique", flag}};
-        bson::Builder out;
-        for (const auto& [name, form] : fields) {
-            const auto field = spec.find(name);
-            if (!field) continue;
-            if (form == integer && field->is_number())
-                out.int32(name, static_cast<std::int32_t>(field->integer()));
-            else if (form == flag)
-                out.boolean(name, field->truthy());
-            else if (form == real && field->is_number() && !field->is(bson::Type::double_))
-                out.real(name, static_cast<double>(field->integer()));
-            else
-                out.append(*field);
-        }
-        for (const bson::Element& field : spec)
-            if (field.key() != "ns" && std::ranges::find(fields, field.key(), [](const auto& known) { return known.first; }) == std::end(fields)) out.append(field);
-        return out.finish();
-    }
-
-    /// The timeField and the metaField of a time series.
-    static std::pair<std::string, std::string> series_fields(const AppliedCollection& collection) {
-        std::pair<std::string, std::string> fields;
-        if (const auto series = bson::Document(collection.metadata.options).find("timeseries")) {
-            if (const auto field = series->document().find("timeField")) fields.first = field->string();
-            if (const auto field = series->document().find("metaField")) fields.second = field->string();
-        }
-        return fields;
-    }
-
-    /// Converts an index on buckets to the index on the series that listIndexes shows: `meta` is the metaField, and
-    /// control.min and control.max of a field are that field.
-    static bson::Value series_index(const AppliedCollection& collection, const bson::Document& spec) {
-        if (const auto original = spec.find("originalSpec")) return bson::Value(original->document()); // the index as it was requested
-        const std::string meta = series_fields(collection).second;
-        const auto unknown = [&](std::string_view field) {
-            return DataError(Fault::not_supported, "index " + std::string(index_name(spec)) + " of time series " + collection.ns() + " has the unknown key " + std::string(field));
-        };
-        return changed(spec, [&](const bson::Element& field, bson::Builder& out) {
-            if (field.key() != "key") return field.key() == "ns";
-            out.begin_document("key");
-            std::string pending; // the field whose second half must follow
-            for (const bson::Element& key : field.document()) {
-                const std::string_view name = key.key();
-                constexpr std::string_view least = "control.min.", most = "control.max.";
-                if (name == "meta" || name.starts_with("meta.")) {
-                    if (meta.empty()) throw unknown(name);
-                    out.append(meta + std::string(name.substr(4)), key);
-                } else if (name.starts_with(least) || name.starts_with(most)) {
-                    const std::string inner(name.substr(least.size()));
-                    if (pending.empty()) {
-                        pending = inner;
-                        out.append(inner, key);
-                    } else if (std::exchange(pending, {}) != inner) {
-                        throw unknown(name);
-                    }
-                } else {
-                    throw unknown(name);
-                }
-            }
-            if (!pending.empty()) throw unknown(pending);
-            out.end();
-            return true;
-        });
-    }
-
-    // ---- collMod ----
-
-    /// The position of an option in the server's order.
-    static std::size_t option_rank(std::string_view name) {
-        static constexpr std::string_view order[] = {"capped", "size", "max", "autoIndexId", "temp", "recordPreImages", "changeStreamPreAndPostImages",
-                                                     "storageEngine", "indexOptionDefaults", "validator", "validationLevel", "validationAction", "collation",
-                                                     "viewOn", "pipeline", "clusteredIndex", "expireAfterSeconds", "timeseries", "encryptedFields"};
-        return static_cast<std::size_t>(std::ranges::find(order, name) - std::begin(order));
-    }
-    /// Sets an option, or removes it if `value` is null.
-    static void set_option(AppliedCollection& collection, std::string_view name, const bson::Element* value) {
-        const bson::Document old(collection.metadata.options);
-        const auto before = old.find(name);
-        if (!before && !value) return;
-        bson::Builder out;
-        bool written = value == nullptr;
-        for (const bson::Element& option : old) {
-            if (!written && (option.key() == name || (!before && option_rank(option.key()) > option_rank(name)))) {
-                out.append(name, *value);
-                written = true;
-            }
-            if (option.key() != name) out.append(option);
-        }
-        if (!written) out.append(name, *value);
-        bson::Value options = out.finish();
-        collection.metadata_changed |= options != collection.metadata.options;
-        collection.metadata.options = std::move(options);
-    }
-    static void set_text_option(AppliedCollection& collection, std::string_view name, std::string_view text) {
-        const std::string document = bson::Builder().string(name, text).finish();
-        const bson::Element value = *bson::Document(document).begin();
-        set_option(collection, name, &value);
-    }
-
-    /// Sets a number as the server lists sizes: an int32 if that is large enough.
-    static void set_number_option(AppliedCollection& collection, std::string_view name, std::int64_t number) {
-        const bool narrow = number >= INT32_MIN && number <= INT32_MAX;
-        const std::string document = narrow ? bson::Builder().int32(name, static_cast<std::int32_t>(number)).finish() : bson::Builder().int64(name, number).finish();
-        const bson::Element value = *bson::Document(document).begin();
-        set_option(collection, name, &value);
-    }
-
-    void apply_coll_mod(AppliedCollection& collection, const bson::Document& o) {
-        bool validates = false;
-        for (const bson::Element& field : o) {
-            const std::string_view name = field.key();
-            if (name == "collMod" || !is_followed_change(name)) {
-                continue;
-            } else if (name == "index") {
-                modify_index(collection, field.document());
-            } else if (name == "validator" || name == "validationLevel" || name == "validationAction") {
-                const bool none = name == "validator" && field.document().empty();
-                set_option(collection, name, none ? nullptr : &field);
-                validates = true;
-            } else if (name == "recordPreImages") {
-                set_option(collection, name, field.truthy() ? &field : nullptr);
-            } else if (name == "changeStreamPreAndPostImages") {
-                const auto enabled = field.document().find("enabled");
-                set_option(collection, name, enabled && enabled->truthy() ? &field : nullptr);
-            } else if (name == "cappedSize") {
-                set_number_option(collection, "size", (field.integer() + 255) / 256 * 256);
-            } else if (name == "cappedMax") {
-                set_number_option(collection, "max", field.integer());
-            } else if (name == "expireAfterSeconds") {
-                const std::string wide = field.is_number() ? bson::Builder().int64(name, field.integer()).finish() : std::string();
-                const auto value = wide.empty() ? std::nullopt : bson::Document(wide).find(name);
-                set_option(collection, name, value ? &*value : nullptr); // none for "off"
-            } else if (name == "timeseries") {
-                modify_series(collection, field.document());
-            }
-        }
-        if (!validates) return;
-        const bson::Document options(collection.metadata.options);
-        const bool has_level = options.find("validationLevel").has_value(), has_action = options.find("validationAction").has_value();
-        if (!has_level) set_text_option(collection, "validationLevel", "strict");
-        if (!has_action) set_text_option(collection, "validationAction", "error");
-    }
-    static void modify_index(AppliedCollection& collection, const bson::Document& change) {
-        const auto name = change.find("name"), key = change.find("keyPattern");
-        const auto index = std::ranges::find_if(collection.metadata.indexes, [&](const std::string& spec) {
-            const bson::Document document(spec);
-            return name ? index_name(document) == name->string() : key && document.find("key")->value() == key->value();
-        });
-        if (index == collection.metadata.indexes.end()) return; // it was dropped before the dump
-        bson::Value modified = modified_index(index->view(), change);
-        if (modified == *index) return;
-        if (collection.is_buckets() && keeps_original(collection, index->view())) {
-            bson::Builder out;
-            for (const bson::Element& field : modified.view()) out.append(field);
-            modified = out.document("originalSpec", index->view()).finish();
-        }
-        *index = listed_index(modified.view());
-        collection.metadata_changed = true;
-    }
-    /// Whether the server remembers how an index on a time series was requested. It does if the request includes more
-    /// than time and meta. A collMod does not change that memory, and mongorestore passes it on.
-    static bool keeps_original(const AppliedCollection& collection, const bson::Document& spec) {
-        if (spec.find("originalSpec")) return false; // the specification has it already
-        if (spec.find("partialFilterExpression")) return true;
-        const auto fields = series_fields(collection);
-        const std::string &time = fields.first, &meta = fields.second;
-        for (const bson::Element& part : spec.find("key")->document())
-            if (part.key() != time && (meta.empty() || (part.key() != meta && !part.key().starts_with(meta + '.')))) return true;
-        return false;
-    }
-    /// Changes the options of a series. A coarser granularity lets buckets span more time.
-    static void modify_series(AppliedCollection& collection, const bson::Document& change) {
-        const auto series = bson::Document(collection.metadata.options).find("timeseries");
-        if (!series) throw DataError(Fault::inconsistent, "collMod of " + collection.ns() + ", which is no time series");
-        bson::Builder out;
-        out.begin_document("timeseries");
-        const auto granularity = change.find("granularity");
-        for (const bson::Element& field : series->document()) {
-            if (const auto changed = change.field(field.key()))
-                out.append(*changed);
-            else if (granularity && field.key() == "bucketMaxSpanSeconds" && !change.find("bucketMaxSpanSeconds"))
-                out.int32("bucketMaxSpanSeconds", granularity->string() == "hours" ? 2592000 : granularity->string() == "minutes" ? 86400 : 3600);
-            else if (!(granularity && field.key() == "bucketRoundingSeconds"))
-                out.append(field);
-        }
-        for (const bson::Element& field : change)
-            if (!series->document().field(field.key())) out.append(field);
-        const std::string wrapped = out.end().finish();
-        const bson::Element value = *bson::Document(wrapped).begin();
-        set_option(collection, "timeseries", &value);
-    }
-
     // ---- the new dump ----
 
     static std::uint64_t work_of(const AppliedCollection& collection) {
