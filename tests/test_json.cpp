@@ -147,6 +147,7 @@ TEST_CASE("integers are printed in full") {
 
 TEST_CASE("doubles have the shape that Go gives them") {
     constexpr double infinity = std::numeric_limits<double>::infinity();
+    // clang-format off
     const std::pair<double, const char*> shapes[] = {
         {0.0, "0.0"}, {-0.0, "-0.0"}, {1, "1.0"}, {-1, "-1.0"}, {10, "10.0"}, {100, "100.0"}, {99999, "99999.0"}, {100000, "100000.0"},
         {123456, "123456.0"}, {999999, "999999.0"}, {1e6, "1E+06"}, {1000001, "1.000001E+06"}, {1234567, "1.234567E+06"},
@@ -163,6 +164,7 @@ TEST_CASE("doubles have the shape that Go gives them") {
         {std::nextafter(1.0, 2.0), "1.0000000000000002"}, {std::nextafter(1.0, 0.0), "0.9999999999999999"}, {std::nextafter(0.001, 1.0), "0.0010000000000000002"},
         {123456789012345680.0, "1.2345678901234568E+17"}, {infinity, "Infinity"}, {-infinity, "-Infinity"},
     };
+    // clang-format on
     for (const auto& [value, text] : shapes) {
         CHECK(printed(0x01, double_value(value)) == R"({"$numberDouble":")"s + text + R"("})");
         if (std::isfinite(value)) CHECK(relaxed(0x01, double_value(value)) == text);
@@ -353,8 +355,10 @@ TEST_CASE("the index of an array's element does not show") {
 }
 
 TEST_CASE("each byte that is not UTF-8 is printed as U+FFFD everywhere") {
+    // clang-format off
     const std::string cases[] = {"\x80", "\xBF", "\xC0\x80", "\xC1\xBF", "\xC2", "\xC2x", "\xE0\x9F\xBF", "\xE0\xA0", "\xE0\xA0x", "\xED\xA0\x80", "\xED\xBF\xBF",
                                  "\xEF\xBF", "\xF0\x8F\xBF\xBF", "\xF0\x90\x80", "\xF0\x90\x80x", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFE", "\xFF"};
+    // clang-format on
     for (const std::string& bad : cases) {
         for (const std::size_t before : {0, 7, 8, 15, 16, 30, 31, 33}) {
             for (const std::size_t after : {0, 20, 70}) {

@@ -309,10 +309,12 @@ class BackupConfig {
 
     void check_extra_arguments() {
         // This system itself decides where to log in, what to dump, and where to.
+        // clang-format off
         static const std::set<std::string> reserved = {"--uri", "--host", "--port", "--username", "--password", "--authenticationDatabase", "--config",
             "--out", "--archive", "--gzip", "--db", "--collection", "--query", "--queryFile", "--oplog", "-h", "-u", "-p", "-o", "-d", "-c", "-q"};
         static const std::set<std::string> partial = {"--excludeCollection", "--excludeCollectionsWithPrefix", "--dumpDbUsersAndRoles", "--viewsAsCollections",
             "--repair", "--version", "--help"};
+        // clang-format on
         std::string_view rest = detail::trimmed(values_.contains("extra_dump_args") ? std::string_view(values_.at("extra_dump_args").text) : std::string_view{});
         while (!rest.empty()) {
             const std::string argument(rest.substr(0, rest.find_first_of(" \t")));

@@ -58,9 +58,11 @@ inline bool is_one_of(std::string_view name, Names names) { return std::ranges::
 
 /// Whether any command may carry this argument. Old servers logged a command just as the user had sent it.
 inline bool is_generic_argument(std::string_view name) {
+    // clang-format off
     return is_one_of(name, {"$db", "$clusterTime", "$readPreference", "$configServerState", "$configTime", "$topologyTime", "$client", "$audit",
                             "writeConcern", "readConcern", "maxTimeMS", "comment", "lsid", "txnNumber", "apiVersion", "apiStrict",
                             "apiDeprecationErrors", "bypassDocumentValidation", "databaseVersion", "shardVersion"});
+    // clang-format on
 }
 
 struct Option {
@@ -172,10 +174,12 @@ inline void check_index(const bson::Document& spec, detail::Names about = {}) {
         } else if (option == "collation") {
             detail::check_collation(field.document());
         } else if (!detail::is_one_of(option, about) && !detail::is_generic_argument(option) &&
+                   // clang-format off
                    !detail::is_one_of(option, {"v", "ns", "_id", "background", "unique", "hidden", "partialFilterExpression", "sparse", "expireAfterSeconds",
                                                "storageEngine", "weights", "default_language", "language_override", "textIndexVersion", "2dsphereIndexVersion",
                                                "bits", "min", "max", "bucketSize", "wildcardProjection", "columnstoreProjection", "coarsestIndexedLevel",
                                                "finestIndexedLevel", "dropDups", "originalSpec", "clustered", "prepareUnique", "disallowNewDuplicateKeys"})) {
+                   // clang-format on
             throw DataError(Fault::bad_value, "an index with the unknown option '" + std::string(option) + "'");
         }
     }

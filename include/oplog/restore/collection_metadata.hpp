@@ -65,6 +65,7 @@ inline std::vector<bson::Value>::iterator find_index(CollectionMetadata& collect
 /// Returns a specification as listIndexes does: fields in its order, and each number and flag of one type.
 inline bson::Value listed_index(const bson::Document& spec) {
     enum Form { as_is, integer, flag, real };
+    // clang-format off
     static constexpr std::pair<std::string_view, Form> fields[] = {
         {"v", integer}, {"key", as_is}, {"name", as_is}, {"background", flag}, {"unique", flag}, {"hidden", flag},
         {"partialFilterExpression", as_is}, {"sparse", flag}, {"expireAfterSeconds", integer}, {"storageEngine", as_is},
@@ -72,6 +73,7 @@ inline bson::Value listed_index(const bson::Document& spec) {
         {"2dsphereIndexVersion", integer}, {"bits", integer}, {"min", real}, {"max", real}, {"bucketSize", real},
         {"collation", as_is}, {"wildcardProjection", as_is}, {"columnstoreProjection", as_is}, {"coarsestIndexedLevel", integer},
         {"finestIndexedLevel", integer}, {"dropDups", flag}, {"originalSpec", as_is}, {"clustered", flag}, {"prepareUnique", flag}};
+    // clang-format on
     bson::Builder out;
     for (const auto& [name, form] : fields) {
         const auto field = spec.find(name);
@@ -138,9 +140,11 @@ inline bson::Value series_index(const CollectionMetadata& collection, const bson
 
 /// The position of an option in the server's order.
 inline std::size_t option_rank(std::string_view name) {
+    // clang-format off
     static constexpr std::string_view order[] = {"capped", "size", "max", "autoIndexId", "temp", "recordPreImages", "changeStreamPreAndPostImages",
                                                  "storageEngine", "indexOptionDefaults", "validator", "validationLevel", "validationAction", "collation",
                                                  "viewOn", "pipeline", "clusteredIndex", "expireAfterSeconds", "timeseries", "encryptedFields"};
+    // clang-format on
     return static_cast<std::size_t>(std::ranges::find(order, name) - std::begin(order));
 }
 
