@@ -64,7 +64,7 @@ bool no_memory() {
     errno = ENOMEM;
     return true;
 }
-/// Counts a call on files. True if it is to fail, which one that cleans up never does.
+/// Counts a call on files. Returns true if the call is to fail; a call that cleans up never is.
 bool strikes(bool may_fail = true) {
     if (!ready || ++calls != which) return false;
     if (kind == Kind::kill) ::kill(::getpid(), SIGKILL);
@@ -105,7 +105,7 @@ int openat(int directory, const char* path, int flags, ...) {
     return strikes() ? -1 : next<int(int, const char*, int, ...)>("openat")(directory, path, flags, mode);
 }
 int open64(const char* path, int flags, ...) __attribute__((alias("open")));
-int __open_2(const char* path, int flags) { return open(path, flags); } // as FORTIFY has it called
+int __open_2(const char* path, int flags) { return open(path, flags); } // which FORTIFY calls instead
 int openat64(int directory, const char* path, int flags, ...) __attribute__((alias("openat")));
 
 ssize_t read(int fd, void* data, std::size_t size) { return strikes() ? -1 : next<ssize_t(int, void*, std::size_t)>("read")(fd, data, size); }

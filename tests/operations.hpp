@@ -39,7 +39,7 @@ inline std::string operation(std::string_view op, std::string_view ns, std::stri
 
 inline std::string insert(std::string_view ns, int id) { return operation("i", ns, bson::Builder().int32("_id", id).finish()); }
 
-/// An operation as an entry.
+/// Makes an entry of an operation.
 inline std::string as_entry(Timestamp ts, std::string_view operation) {
     bson::Builder builder;
     for (const bson::Element& element : bson::Document(operation)) builder.append(element);
@@ -57,7 +57,7 @@ inline std::string apply_ops(const std::vector<std::string>& operations, std::st
     return builder.finish();
 }
 
-/// An entry of a transaction: `o` is an applyOps, a commit or an abort, `previous` the entry before it.
+/// An entry of a transaction. `o` is an applyOps, a commit or an abort, and `previous` is the entry before it.
 inline std::string transaction_entry(Timestamp ts, std::string_view o, Timestamp previous = {}, int number = 7, char session = 'a') {
     const std::string lsid = bson::Builder().binary("id", 4, std::string(16, session)).finish();
     bson::Builder builder;
@@ -72,7 +72,7 @@ inline std::string abort_it() { return bson::Builder().int32("abortTransaction",
 
 inline EntryView view(const std::string& bytes) { return EntryView(bson::Document(bytes)); }
 
-/// Every oplog among the test data.
+/// Every oplog in the test data.
 inline std::vector<std::string> test_oplogs() {
     std::vector<std::string> paths;
     for (const auto& file : std::filesystem::recursive_directory_iterator(OPLOG_TEST_DATA))

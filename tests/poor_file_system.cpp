@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// To be preloaded: the system calls of a file system that knows no files without a name, as on vfat and NFS, and
-// of the rest not what $FILE_SYSTEM_LACKS names: "links", or "renames" that replace nothing.
+// To be preloaded: gives the system calls of a file system without unnamed files, as on vfat and NFS. It also lacks
+// what $FILE_SYSTEM_LACKS names: "links", or "renames" that replace nothing.
 #include <cerrno>
 #include <cstdarg>
 #include <cstdlib>
@@ -48,7 +48,7 @@ int openat(int directory, const char* path, int flags, ...) {
     return open_named(directory, path, flags, mode);
 }
 int open64(const char* path, int flags, ...) __attribute__((alias("open")));
-int __open_2(const char* path, int flags) { return open(path, flags); } // as FORTIFY has it called
+int __open_2(const char* path, int flags) { return open(path, flags); } // which FORTIFY calls instead
 int openat64(int directory, const char* path, int flags, ...) __attribute__((alias("openat")));
 
 int link(const char* from, const char* to) noexcept { return lacks("links") ? refuse(EPERM) : next<int(const char*, const char*)>("link")(from, to); }

@@ -16,8 +16,8 @@
 #include <utility>
 #include <vector>
 
-/// What commands do to a collection's metadata. Options and indexes come out as listCollections and listIndexes of a server show them,
-/// which is how mongodump writes them.
+/// What commands do to the metadata of a collection. Options and indexes get the form in which a server's
+/// listCollections and listIndexes show them, which is the form that mongodump writes.
 namespace oplog::inline v0_1 {
 
 /// A collection's name, its options and its indexes.
@@ -194,7 +194,7 @@ inline bool keeps_original(const CollectionMetadata& collection, const bson::Doc
     return false;
 }
 
-/// Changes an index as a collMod tells it.
+/// Changes an index as a collMod says.
 inline void modify_index(CollectionMetadata& collection, const bson::Document& change) {
     const auto name = change.find("name"), key = change.find("keyPattern");
     const auto index = std::ranges::find_if(collection.metadata.indexes, [&](const std::string& spec) {
@@ -244,7 +244,7 @@ inline void add_old_id_index(CollectionMetadata& made) {
     made.metadata.indexes.push_back(index.finish());
 }
 
-/// Sets options and indexes as `o`, of a create, tells them.
+/// Sets options and indexes from `o`, the command of a create.
 inline void set_created(CollectionMetadata& made, const bson::Document& o) {
     bson::Builder options;
     bool has_id_index = true;
@@ -261,7 +261,7 @@ inline void set_created(CollectionMetadata& made, const bson::Document& o) {
     if (has_id_index && made.metadata.indexes.empty()) add_old_id_index(made);
 }
 
-/// Adds an index that a command creates, or replaces the one of its name. Throws DataError.
+/// Adds an index that a command creates, or replaces the one with its name. Throws DataError.
 inline void add_index(CollectionMetadata& collection, const bson::Document& spec) {
     const bson::Value of_series = collection.is_buckets() ? detail::series_index(collection, spec) : bson::Value(spec);
     const bson::Value shown = detail::listed_index(of_series.view());
@@ -279,7 +279,7 @@ inline void drop_index(CollectionMetadata& collection, std::string_view name) {
     collection.metadata_changed = true;
 }
 
-/// Removes the indexes that `o`, of a dropIndexes, names by name or key; "*" means all but that on _id.
+/// Removes the indexes that `o` of a dropIndexes names by name or key. "*" means all but that on _id.
 inline void drop_indexes(CollectionMetadata& collection, const bson::Document& o) {
     const auto index = o.find("index");
     if (index->is(bson::Type::string) && index->string() != "*") return drop_index(collection, index->string());
@@ -289,7 +289,7 @@ inline void drop_indexes(CollectionMetadata& collection, const bson::Document& o
     });
 }
 
-/// Changes options or an index as `o`, of a collMod, tells it. Throws DataError.
+/// Changes options or an index as `o` of a collMod says. Throws DataError.
 inline void modify_collection(CollectionMetadata& collection, const bson::Document& o) {
     bool validates = false;
     for (const bson::Element& field : o) {
