@@ -297,7 +297,7 @@ class Generator {
     std::uint64_t session_ = 0;
     std::int64_t transaction_ = 0;
     std::int64_t count_ = 0; ///< The operations of the transaction.
-    std::int32_t id_ = 0;    ///< Of the entry's document, where ids are integers.
+    std::int32_t id_ = 0;    ///< The _id of the entry's document, where ids are integers.
     Timestamp previous_;     ///< The previous entry of the same run, or 0:0.
     Timestamp now_{1'700'000'000, 0};
 };

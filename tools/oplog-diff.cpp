@@ -14,7 +14,7 @@ namespace {
 /// A state to compare, and its name in the output.
 struct Side {
     std::string dump;
-    std::optional<Timestamp> last; ///< Of its oplog; none for a dump without an oplog.
+    std::optional<Timestamp> last; ///< The last entry of its oplog; none for a dump without an oplog.
 };
 
 /// A dump at its consistent point.
@@ -247,7 +247,7 @@ class Printer {
     bool documents_, json_, stat_;
     std::uint64_t collections_ = 0;
     DocumentCounts total_;
-    std::string objects_; ///< Of the collections, as JSON.
+    std::string objects_; ///< The collections as JSON.
     std::vector<Stat> stats_;
     std::string out_;
 };

@@ -136,7 +136,7 @@ class Pieces {
 
     const Tool& tool_;
     UndoOnSignal undo_;
-    fs::path directory_; ///< As it was named.
+    fs::path directory_; ///< The directory as it was named.
     fs::path final_;     ///< The same without a slash at the end.
     fs::path hidden_;
     std::vector<std::string> names_;

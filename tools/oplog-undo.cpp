@@ -216,7 +216,7 @@ class UndoOutput : public TakeBackOutput {
     Summary& summary_;
     std::optional<Writer> report_, changes_, replay_, dropped_;
     std::map<std::string, Writer> before_;
-    const CollectionLife* life_ = nullptr; ///< Of the entries so far.
+    const CollectionLife* life_ = nullptr; ///< The collection of the entries so far.
     bool has_unique_ = false;
     std::unique_ptr<ChangeLog> later_;
     std::vector<std::uint64_t> later_offsets_;

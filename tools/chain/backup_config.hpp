@@ -125,7 +125,7 @@ class ConnectionString {
 
     std::string user;
     std::string password;
-    std::string database; ///< Of the path. It is not in without_password(), because then only this database would be dumped.
+    std::string database; ///< The database in the path. It is not in without_password(), because then only this database would be dumped.
 
   private:
     std::string scheme_;

@@ -89,7 +89,7 @@ class JsonFile {
     bson::Document document() && = delete; // the result is a view
 
     bool is_sealed() const { return is_sealed_; }
-    /// Of the whole file.
+    /// The SHA-256 of the whole file.
     const std::string& sha256() const { return sha256_; }
 
     static bson::Element field(const bson::Document& document, std::string_view key) {
@@ -143,17 +143,17 @@ struct Step {
 
     fs::path directory;
     std::string type;              ///< full, slice, inc
-    std::uint64_t number = 0;      ///< Of an increment, from 1.
-    Timestamp first, last;         ///< Of its oplog.
-    std::string first_sha256, last_sha256; ///< Of the bytes of those entries.
+    std::uint64_t number = 0;      ///< The number of an increment, from 1.
+    Timestamp first, last;         ///< The first and the last entry of its oplog.
+    std::string first_sha256, last_sha256; ///< The SHA-256 of the bytes of those entries.
     std::uint64_t entries = 0;
-    std::uint64_t bytes = 0;       ///< Of its oplog, before compression.
+    std::uint64_t bytes = 0;       ///< The size of its oplog before compression.
     Timestamp started, finished;   ///< Wall clock, whole seconds.
     std::vector<File> files;
     std::map<std::string, std::string> versions;
     std::string made_of; ///< The chain that a full backup was made of without asking a server.
     std::string previous; ///< The SHA-256 of the previous record of the chain, if any.
-    std::string sha256;   ///< Of its own record.
+    std::string sha256;   ///< The SHA-256 of its own record.
     bool is_sealed = false;
 
     /// The path of the oplog, in the directory or in one that will become it.
@@ -244,10 +244,10 @@ struct Chain {
     std::string id; ///< The name of its directory.
     fs::path directory;
     std::optional<Step> full, slice; ///< None if damaged.
-    std::vector<Step> increments;    ///< In order, as far as each continues the one before.
+    std::vector<Step> increments;    ///< The increments in order, as far as each continues the one before.
     std::string closed;              ///< "gap" or "divergence" if nothing can continue the chain.
-    std::string closed_sha256;       ///< Of the record that says so.
-    std::string closed_after;        ///< Of the newest step's record at that time.
+    std::string closed_sha256;       ///< The SHA-256 of the record that says so.
+    std::string closed_after;        ///< The SHA-256 of the newest step's record at that time.
     bool closed_is_sealed = false;
     std::string damage;              ///< What is wrong with its records or files, if anything.
     std::string unproved;            ///< What its records cannot prove, if anything.

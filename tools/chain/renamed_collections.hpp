@@ -188,8 +188,8 @@ class DumpMending {
 
     Dump dump_;
     std::vector<DumpAgain> again_;
-    std::vector<std::map<std::string, std::set<std::string>>> held_; ///< By later dump and name: UUIDs.
-    std::map<std::string, Renamed> renamed_;                        ///< By UUID, in the form that metadata has.
+    std::vector<std::map<std::string, std::set<std::string>>> held_; ///< UUIDs, by later dump and name.
+    std::map<std::string, Renamed> renamed_;                        ///< The collections, by UUID in the form that metadata has.
     std::set<std::string> made_, dropped_, renamed_names_;
     std::optional<Timestamp> needed_;
 };

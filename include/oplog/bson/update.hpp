@@ -538,7 +538,7 @@ namespace detail {
 /// The parsed `o` of an update entry.
 struct Update {
     UpdateKind kind;
-    std::optional<bson::Element> id; ///< Of a replacement; none in an old replacement, whose _id is in o2.
+    std::optional<bson::Element> id; ///< The _id of a replacement; none in an old replacement, whose _id is in o2.
     bson::Document diff = {};
 };
 

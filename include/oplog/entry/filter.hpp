@@ -164,7 +164,7 @@ class Selection {
     struct Renamed {
         bool included = false;
         bool excluded = false;
-        bool named = false; ///< By a user, not only by the server.
+        bool named = false; ///< Whether a user gave it one of its names, and not only the server.
     };
     struct Verdict {
         bool keep = false;
@@ -404,9 +404,9 @@ class Selection {
     std::vector<Rule> unmatched_;
     std::string seen_;
     Names learned_;
-    Names dumped_; ///< As they are in the full dump.
+    Names dumped_; ///< The state of the names in the full dump.
     std::optional<Timestamp> dumped_at_; ///< Set until that entry is learned.
-    std::map<std::string, std::size_t, std::less<>> renamed_; ///< By key: the index in collections_.
+    std::map<std::string, std::size_t, std::less<>> renamed_; ///< The index in collections_, by key.
     std::vector<Renamed> collections_;
     std::set<std::string, std::less<>> views_; ///< The databases in which a view is wanted.
 

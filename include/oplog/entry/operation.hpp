@@ -246,7 +246,7 @@ inline bool is_upsert(const Operation& update, const bson::Document& entry) {
 struct Command {
     CommandKind kind = CommandKind::unknown;
     CommandScope scope = CommandScope::unknown;
-    std::string_view name;     ///< As it is written.
+    std::string_view name;     ///< The name as it is written.
     std::string_view database; ///< The database of the entry's ns.
     std::string ns;            ///< The collection that it applies to, `<database>.<collection>`; empty if there is none.
     std::string target;        ///< The `to` of a renameCollection.

@@ -145,8 +145,8 @@ inline TransactionInfo transaction_info(const EntryView& entry) {
 /// A transaction of which at least one entry has been seen.
 struct TransactionState {
     TransactionId id;
-    Timestamp first;           ///< Of the first entry seen.
-    Timestamp last;            ///< Of the last entry seen.
+    Timestamp first;           ///< The ts of the first entry seen.
+    Timestamp last;            ///< The ts of the last entry seen.
     std::uint64_t entries = 0; ///< How many entries were seen.
     std::uint64_t bytes = 0;   ///< The bytes of the entries seen.
     bool prepared = false;

@@ -217,9 +217,10 @@ class CollectionChanges {
     DocumentOrder order_;
     bool inserted_ = false;              ///< Whether the documents that pass now are those that the changes inserted.
     std::vector<std::uint64_t> touched_; ///< A Bloom filter with one bit for each hash, because most documents have no changes.
-    std::vector<bool> done_;             ///< For the first change of each group.
+    std::vector<bool> done_;             ///< One flag for the first change of each group.
     std::map<std::string, Collided> collided_;
-    std::optional<std::vector<std::pair<std::uint64_t, std::span<const Change>>>> insertions_; ///< By their places.
+    /// The insertions in the order of their places.
+    std::optional<std::vector<std::pair<std::uint64_t, std::span<const Change>>>> insertions_;
     std::size_t next_ = 0;                                                                       ///< The index of the next insertion.
     std::string key_, other_key_, document_;
 };

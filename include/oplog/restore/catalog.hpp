@@ -54,10 +54,10 @@ struct Collection {
     std::string uuid;                     ///< 16 bytes; empty if unknown.
     std::optional<std::string> dumped_as; ///< Its namespace in the full dump; none if it was created later.
     std::vector<Index> indexes;           ///< All known indexes, including `_id_` if there is one.
-    std::string time_field, meta_field;   ///< Of a time series that the full dump has.
-    int granularity = -1;                 ///< Of a time series; see granularity().
-    bool is_capped = false;               ///< In the full dump.
-    bool is_capped_cluster = false;       ///< In the full dump.
+    std::string time_field, meta_field;   ///< The fields of a time series that the full dump has.
+    int granularity = -1;                 ///< The granularity of a time series; see granularity().
+    bool is_capped = false;               ///< Whether it is capped in the full dump.
+    bool is_capped_cluster = false;       ///< Whether it is both clustered and capped in the full dump.
     bool indexes_changed = false;         ///< Whether the indexes, or the name that they belong to, changed since the dump.
 
     /// The index with that name; indexes.end() if there is none.

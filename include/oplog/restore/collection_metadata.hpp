@@ -23,8 +23,8 @@ namespace oplog::inline v0_1 {
 /// A collection's name, its options and its indexes.
 struct CollectionMetadata {
     std::string database;
-    std::string name;              ///< For a time series that of its buckets: "system.buckets.ts".
-    Metadata metadata;             ///< For a time series in terms of the series, not of its buckets.
+    std::string name;              ///< The name; a time series has that of its buckets: "system.buckets.ts".
+    Metadata metadata;             ///< The metadata of a time series describes the series, not its buckets.
     bool metadata_changed = false; ///< Whether it differs from that in the full dump.
 
     /// The namespace in entries; for a time series that of its buckets.

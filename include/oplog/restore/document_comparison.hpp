@@ -287,7 +287,7 @@ class DocumentComparison {
     Report report_;
     DocumentCounts counts_;
     std::optional<Order> order_;
-    std::array<std::string, 2> keys_; ///< Of the documents that are being compared.
+    std::array<std::string, 2> keys_; ///< The keys of the documents that are being compared.
 };
 
 } // namespace oplog

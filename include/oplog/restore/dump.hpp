@@ -463,7 +463,7 @@ class Dump {
     std::vector<std::string> warnings_;
     std::optional<std::string> oplog_;
     std::optional<std::string> prelude_;
-    std::vector<std::pair<std::string, FileState>> states_; ///< As they were when they were listed.
+    std::vector<std::pair<std::string, FileState>> states_; ///< The states of the files when they were listed.
     std::string plain_, gzip_; ///< A file of a collection that is not compressed, and one that is; empty if there is none.
 };
 

@@ -49,13 +49,13 @@ class History {
     /// The options of a history.
     struct Options {
         std::string scratch = ".";        ///< A directory for temporary files as large as the wanted operations and all versions together.
-        std::vector<Glob> namespaces{};   ///< Of the collections, under any of their names; empty: all.
-        std::set<std::string> ids{};      ///< As id_key() writes them; empty: all.
+        std::vector<Glob> namespaces{};   ///< Patterns for the collections, under any of their names; empty: all.
+        std::set<std::string> ids{};      ///< The documents' keys, as id_key() writes them; empty: all.
         std::vector<FieldMatch> where{};  ///< Documents of which one version matches all of these.
-        Bounds bounds{};                  ///< Of the versions to show.
+        Bounds bounds{};                  ///< The times of the versions to show.
         Form form = Form::changes;
         Report report{};
-        Selection selection{};            ///< For speed: the changes of other collections are not stored. It has learned the entries.
+        Selection selection{};            ///< Saves time: the changes of other collections are not stored. It has learned the entries.
     };
 
     /// `full` is the chain's full dump, which outlives this object, or null. The timestamps are those of the full dump;

@@ -77,10 +77,10 @@ class Stager {
   public:
     /// What is known before the first entry.
     struct Start {
-        Catalog catalog;                           ///< As the full dump describes it; empty without a full dump.
+        Catalog catalog;                           ///< The collections that the full dump describes; empty without a full dump.
         std::optional<Timestamp> dump_start;       ///< The first entry of the full dump's oplog; none without a full dump.
         std::optional<Timestamp> consistent_point; ///< The last entry of the full dump's oplog.
-        Removed removed;                           ///< At the consistent point; an Examiner finds it.
+        Removed removed;                           ///< What is gone at the consistent point; an Examiner finds it.
         std::set<TransactionId> left_out;          ///< Those that do not commit in time.
         bool is_checked = false;                   ///< Whether the entries have passed through an Examiner.
         /// Indexes (namespace, name) that the dump has, but that were still being built at the wanted time.
@@ -762,12 +762,12 @@ class Stager {
 
     Catalog catalog_;
     std::optional<Timestamp> dump_start_, consistent_point_;
-    Removed removed_;       ///< In the entries still to come.
-    Removed found_removed_; ///< In the entries so far.
+    Removed removed_;       ///< What the entries still to come will remove.
+    Removed found_removed_; ///< What the entries so far have removed.
     std::set<TransactionId> left_out_;
     bool is_checked_;
     struct Build {
-        std::optional<Position> where; ///< Of its start; none if that is older than all entries.
+        std::optional<Position> where; ///< The place of its start; none if that is older than all entries.
         std::optional<Timestamp> ts;
     };
     std::map<std::pair<std::string, std::string>, Build> building_; ///< Indexes that are being built: namespace, name.

@@ -46,7 +46,7 @@ struct TakenBack {
     /// The versions before the first chosen operation, after the last one, and in the end; none for no document.
     std::optional<std::string_view> before, after, now;
     std::optional<std::string_view> target;             ///< What it becomes; equals `now` if it stays unchanged.
-    std::set<TransactionId> transactions;               ///< Of the chosen operations.
+    std::set<TransactionId> transactions;               ///< The transactions of the chosen operations.
     /// The first operation outside the choice after the first chosen one, or the one that does not apply.
     std::optional<Timestamp> other;
     std::string reason;                                 ///< Why that operation does not apply.
@@ -89,10 +89,10 @@ class TakeBack : VersionLog {
     /// Selects operations. All conditions must hold.
     struct Choice {
         Bounds bounds{};
-        std::vector<Glob> namespaces{}; ///< Of the collections, under any of their names; empty: all.
+        std::vector<Glob> namespaces{}; ///< Patterns for the collections, under any of their names; empty: all.
         std::vector<Glob> excluded{};
         std::set<std::string> ops{};    ///< i, u, d, c; empty: all.
-        std::set<std::string> ids{};    ///< As id_key() writes them; empty: all.
+        std::set<std::string> ids{};    ///< The documents' keys, as id_key() writes them; empty: all.
         std::vector<FieldMatch> where{}; ///< The document before or after the operation matches all of these.
         std::vector<TransactionName> transactions{}; ///< One of these; empty: all.
 
@@ -104,7 +104,7 @@ class TakeBack : VersionLog {
         std::string scratch = "."; ///< A directory for temporary files as large as the oplog.
         Choice choice{};
         OnConflict on_conflict = OnConflict::skip;
-        Renaming renaming{};       ///< Of the dropped collections.
+        Renaming renaming{};       ///< The names under which dropped collections are restored.
         Report report{};
     };
 
@@ -146,12 +146,12 @@ class TakeBack : VersionLog {
 
   private:
     struct Counts {
-        std::uint64_t source = 0; ///< Of one of its operations.
+        std::uint64_t source = 0; ///< The source of one of its operations.
         std::uint32_t all = 0, chosen = 0;
     };
     struct Told {
-        std::vector<std::string> names; ///< Of the collections that it concerns.
-        std::optional<std::uint64_t> number; ///< Of the collection, which may have other names.
+        std::vector<std::string> names; ///< The collections that it concerns.
+        std::optional<std::uint64_t> number; ///< The number of the collection, which may have other names.
         Finding finding;
     };
 
@@ -495,10 +495,10 @@ class TakeBack : VersionLog {
     Options options_;
     Timestamp consistent_point_, last_;
     Applier applier_;
-    TransactionInfo transaction_; ///< Of the current entry.
+    TransactionInfo transaction_; ///< The role of the current entry.
     bool counts_ = false;         ///< Whether the transaction of the current entry already has operations.
     std::vector<Counts> transactions_;
-    std::map<std::string, std::string> sessions_; ///< By the digits that name them.
+    std::map<std::string, std::string> sessions_; ///< The sessions, by the digits that name them.
     std::vector<Told> told_;
     std::set<std::string> dropped_;
     std::vector<Finding> by_hand_;

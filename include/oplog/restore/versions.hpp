@@ -24,7 +24,7 @@ struct CollectionEvent {
     /// The kind of event; `ended` has an Ending.
     enum class Kind { renamed, emptied, ended };
     Kind kind;
-    Ending ending = Ending::dropped; ///< For `ended`.
+    Ending ending = Ending::dropped; ///< How it ended; only for `ended`.
     std::string from, to;            ///< Its name before and, if it was renamed, after. Buckets have their own names here.
     std::uint64_t place;             ///< Comparable with the places of changes.
     std::uint64_t source;            ///< See VersionLog::source().
@@ -271,7 +271,7 @@ class VersionLog : public ApplyWatcher {
     bson::Document holder_;
     std::optional<std::uint64_t> source_;     ///< The source of the current entry, once it is recorded.
     std::optional<std::uint64_t> exact_from_; ///< The first place after the consistent point.
-    std::map<std::uint64_t, Noted> noted_;    ///< By the numbers of the collections.
+    std::map<std::uint64_t, Noted> noted_;    ///< What was noted, by the numbers of the collections.
     std::optional<std::uint64_t> last_noted_;
     std::vector<CollectionLife> lives_;
     const ChangeLog* log_ = nullptr;

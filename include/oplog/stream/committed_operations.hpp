@@ -129,7 +129,7 @@ class CommittedOperations {
 
     detail::Held<In> entries_;
     TransactionTracker tracker_;
-    std::map<TransactionId, std::vector<Entry>> waiting_; ///< Of the open transactions.
+    std::map<TransactionId, std::vector<Entry>> waiting_; ///< The entries of the open transactions.
     std::vector<Entry> held_;                             ///< The entries that ready_ points into, except for the current one.
     std::vector<CommittedOperation> ready_;
     std::vector<AbandonedTransaction> abandoned_;

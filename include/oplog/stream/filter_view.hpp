@@ -72,7 +72,7 @@ class FilterView {
   private:
     detail::Held<In> entries_;
     Selection* selection_;
-    Edit edit_; ///< Of the current entry.
+    Edit edit_; ///< What becomes of the current entry.
 };
 
 /// The entries that `selection` makes of those of `in`:
