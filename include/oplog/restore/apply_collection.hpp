@@ -61,7 +61,7 @@ class CollectionChanges {
             inserted_ |= ordered && group.front().kind() == ChangeKind::insertion;
             return;
         }
-        if (is_done(group)) return; // a dump may see a document twice
+        if (mark_done(group)) return; // a dump may see a document twice
         play(group, &document, write);
     }
 
@@ -85,7 +85,7 @@ class CollectionChanges {
         key_.clear();
         append_id_key(key_, document);
         const std::span<const Change> group = find(key_);
-        return !group.empty() && is_done(group) ? std::nullopt : std::optional(group);
+        return !group.empty() && mark_done(group) ? std::nullopt : std::optional(group);
     }
     /// Calls use(std::span<const Change>) for each document whose changes have not been taken.
     template <class Use>
@@ -157,7 +157,7 @@ class CollectionChanges {
     }
 
     /// Marks a group as done and returns whether it was done already.
-    bool is_done(std::span<const Change> group) {
+    bool mark_done(std::span<const Change> group) {
         const Change* const begin = changes_->data();
         if (group.data() < begin || group.data() >= begin + changes_->size()) return std::exchange(collided_.find(key_)->second.done, true);
         const auto index = static_cast<std::size_t>(group.data() - begin);
