@@ -687,15 +687,16 @@ class Commands {
             if (database != "admin" && database != "config" && database != "local" && !database.empty()) print(escaped(database) + "\n");
     }
 
-    /// Reads documents of config.transactions, and prints where the oldest transaction begins.
+    /// Reads a file of documents of config.transactions and prints where the oldest transaction begins that does so before --to, or else --to.
     void open_since() {
-        std::optional<Timestamp> oldest;
-        for (const bson::Document& document : BasicReader<InputSource, bson::Document>("-", Check::structure)) {
+        if (!tool_.has("to")) throw ArgumentError("open-since: say up to when: --to T");
+        Timestamp oldest = parse_timestamp(tool_.value("to"));
+        for (const bson::Document& document : DocumentInput(argument(1, "documents of config.transactions"), Check::structure)) {
             const auto start = document.find("startOpTime");
             const auto ts = start ? start->document().find("ts") : std::nullopt;
-            if (ts) oldest = std::min(oldest.value_or(ts->timestamp()), ts->timestamp());
+            if (ts) oldest = std::min(oldest, ts->timestamp());
         }
-        if (oldest) print(to_string(*oldest) + "\n");
+        print(to_string(oldest) + "\n");
     }
 
     /// STEP has full/, a dump made without --oplog with its oplog, and again/, dumps of single collections made since.
@@ -776,7 +777,7 @@ int main(int argc, char** argv) {
               "  oplog-chain status /mongodb/backup/dbbak --json\n");
     tool.add_options()("json", "status, list, verify: as JSON")("chain", "only this chain; latest is the newest good one", cxxopts::value<std::string>(), "ID")(
         "keep", "prune: how many good chains stay", cxxopts::value<unsigned>(), "N")("dry-run", "prune: only say which would go")(
-        "to", "select, unmatched: the state with every entry up to T", cxxopts::value<std::string>(), "T")(
+        "to", "select, unmatched, open-since: the state with every entry up to T", cxxopts::value<std::string>(), "T")(
         "before", "select: the state just before T", cxxopts::value<std::string>(), "T")(
         "ns", "unmatched: a pattern of collections", cxxopts::value<std::vector<std::string>>(), "GLOB")(
         "config", "status: config.ini, for what is due", cxxopts::value<std::string>(), "FILE")(

@@ -150,6 +150,23 @@ class Steps(Chain):
         self.assertIn("doubtful", subprocess.run([BIN / "oplog-chain", "select", self.folder], capture_output=True, text=True, check=True).stderr)
 
 
+class OpenTransactions(Chain):
+    def since(self, *starts):
+        documents = [document(field(3, "startOpTime", document(timestamp("ts", seconds, 1)))) for seconds in starts]
+        path = self.folder / "transactions"
+        self.write(path, b"".join(documents))
+        done = subprocess.run([BIN / "oplog-chain", "open-since", path, "--to", "100:2"], capture_output=True, text=True, env=ENVIRONMENT)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return done.stdout
+
+    def test_the_oplog_begins_with_the_oldest_that_is_older_than_the_dump(self):
+        self.assertEqual(self.since(90, 80, 200), "80:1\n")
+
+    def test_those_that_begin_later_are_in_it_anyway(self):
+        self.assertEqual(self.since(), "100:2\n")
+        self.assertEqual(self.since(101, 200), "100:2\n")
+
+
 class Windows(Chain):
     def setUp(self):
         super().setUp()

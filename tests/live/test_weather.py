@@ -79,12 +79,12 @@ class Renamed(Backup):
         self.db.create_collection("capped", capped=True, size=100000)
         self.db.capped.insert_many([{"i": i} for i in range(50)])
 
-    def there_and_back(self, name):
+    def there_and_back(self, name, rest=0.05):
         def action(_):
             self.db[name].rename(f"{name} elsewhere")
             time.sleep(0.05)
             self.db[f"{name} elsewhere"].rename(name)
-            time.sleep(0.05)
+            time.sleep(rest)
         return action
 
     def out(self, number):
@@ -152,7 +152,7 @@ class Renamed(Backup):
         self.db["large `with\" marks"].insert_one({})
         source = base.source.client
         source.other.c.insert_many([{"i": i} for i in range(100)])
-        with Hammer(self.there_and_back("large"), lambda number: (source.other.c.update_one({"i": number % 100}, {"$inc": {"n": 1}}), time.sleep(0.1))) as hammer:
+        with Hammer(self.there_and_back("large", rest=1), lambda number: (source.other.c.update_one({"i": number % 100}, {"$inc": {"n": 1}}), time.sleep(0.1))) as hammer:
             self.run_backup("full", config=self.configure(full_method="slice"))
         self.assertEqual(hammer.failures, [])
         self.check_whole()
