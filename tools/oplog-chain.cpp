@@ -9,6 +9,7 @@
 #include <oplog/stream/slice.hpp>
 
 #include <cmath>
+#include <ftw.h>
 
 using namespace oplog;
 using namespace oplog::tools;
@@ -133,9 +134,10 @@ void seal(Step& step, const Step* before) {
     const std::string text = step.to_json();
     step.sha256 = sha256(text);
     write_text(step.directory / "step.json", text);
-    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(step.directory))
-        if (entry.is_directory()) oplog::detail::sync_directory(entry.path().string());
-    oplog::detail::sync_directory(step.directory.string());
+    std::set<fs::path> directories{step.directory};
+    for (const Step::File& file : step.files)
+        for (fs::path path = (step.directory / file.path).parent_path(); directories.insert(path).second;) path = path.parent_path();
+    for (const fs::path& directory : directories) oplog::detail::sync_directory(directory.string());
 }
 
 /// Writes a chain.json that names everything that is there.
@@ -157,20 +159,42 @@ std::string directory_name(Timestamp at) {
     return {text, std::strftime(text, sizeof text, "%Y%m%d_%H_%M_%S", &tm)};
 }
 
-/// Moves a finished directory into `parent`, under a free name made from `at`.
-fs::path publish(const fs::path& made, const fs::path& parent, Timestamp at) {
+/// Moves a finished directory into `parent` under a name made from `at` that nothing has, and has `then` do what is left to do.
+/// Where that fails it is moved back.
+template <class Then>
+void publish(const fs::path& made, const fs::path& parent, Timestamp at, Then then) {
     const std::string name = directory_name(at);
     for (int more = 1;; ++more) {
         const fs::path target = parent / (more == 1 ? name : name + "_" + std::to_string(more));
-        if (::renameat2(AT_FDCWD, made.c_str(), AT_FDCWD, target.c_str(), RENAME_NOREPLACE) == 0) {
-            const auto undo = [&] { return ::rename(target.c_str(), made.c_str()) == 0; };
-            oplog::detail::sync_name(target.string(), undo);
-            oplog::detail::sync_name(made.string(), undo); // writes to disk that the old name is gone
-            return target;
+        if (!oplog::detail::rename_as(made, target, RENAME_NOREPLACE) && !(oplog::detail::flags_are_unknown() && ::rename(made.c_str(), target.c_str()) == 0)) {
+            if (errno == EEXIST || errno == ENOTEMPTY) continue;
+            oplog::detail::throw_errno(target.string());
         }
-        if (errno != EEXIST && errno != ENOTEMPTY) oplog::detail::throw_errno(target.string());
+        try {
+            oplog::detail::sync_directory(parent.string());
+            oplog::detail::sync_directory(oplog::detail::parent_directory(made.string())); // that it is gone
+            return then(target);
+        } catch (const std::exception& error) {
+            if (::rename(target.c_str(), made.c_str()) == 0) throw;
+            throw FileError(target.string() + " is there all the same: " + error.what());
+        }
     }
 }
+
+/// What this tool adds to a new step, which goes again if the step does not become one.
+class Records {
+  public:
+    explicit Records(const fs::path& made) {
+        for (const char* added : {"step.json", "full/step.json", "slice/step.json", "chain.json", "inc"}) names_.push_back((made / added).string());
+    }
+    Records(const Records&) = delete;
+    ~Records() {
+        for (const std::string& name : names_) std::remove(name.c_str()); // it is another's by now if all went well
+    }
+
+  private:
+    std::vector<std::string> names_;
+};
 
 /// Proves that these oplogs continue each other, byte for byte. Throws ContinuityError.
 void prove_continuity(const std::vector<const Step*>& steps) {
@@ -406,17 +430,21 @@ class Commands {
         const auto keep = tool_.value<unsigned>("keep");
         if (keep == 0) throw ArgumentError("prune: the newest good chain is always kept, so --keep is 1 or more");
         const std::vector<Chain> all = chains();
+        for (const Chain& one : all)
+            if (!one.damage.empty()) tool_.warn("chain " + one.id + " is damaged: " + one.damage);
         // Counting from the newest, all chains stay until enough good ones are found.
         std::size_t first_kept = all.size();
         for (unsigned good = 0; first_kept > 0 && good < keep;) good += all[--first_kept].good;
         for (std::size_t i = 0; i < first_kept; ++i) {
+            if (all[i].is_unread) continue; // it may be a good one, and a newer one
             print(fmt::format("{}  {}\n", escaped(all[i].id), human_size(static_cast<double>(all[i].size()))));
             if (tool_.has("dry-run")) continue;
             // It is renamed first, so that what an interrupted removal leaves is not a chain.
             const fs::path gone = directory() / (".pruned-" + all[i].id);
             fs::rename(all[i].directory, gone);
-            oplog::detail::sync_directory(directory().string());
-            fs::remove_all(gone);
+            oplog::detail::sync_name(gone.string(), [&] { return ::rename(gone.c_str(), all[i].directory.c_str()) == 0; });
+            const auto remove = [](const char* path, const struct ::stat*, int, ::FTW*) { return ::remove(path); };
+            if (::nftw(gone.c_str(), remove, 16, FTW_DEPTH | FTW_PHYS) != 0) tool_.warn(fmt::format("{}: could not be removed: {}", gone.string(), std::strerror(errno)));
         }
     }
 
@@ -598,6 +626,7 @@ class Commands {
                           "the oplog of the dump's time ends with entry " + to_string(slice.last) + ", and the dump with " + to_string(full.last));
         continuous([&] { prove_continuity({&full, &slice}); });
         full.finished = slice.finished = now();
+        const Records records(made);
         seal(full, nullptr);
         seal(slice, &full);
         Chain made_chain;
@@ -607,15 +636,18 @@ class Commands {
         write_head(made_chain);
         fs::create_directory(made / "inc");
         oplog::detail::sync_directory(made.string());
-        print("chain=" + shell_quoted(publish(made, directory(), full.started).filename().string()) + "\n");
+        std::string text;
+        publish(made, directory(), full.started, [&](const fs::path& published) { text = "chain=" + shell_quoted(published.filename().string()) + "\n"; });
+        print(text);
     }
 
-    /// As chain(), with a chain.json that names everything that is there.
+    /// As chain(), but "latest" is the newest even if it is not good, and with a chain.json that names all that is there.
     Chain chain_to_change() const {
         const std::vector<Chain> all = chains();
         mend(all);
-        Chain one = chain(all);
-        if (one.damage.empty() && !one.has_head) write_head(one); // of an older version; done before anything is added that needs it
+        const bool is_newest = tool_.optional("chain").value_or("latest") == "latest" && !all.empty();
+        Chain one = is_newest ? all.back() : chain(all);
+        if (one.damage.empty() && !one.has_head) write_head(one); // of an older version; before anything is added that needs it
         return one;
     }
 
@@ -638,13 +670,18 @@ class Commands {
             tool_.warn(fmt::format("the newest entry, {}, is {} s old: the member lags behind, or clocks differ", with_time(step.last), step.started.seconds - step.last.seconds));
         step.number = one.increments.size() + 1;
         step.finished = now();
+        const Records records(made);
         seal(step, &before);
         const fs::path all = one.directory / "inc";
         fs::create_directories(all);
-        step.directory = publish(made, all, step.started);
-        print("increment=" + shell_quoted(step.directory.string()) + "\n");
-        one.increments.push_back(std::move(step));
-        write_head(one);
+        std::string text;
+        publish(made, all, step.started, [&](const fs::path& published) {
+            text = "increment=" + shell_quoted(published.string()) + "\n";
+            step.directory = published;
+            one.increments.push_back(std::move(step));
+            write_head(one);
+        });
+        print(text);
     }
 
     /// Records that nothing can continue the chain any more.
@@ -655,9 +692,15 @@ class Commands {
         require_open(one); // otherwise what it says about the chain's end could be wrong
         const std::string text = sealed(fmt::format("{{\"format\":2,\"reason\":\"{}\",\"time\":\"{}\",\"last\":\"{}\",\n\"previous\":\"{}\"", reason, to_utc_string(now()),
                                                     to_string(one.end()), one.newest().sha256));
-        write_text(one.directory / "closed.json", text);
-        one.closed_sha256 = sha256(text);
-        write_head(one);
+        const fs::path record = one.directory / "closed.json";
+        write_text(record, text);
+        try {
+            one.closed_sha256 = sha256(text);
+            write_head(one);
+        } catch (...) {
+            ::unlink(record.c_str());
+            throw;
+        }
     }
 
     /// Reads the beginning of a mongodump archive, and prints the databases in it that are not the server's own.

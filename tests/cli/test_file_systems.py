@@ -98,6 +98,16 @@ class PoorFileSystems(ToolTest):
             self.assertEqual(b"".join(map(self.read, paths)), entries(1, 2))
             self.assertEqual(self.files(), ["a.bson", "pieces", *paths])
 
+    def test_a_backup_directory_gets_its_steps(self):
+        for poor in self.each():
+            for record in ("full", "slice", "probe"):
+                self.write(f"step/{record}/oplog.bson", entries(1))
+            self.assertIn(b"chain='19700101_00_01_40'", self.run_tool("chain", "add-full", ".", "step", "--probe", "step/probe", "--started", "100", **poor)[1])
+            for name in ("19700101_00_01_40", "19700101_00_01_40_2"):
+                self.write("step/oplog.bson", entries(1))
+                self.assertIn(f"inc/{name}'".encode(), self.run_tool("chain", "add-inc", ".", "step", "--started", "100", **poor)[1])
+            self.assertEqual(self.good("chain", "verify", "."), b"19700101_00_01_40  ok\n")
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -15,7 +15,7 @@
 #include "sha256.hpp"
 #include "../lib/tool.hpp"
 
-#include <bson/bson.h>
+#include <oplog/bson/json_parser.hpp>
 
 #include <algorithm>
 #include <ctime>
@@ -60,6 +60,10 @@ inline std::vector<fs::path> files_below(const fs::path& directory) {
     return files;
 }
 
+/// Whether an error says that there is nothing of that name; any other says nothing about what is there.
+inline bool is_of_absence(const std::error_code& error) {
+    return error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory || error == std::errc::too_many_symbolic_link_levels;
+}
 inline bool is_there(const fs::path& path) { return fs::exists(fs::symlink_status(path)); }
 
 /// The end of a record: the SHA-256 of everything before it.
@@ -79,11 +83,11 @@ class JsonFile {
         const std::string_view body = std::string_view(text).substr(0, text.size() - std::min(text.size(), seal_size));
         is_sealed_ = std::string_view(text).substr(body.size()).starts_with(seal_begin) && text.ends_with(seal_end);
         if (is_sealed_ && text != sealed(body)) throw DataError(Fault::inconsistent, path_ + ": its SHA-256 is not the one that it ends with");
-        bson_error_t error;
-        bson_t* const parsed = ::bson_new_from_json(reinterpret_cast<const std::uint8_t*>(text.data()), static_cast<::ssize_t>(text.size()), &error);
-        if (!parsed) throw DataError(Fault::inconsistent, path_ + ": " + escaped(error.message));
-        bytes_.assign(reinterpret_cast<const char*>(::bson_get_data(parsed)), parsed->len);
-        ::bson_destroy(parsed);
+        try {
+            bytes_ = parse_json(text);
+        } catch (const DataError& error) {
+            throw error.within(path_);
+        }
     }
     bson::Document document() const& { return bson::Document(bytes_); }
     bson::Document document() && = delete; // the result is a view
@@ -251,6 +255,7 @@ struct Chain {
     bool closed_is_sealed = false;
     std::string damage;              ///< What is wrong with its records or files, if anything.
     std::string unproved;            ///< What its records cannot prove, if anything.
+    bool is_unread = false;          ///< Whether something could not be read: the damage may be one of this moment.
     bool has_head = false;           ///< Whether chain.json is there.
     bool is_behind = false;          ///< Whether chain.json lacks steps that exist.
     bool good = false;               ///< Whether its full backup is whole, so that there is something to restore.
@@ -326,6 +331,9 @@ struct Chain {
                 chain.require_old();
         } catch (const std::bad_alloc&) {
             throw; // this error says nothing about the chain
+        } catch (const std::system_error& error) {
+            chain.damage = error.what();
+            chain.is_unread = !is_of_absence(error.code());
         } catch (const std::exception& error) {
             chain.damage = error.what();
         }
@@ -415,15 +423,20 @@ inline std::optional<std::uint32_t> time_of_name(const std::string& name) {
 
 /// Whether this is a chain or the rest of one: a record, or a directory with such a name and without any file.
 inline bool is_chain(const fs::path& directory) {
-    std::error_code none; // such as a link to itself
-    if (!fs::is_directory(directory, none)) return false;
-    const auto has = [&](const fs::path& record) { return fs::exists(fs::symlink_status(record, none)); };
+    const bool is_named_so = time_of_name(directory.filename().string()).has_value();
+    // What cannot be looked at is a damaged chain, or else the one before it would pass for the newest.
+    const auto is_hidden = [&](const std::error_code& error) {
+        return error && !is_of_absence(error) && (is_named_so || error != std::errc::permission_denied);
+    };
+    std::error_code error;
+    if (!fs::is_directory(directory, error)) return is_hidden(error);
+    const auto has = [&](const fs::path& record) { return fs::exists(fs::symlink_status(record, error)) || is_hidden(error); };
     for (const char* record : {"chain.json", "closed.json", "full/step.json", "slice/step.json"})
         if (has(directory / record)) return true;
-    if (fs::is_directory(directory / "inc", none))
+    if (fs::is_directory(directory / "inc", error))
         for (const fs::directory_entry& increment : fs::directory_iterator(directory / "inc"))
             if (has(increment.path() / "step.json")) return true;
-    return time_of_name(directory.filename().string()) &&
+    return is_named_so &&
            std::ranges::all_of(fs::recursive_directory_iterator(directory), [](const fs::directory_entry& entry) { return entry.symlink_status().type() == fs::file_type::directory; });
 }
 

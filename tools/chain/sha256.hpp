@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <fmt/format.h>
+#define OPENSSL_SUPPRESS_DEPRECATED // what replaces it allocates, and crashes where it cannot
+#include <oplog/bson/hex.hpp>
 
-#include <memory>
-#include <new>
-#include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <string>
 #include <string_view>
 
@@ -14,26 +13,18 @@ namespace oplog::tools {
 /// Computes the SHA-256 of bytes as they come.
 class Sha256 {
   public:
-    Sha256() : context_(::EVP_MD_CTX_new()) {
-        if (!context_ || ::EVP_DigestInit_ex(context_.get(), ::EVP_sha256(), nullptr) != 1) throw std::bad_alloc();
-    }
-    void add(std::string_view bytes) { ::EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()); }
+    Sha256() { ::SHA256_Init(&context_); }
+    void add(std::string_view bytes) { ::SHA256_Update(&context_, bytes.data(), bytes.size()); }
 
     /// The digest in hexadecimal, as sha256sum prints it. Ends the computation.
     std::string hex() {
-        unsigned char digest[EVP_MAX_MD_SIZE];
-        unsigned size = 0;
-        ::EVP_DigestFinal_ex(context_.get(), digest, &size);
-        std::string text;
-        for (unsigned i = 0; i < size; ++i) text += fmt::format("{:02x}", digest[i]);
-        return text;
+        std::string digest(SHA256_DIGEST_LENGTH, '\0');
+        ::SHA256_Final(reinterpret_cast<unsigned char*>(digest.data()), &context_);
+        return bson::to_hex(digest);
     }
 
   private:
-    struct Deleter {
-        void operator()(EVP_MD_CTX* context) const noexcept { ::EVP_MD_CTX_free(context); }
-    };
-    std::unique_ptr<EVP_MD_CTX, Deleter> context_;
+    ::SHA256_CTX context_;
 };
 
 inline std::string sha256(std::string_view bytes) {
