@@ -395,6 +395,14 @@ class Applier {
     /// Whether a server before 3.6 wrote this. Those servers created collections without logging it.
     bool is_old(const Operation& operation) const { return operation.ui.empty() && entry_->document().find("h"); }
 
+    /// Once all collections are known, a name and a UUID are of the same one. Throws DataError.
+    void require_one_collection(const Operation& operation, const std::string& what, std::string_view ns) {
+        if (operation.ui.empty() || !options_.consistent_point || !is_after_dump()) return;
+        const AppliedCollection* const meant = by_uuid(operation.ui);
+        const AppliedCollection* const named = meant ? nullptr : by_name(ns);
+        if (meant ? !meant->is_named(ns) : named && !named->uuid.empty()) refuse(of_another(what, ns));
+    }
+
     void apply_change(const Operation& operation, bool upsert) {
         if (!is_followed(operation)) return;
         const std::string_view op = operation.op;
@@ -410,6 +418,7 @@ class Applier {
             const std::string spec = changed(operation.o, [](const bson::Element& field, bson::Builder&) { return field.key() == "ns" || field.key() == "_id"; });
             return add_index(find_or_make({}, ns), bson::Document(spec));
         }
+        require_one_collection(operation, "this", operation.ns);
         AppliedCollection& collection = find_or_make(operation.ui, operation.ns);
         if (options_.watcher) {
             const auto tag = options_.watcher->change(collection, operation, log_);
@@ -541,6 +550,7 @@ class Applier {
         const Command command = parse_command(operation);
         if (options_.watcher) options_.watcher->command(operation, command, command.ns.empty() ? nullptr : known(operation.ui, command.ns), log_);
         switch (command.kind) {
+        if (!command.ns.empty() && command.kind != CommandKind::create) require_one_collection(operation, std::string(command.name), command.ns);
         case CommandKind::create: return apply_create(operation, command);
         case CommandKind::drop:
             if (split_namespace(command.ns).collection == views_collection) drop_views(command.database);
@@ -599,8 +609,8 @@ class Applier {
             views_[command.ns] = {definition.finish(), std::nullopt};
             return;
         }
-        if (known(operation.ui, command.ns)) return; // the dump was made after this
-        if (is_after_dump() && by_name(command.ns)) refuse("create of " + command.ns + ", which is there already: entries are missing in which that collection went");
+        if (!(options_.consistent_point && is_after_dump()) && known(operation.ui, command.ns)) return; // the dump was made after this
+        if (is_after_dump() && (by_uuid(operation.ui) || by_name(command.ns))) refuse("create of " + command.ns + ", which is there already: entries are missing in which that collection went");
         AppliedCollection& made = make(operation.ui, command.ns);
         made.whole = true;
         set_created(made, operation.o);

@@ -29,6 +29,10 @@ struct CollectionMetadata {
 
     /// The namespace in entries; for a time series that of its buckets.
     std::string ns() const { return join_namespace(database, name); }
+    /// Whether this is its namespace.
+    bool is_named(std::string_view ns) const {
+        return ns.size() == database.size() + 1 + name.size() && ns.starts_with(database) && ns[database.size()] == '.' && ns.ends_with(name);
+    }
     /// Whether these are the buckets of a time series.
     bool is_buckets() const { return std::string_view(name).starts_with(buckets_prefix); }
     /// The name that users know.

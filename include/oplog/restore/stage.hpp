@@ -360,6 +360,10 @@ class Stager {
     /// Handles a change of the collection that has that name now. With a full dump all collections are known.
     Edit place_by_name(const Operation& operation) {
         if (operation.ns == known_ns_ && operation.ui == known_uuid_) return Edit::keep();
+        if (is_of_another(operation, operation.ns)) {
+            refuse(of_another("this", operation.ns));
+            return Edit::keep();
+        }
         if (!consistent_point_ || is_internal(operation.ns) || made_.contains(operation.ui)) return Edit::keep();
         const Collection* const holder = catalog_.find(operation.ns);
         if (!holder) {
@@ -372,13 +376,18 @@ class Stager {
             if (!fuzzy()) report(std::move(finding));
             else missing_.try_emplace(std::string(operation.ns), std::move(finding)); // unless it is dropped while the dump runs
             return Edit::drop();
-        } else if (!holder->uuid.empty() && !operation.ui.empty() && holder->uuid != operation.ui) {
-            refuse("this is for another collection " + std::string(operation.ns) + " than the one there is, as their UUIDs tell: entries are missing in which the one went and the other came");
-        } else {
-            known_ns_ = operation.ns;
-            known_uuid_ = operation.ui;
         }
+        known_ns_ = operation.ns;
+        known_uuid_ = operation.ui;
         return Edit::keep();
+    }
+
+    /// Whether the name is one collection's and the UUID another's, once all collections are known.
+    bool is_of_another(const Operation& operation, std::string_view ns) {
+        if (!consistent_point_ || fuzzy() || operation.ui.empty()) return false;
+        if (const std::string* const meant = catalog_.find_uuid(operation.ui)) return *meant != ns;
+        const Collection* const holder = catalog_.find(ns);
+        return holder && !holder->uuid.empty();
     }
 
     static std::string unknown_collection(std::string_view ns) {
@@ -530,23 +539,25 @@ class Stager {
     bool is_done(const Operation& operation, const Command& command) {
         if (command.database == "config" && command.scope == CommandScope::collection)
             refuse("mongorestore passes over commands on the database config, as " + std::string(command.name) + " of " + command.ns + " (--exclude-ns 'config.*' leaves it out)", Fault::not_supported);
+        const bool is_create = command.kind == CommandKind::create;
+        if (!is_create && !command.ns.empty() && is_of_another(operation, command.ns)) {
+            refuse(of_another(std::string(command.name), command.ns));
+            return false;
+        }
         if (fuzzy() || command.ns.empty() || is_internal(command.ns)) return false;
         const auto is_other = [&](const Collection* holder, std::string_view uuid) {
             return holder && !holder->uuid.empty() && !uuid.empty() && holder->uuid != uuid;
         };
         const Collection* const holder = catalog_.find(command.ns);
-        if (command.kind == CommandKind::create) {
-            if (holder && (consistent_point_ || is_other(holder, operation.ui)))
+        if (is_create) {
+            if (is_of_another(operation, command.ns) || (holder && (consistent_point_ || is_other(holder, operation.ui))))
                 refuse("create of " + command.ns + ", which is there already: entries are missing in which that collection went");
             return false;
         }
         if (!consistent_point_) return false;
         if (command.kind == CommandKind::drop || command.kind == CommandKind::empty_capped) return !holder;
         if (!holder && made_.contains(operation.ui)) return false;
-        if (!holder && !is_old(operation))
-            error(unknown_collection(command.ns));
-        else if (is_other(holder, operation.ui))
-            refuse(std::string(command.name) + " is for another collection " + command.ns + " than the one there is, as their UUIDs tell: entries are missing in which the one went and the other came");
+        if (!holder && !is_old(operation)) error(unknown_collection(command.ns));
         if (command.kind != CommandKind::rename_collection) return false;
         const auto dropped = operation.o.find("dropTarget");
         const bool drops = dropped && (dropped->is(bson::Type::binary) || dropped->truthy());
