@@ -121,6 +121,16 @@ TEST_CASE("a change that lacks what it needs is damaged") {
     check_damaged(R"({"op":"u","ns":"shop.a","o":{"$v":3,"diff":{"u":{"x":1}}},"o2":{"_id":1}})", "$v");
     check_damaged(R"({"op":"i","ns":"shop.system.views","o":{"_id":"other.v"}})", "another database");
     check_damaged(R"({"op":"i","ns":"shop.system.views","o":{"_id":1}})", "without a name");
+    for (const char* op : {R"("op":"i")", R"("op":"u","o2":{"_id":"shop.v"})"}) {
+        const auto view = [&](std::string_view rest) { return std::string("{") + op + R"(,"ns":"shop.system.views","o":{"_id":"shop.v",)" + std::string(rest) + "}}"; };
+        CHECK(meaning(view(R"("viewOn":"a","pipeline":[],"collation":{"locale":"fr"})")) == Meaning::followed);
+        check_damaged(view(R"("viewIn":"a","pipeline":[])"), "a view's definition with the unknown field 'viewIn'");
+        check_damaged(view(R"("pipeline":[])"), "a view's definition without 'viewOn'");
+        check_damaged(view(R"("viewOn":"a")"), "a view's definition without 'pipeline'");
+        check_damaged(view(R"("viewOn":1,"pipeline":[])"), "viewOn");
+        check_damaged(view(R"("viewOn":"a","pipeline":{})"), "pipeline");
+        check_damaged(view(R"("viewOn":"a","pipeline":[],"collation":{"local":"fr"})"), "a collation with the unknown field");
+    }
     check_damaged(R"({"op":"i","ns":"shop.system.indexes","o":{"key":{"x":1},"name":"x_1"}})", "without a namespace");
 }
 

@@ -336,7 +336,8 @@ TEST_CASE("What comes before the dump's own oplog is in the dump, but for docume
 TEST_CASE("system.views is made before its first entry, where nothing else makes it") {
     const auto change = [](std::string_view op) {
         const std::string id = bson::Builder().string("_id", "shop.v").finish();
-        return operation(op, "shop.system.views", id, op == "u" ? std::string_view(id) : std::string_view());
+        const std::string definition = bson::Builder().string("_id", "shop.v").string("viewOn", "a").begin_array("pipeline").end().finish();
+        return operation(op, "shop.system.views", op == "d" ? id : definition, op == "u" ? std::string_view(id) : std::string_view());
     };
     const Staged staged({}, {change("i"), change("u"), change("d"), change("i")});
     CHECK(staged.text() == "[create shop.system.views, i shop.system.views]; u shop.system.views; d shop.system.views; i shop.system.views");
@@ -350,7 +351,7 @@ TEST_CASE("system.views is made before its first entry, where nothing else makes
 }
 
 TEST_CASE("Views of a server up to 4.2 come as commands") {
-    const std::string definition = bson::Builder().string("_id", "shop.v").string("viewOn", "a").finish();
+    const std::string definition = bson::Builder().string("_id", "shop.v").string("viewOn", "a").begin_array("pipeline").end().finish();
     const std::string id = bson::Builder().string("_id", "shop.v").finish();
     const auto change = [&](std::string_view op, std::string_view o) {
         const std::string document = operation(op, "shop.system.views", o, op == "u" ? std::string_view(id) : std::string_view());
@@ -361,7 +362,7 @@ TEST_CASE("Views of a server up to 4.2 come as commands") {
     };
     const Staged staged({}, {change("i", definition), change("u", definition), change("d", id)});
     CHECK(staged.text() == "create shop.v; [drop shop.v, create shop.v]; drop shop.v");
-    CHECK(json(Operation(bson::Document(staged.documents[0])).o.bytes()) == R"({"create":"v","viewOn":"a"})");
+    CHECK(json(Operation(bson::Document(staged.documents[0])).o.bytes()) == R"({"create":"v","viewOn":"a","pipeline":[]})");
     CHECK_FALSE(Operation(bson::Document(staged.documents[0])).document.find("ui"));
 }
 

@@ -420,7 +420,7 @@ class BeforeTheDump(StageTest):
         self.assertEqual([e["o"]["_id"] for e in got], [2])
 
     def test_a_changed_view_of_which_there_is_none_any_more(self):
-        got = self.staged_after(one(2, "u", "shop.system.views", string("_id", "shop.v"), o2=(string("_id", "shop.v"),), ui="E"),
+        got = self.staged_after(one(2, "u", "shop.system.views", string("_id", "shop.v"), string("viewOn", "a"), field(4, "pipeline", document()), o2=(string("_id", "shop.v"),), ui="E"),
                                 one(3, "d", "shop.system.views", string("_id", "shop.v"), ui="E"), a=metadata("a", letter="A"))
         self.assertEqual([[inner["o"].get("create", inner["op"]) for inner in e["o"].get("applyOps", [])] or e["op"] for e in got], [["system.views", "u"], "d"])
 
@@ -474,7 +474,7 @@ class Selecting(StageTest):
 
     def test_where_no_view_is_taken_over_one_of_later_finds_what_holds_it(self):
         self.write("full/shop/v.metadata.json", b'{"options":{"viewOn":"a","pipeline":[]},"indexes":[],"collectionName":"v","type":"view"}')
-        self.write("inc.bson", noop(1) + one(2, "i", "shop.system.views", string("_id", "shop.w"), string("viewOn", "a")))
+        self.write("inc.bson", noop(1) + one(2, "i", "shop.system.views", string("_id", "shop.w"), string("viewOn", "a"), field(4, "pipeline", document())))
         self.assertEqual(self.files_of("--exclude-ns", "shop.v")[1], [["c", "admin.$cmd"]])
         self.assertEqual(self.json(self.read("out/oplog.bson"))[-1]["o"]["applyOps"][0]["o"]["create"], "system.views")
         self.shell("rm -r out")

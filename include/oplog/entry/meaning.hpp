@@ -259,6 +259,14 @@ inline Verdict judge_create(const Operation& operation, const Command& command) 
     return judge_options(command, operation.o, create_options);
 }
 
+/// A view's definition as it stands in system.views. Throws DataError.
+inline void check_view(const bson::Document& definition) {
+    check_fields("a view's definition", definition, {"_id", "viewOn", "pipeline", "collation", "timeseries"}, {"viewOn", "pipeline"});
+    static_cast<void>(definition.find("viewOn")->string());
+    static_cast<void>(definition.find("pipeline")->array());
+    if (const auto collation = definition.find("collation")) check_collation(collation->document());
+}
+
 inline Verdict judge_coll_mod(const Operation& operation, const Command& command) {
     if (const auto index = operation.o.find("index")) {
         const bson::Document change = index->document();
@@ -347,6 +355,7 @@ inline Verdict judge_change(const Operation& operation) {
         const std::string_view database = operation.database();
         if (!id->is(bson::Type::string)) throw DataError(Fault::missing_field, "a view's definition without a name");
         if (!id->string().starts_with(std::string(database) + '.')) throw DataError(Fault::inconsistent, "a view of another database: " + std::string(id->string()));
+        if (op == "i" || (op == "u" && update_kind(operation.o) == UpdateKind::replacement)) check_view(operation.o);
     }
     return {Meaning::followed};
 }

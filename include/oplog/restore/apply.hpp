@@ -445,8 +445,10 @@ class Applier {
             views_[ns] = {std::string(operation.o.bytes()), std::nullopt};
         } else if (const auto found = views_.find(ns); found != views_.end()) {
             found->second = {apply_update(bson::Document(found->second.definition), operation.o), std::nullopt};
+            detail::check_view(bson::Document(found->second.definition));
         } else if (upsert) {
             views_[ns] = {apply_upsert(*operation.o2, operation.o), std::nullopt};
+            detail::check_view(bson::Document(views_[ns].definition));
         }
     }
     static bool is_timeseries_view(const std::string& definition) {
@@ -548,9 +550,9 @@ class Applier {
     void apply_command(const Operation& operation) {
         if (!is_followed(operation)) return;
         const Command command = parse_command(operation);
+        if (!command.ns.empty() && command.kind != CommandKind::create) require_one_collection(operation, std::string(command.name), command.ns);
         if (options_.watcher) options_.watcher->command(operation, command, command.ns.empty() ? nullptr : known(operation.ui, command.ns), log_);
         switch (command.kind) {
-        if (!command.ns.empty() && command.kind != CommandKind::create) require_one_collection(operation, std::string(command.name), command.ns);
         case CommandKind::create: return apply_create(operation, command);
         case CommandKind::drop:
             if (split_namespace(command.ns).collection == views_collection) drop_views(command.database);
