@@ -17,7 +17,7 @@ using namespace oplog::tools;
 namespace {
 
 /// The exit codes that oplog-backup and oplog-restore share.
-enum BackupExit { nothing_there = 10, discontinuity = 20, unverified = 21, ask_again = 75 };
+enum BackupExit { not_restorable = 2, nothing_there = 10, discontinuity = 20, unverified = 21, ask_again = 75 };
 
 /// An error that ends a command with its own exit code.
 class Failure : public Error {
@@ -486,7 +486,7 @@ class Commands {
         if (std::ranges::none_of(candidates, &Chain::good)) throw Failure(nothing_there, directory().string() + ": no backup to restore");
         // The newest has the least to replay.
         const auto found = std::find_if(candidates.rbegin(), candidates.rend(), covers);
-        if (found == candidates.rend()) throw ArgumentError(outside(candidates, time->first));
+        if (found == candidates.rend()) throw Failure(not_restorable, outside(candidates, time->first));
         const Chain& one = *found;
         // What follows the damage is not among the steps.
         if (!one.damage.empty()) tool_.warn("chain " + one.id + " is damaged: " + one.damage);
