@@ -3,7 +3,7 @@
 //   memory:N  an allocation fails          thread:N  this thread and all later ones cannot be started
 //   io:N      a call on files fails (EIO)  kill:N, term:N  the process gets SIGKILL or SIGTERM just before a call on files
 //   move:N    just before a call on files, what $FAULT_FROM names is renamed to $FAULT_TO
-// With FAULT_COUNTS=FILE the numbers of allocations, calls on files and threads are written there at the end.
+// With FAULT_IN=NAME only in programs of that name. With FAULT_COUNTS=FILE the numbers of allocations, calls on files and threads are written there at the end.
 #include <atomic>
 #include <cerrno>
 #include <csignal>
@@ -37,6 +37,8 @@ std::atomic<bool> ready{false};
 __attribute__((constructor)) void begin() {
     const char* const fault = std::getenv("FAULT");
     const char* const colon = fault ? std::strchr(fault, ':') : nullptr;
+    const char* const program = std::getenv("FAULT_IN");
+    if (program && std::string_view(program) != ::program_invocation_short_name) return; // nothing is counted here
     if (colon) {
         const std::string_view name(fault, static_cast<std::size_t>(colon - fault));
         constexpr std::string_view names[] = {"", "memory", "io", "kill", "term", "move", "thread"};

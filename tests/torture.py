@@ -24,6 +24,8 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "cli"))
 from support import BIN, ENVIRONMENT, document, field, int32, nested, string, timestamp  # noqa: E402
 
+import torture_scripts  # noqa: E402
+
 FAULTS = os.environ["OPLOG_FAULTS"]
 UUID = bytes(range(16))
 
@@ -266,7 +268,7 @@ def cases(short, dice):
         if good.code != 0:
             sys.exit(f"{command} does not work at all: {good.err}")
         counted = Run(command, fault="none:0")
-        for name, number, most in (("memory", counted.allocations, 20), ("io", counted.calls, 30), ("kill", counted.calls, 15), ("term", counted.calls, 30), ("thread", 3, 3)):
+        for name, number, most in (("memory", counted.allocations, 10), ("io", counted.calls, 20), ("kill", counted.calls, 8), ("term", counted.calls, 12), ("thread", 3, 3)):
             for n in sample(range(1, number + 1), most if short else None, dice):
                 def check(command=command, good=good, fault=f"{name}:{n}"):
                     run = Run(command, fault=fault)
@@ -275,7 +277,7 @@ def cases(short, dice):
         if command in RECORD_COMMANDS:
             continue
         longer = Run(command, {"inc": increment(9)})
-        for n in sample(range(1, counted.calls + 1), 25 if short else None, dice):
+        for n in sample(range(1, counted.calls + 1), 15 if short else None, dice):
             def check(command=command, good=good, longer=longer, n=n):
                 run = Run(command, fault=f"move:{n}", also={"next": increment(9)}, env={"FAULT_FROM": "next", "FAULT_TO": "inc"})
                 for tree_ in (run.before, run.after):
@@ -296,6 +298,9 @@ def cases(short, dice):
                 run.before["inc"] = run.after["inc"]
                 return None if run.code == 0 and run.out == good.out and {**run.after, "inc": 0} == {**good.after, "inc": 0} else run.wrong(good)
             yield "cut meanwhile", f"{command}, move:{n}", cut
+    yield from torture_scripts.cases(short, dice, BIN, FAULTS, document(int32("_id", 1)), metadata(), lambda seconds, number: document(
+        timestamp("ts", seconds, 1), string("op", "i"), string("ns", "shop.a"), field(5, "ui", struct.pack("<iB", 16, 4) + UUID), field(3, "o", document(int32("_id", number))),
+        field(0x12, "t", struct.pack("<q", 1)), field(0x12, "v", struct.pack("<q", 2))))
     for name, data in CHAIN.items():
         readers = [c for c, (_, arguments, old) in COMMANDS.items() if not old and (name.split("/")[0] in arguments)]
         for at in sample(range(len(data)), 12 if short else None, dice):
