@@ -79,9 +79,9 @@ COMMANDS = {
     "apply to stdout": ("apply", ["--full", "full", "inc", "--ns", "shop.a", "-o", "-"], {}),
     "history": ("history", ["--full", "full", "inc", "--ns", "shop.a", "-o", "out"], {}),
     "diff": ("diff", ["--full", "full", "inc", "--documents"], {}),
-    "diff two": ("diff", ["full", "out", "--json"], OLD_DUMP),
+    "diff two": ("diff", ["full", "other", "--json"], {**{name.replace("full/", "other/"): data for name, data in CHAIN.items()}, "other/shop/a.bson": document(int32("_id", 2))}),
     "undo": ("undo", ["--full", "full", "inc", "--from", "100:2", "--to", "100:4", "--conflict", "replay", "-o", "out"], {}),
-    "undo --check": ("undo", ["--full", "full", "inc", "--from", "100:2", "--check"], {}),
+    "undo --check": ("undo", ["--full", "full", "inc", "--from", "100:2", "--to", "100:4", "--check"], {}),
 }
 
 
