@@ -4,6 +4,7 @@
 #include <oplog/bson/builder.hpp>
 #include <oplog/entry/meaning.hpp>
 #include <oplog/entry/operation.hpp>
+#include <oplog/restore/catalog.hpp>
 #include <oplog/restore/dump.hpp>
 
 #include <algorithm>
