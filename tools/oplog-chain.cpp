@@ -159,8 +159,8 @@ std::string directory_name(Timestamp at) {
     return {text, std::strftime(text, sizeof text, "%Y%m%d_%H_%M_%S", &tm)};
 }
 
-/// Moves a finished directory into `parent` under a name made from `at` that nothing has, and has `then` do what is left to do.
-/// Where that fails it is moved back.
+/// Moves a finished directory into `parent`, under a free name made from `at`, and calls `then` for the remaining work.
+/// If that fails, the directory is moved back.
 template <class Then>
 void publish(const fs::path& made, const fs::path& parent, Timestamp at, Then then) {
     const std::string name = directory_name(at);
@@ -172,7 +172,7 @@ void publish(const fs::path& made, const fs::path& parent, Timestamp at, Then th
         }
         try {
             oplog::detail::sync_directory(parent.string());
-            oplog::detail::sync_directory(oplog::detail::parent_directory(made.string())); // that it is gone
+            oplog::detail::sync_directory(oplog::detail::parent_directory(made.string())); // writes to disk that the old name is gone
             return then(target);
         } catch (const std::exception& error) {
             if (::rename(target.c_str(), made.c_str()) == 0) throw;
@@ -181,7 +181,7 @@ void publish(const fs::path& made, const fs::path& parent, Timestamp at, Then th
     }
 }
 
-/// What this tool adds to a new step, which goes again if the step does not become one.
+/// The files that this tool adds to a new step. Removes them if the step does not become one.
 class Records {
   public:
     explicit Records(const fs::path& made) {
@@ -189,7 +189,7 @@ class Records {
     }
     Records(const Records&) = delete;
     ~Records() {
-        for (const std::string& name : names_) std::remove(name.c_str()); // it is another's by now if all went well
+        for (const std::string& name : names_) std::remove(name.c_str()); // if all went well, the step has been moved away by now
     }
 
   private:
@@ -436,7 +436,7 @@ class Commands {
         std::size_t first_kept = all.size();
         for (unsigned good = 0; first_kept > 0 && good < keep;) good += all[--first_kept].good;
         for (std::size_t i = 0; i < first_kept; ++i) {
-            if (all[i].is_unread) continue; // it may be a good one, and a newer one
+            if (all[i].is_unread) continue; // it may be a good chain, and a newer one
             print(fmt::format("{}  {}\n", escaped(all[i].id), human_size(static_cast<double>(all[i].size()))));
             if (tool_.has("dry-run")) continue;
             // It is renamed first, so that what an interrupted removal leaves is not a chain.
@@ -641,13 +641,15 @@ class Commands {
         print(text);
     }
 
-    /// As chain(), but "latest" is the newest even if it is not good, and with a chain.json that names all that is there.
+    /// As chain(), but with a chain.json that names everything that is there. "latest" is the newest chain even if it
+    /// is not good.
     Chain chain_to_change() const {
         const std::vector<Chain> all = chains();
         mend(all);
         const bool is_newest = tool_.optional("chain").value_or("latest") == "latest" && !all.empty();
         Chain one = is_newest ? all.back() : chain(all);
-        if (one.damage.empty() && !one.has_head) write_head(one); // of an older version; before anything is added that needs it
+        // The chain is of an older version; done before anything is added that needs it.
+        if (one.damage.empty() && !one.has_head) write_head(one);
         return one;
     }
 
@@ -730,7 +732,8 @@ class Commands {
             if (database != "admin" && database != "config" && database != "local" && !database.empty()) print(escaped(database) + "\n");
     }
 
-    /// Reads a file of documents of config.transactions and prints where the oldest transaction begins that does so before --to, or else --to.
+    /// Reads a file of documents of config.transactions, and prints where the oldest transaction begins if that is
+    /// before --to, else --to.
     void open_since() {
         if (!tool_.has("to")) throw ArgumentError("open-since: say up to when: --to T");
         Timestamp oldest = parse_timestamp(tool_.value("to"));

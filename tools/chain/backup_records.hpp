@@ -60,7 +60,7 @@ inline std::vector<fs::path> files_below(const fs::path& directory) {
     return files;
 }
 
-/// Whether an error says that there is nothing of that name; any other says nothing about what is there.
+/// Whether an error means that nothing has that name. Any other error says nothing about what is there.
 inline bool is_of_absence(const std::error_code& error) {
     return error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory || error == std::errc::too_many_symbolic_link_levels;
 }
@@ -255,7 +255,7 @@ struct Chain {
     bool closed_is_sealed = false;
     std::string damage;              ///< What is wrong with its records or files, if anything.
     std::string unproved;            ///< What its records cannot prove, if anything.
-    bool is_unread = false;          ///< Whether something could not be read: the damage may be one of this moment.
+    bool is_unread = false;          ///< Whether something could not be read, so that the damage may be temporary.
     bool has_head = false;           ///< Whether chain.json is there.
     bool is_behind = false;          ///< Whether chain.json lacks steps that exist.
     bool good = false;               ///< Whether its full backup is whole, so that there is something to restore.
@@ -424,7 +424,7 @@ inline std::optional<std::uint32_t> time_of_name(const std::string& name) {
 /// Whether this is a chain or the rest of one: a record, or a directory with such a name and without any file.
 inline bool is_chain(const fs::path& directory) {
     const bool is_named_so = time_of_name(directory.filename().string()).has_value();
-    // What cannot be looked at is a damaged chain, or else the one before it would pass for the newest.
+    // A chain that cannot be examined counts as damaged; otherwise the one before it would pass for the newest.
     const auto is_hidden = [&](const std::error_code& error) {
         return error && !is_of_absence(error) && (is_named_so || error != std::errc::permission_denied);
     };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#define OPENSSL_SUPPRESS_DEPRECATED // what replaces it allocates, and crashes where it cannot
+#define OPENSSL_SUPPRESS_DEPRECATED // the functions that replace the deprecated ones allocate, and crash if they cannot
 #include <oplog/bson/hex.hpp>
 
 #include <openssl/sha.h>

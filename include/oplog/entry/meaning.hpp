@@ -259,7 +259,7 @@ inline Verdict judge_create(const Operation& operation, const Command& command) 
     return judge_options(command, operation.o, create_options);
 }
 
-/// A view's definition as it stands in system.views. Throws DataError.
+/// Checks the definition of a view, as it stands in system.views. Throws DataError.
 inline void check_view(const bson::Document& definition) {
     check_fields("a view's definition", definition, {"_id", "viewOn", "pipeline", "collation", "timeseries"}, {"viewOn", "pipeline"});
     static_cast<void>(definition.find("viewOn")->string());

@@ -109,7 +109,7 @@ class SignalsHeld {
 /// A name for `path` until it is complete. A killed process may have left a file of that name behind.
 inline std::string hidden_name(const std::string& path) {
     static std::atomic<unsigned> count{0};
-    const std::size_t name = path.rfind('/') + 1; // libstdc++'s replace_filename() does not survive that memory runs out
+    const std::size_t name = path.rfind('/') + 1; // libstdc++'s replace_filename() crashes when memory runs out
     return path.substr(0, name) + "." + path.substr(name, 200) + "." + std::to_string(::getpid()) + "-" + std::to_string(count++) + ".tmp";
 }
 

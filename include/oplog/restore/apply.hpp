@@ -395,7 +395,7 @@ class Applier {
     /// Whether a server before 3.6 wrote this. Those servers created collections without logging it.
     bool is_old(const Operation& operation) const { return operation.ui.empty() && entry_->document().find("h"); }
 
-    /// Once all collections are known, a name and a UUID are of the same one. Throws DataError.
+    /// Requires that a name and a UUID mean the same collection, once all collections are known. Throws DataError.
     void require_one_collection(const Operation& operation, const std::string& what, std::string_view ns) {
         if (operation.ui.empty() || !options_.consistent_point || !is_after_dump()) return;
         const AppliedCollection* const meant = by_uuid(operation.ui);

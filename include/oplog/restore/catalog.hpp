@@ -49,7 +49,7 @@ inline bool is_capped_cluster(const bson::Document& options) {
     return is_capped(options) && options.find("clusteredIndex");
 }
 
-/// What is wrong with an operation whose name and UUID are not of one collection.
+/// The message about an operation whose name and UUID mean two different collections.
 inline std::string of_another(std::string_view what, std::string_view ns) {
     return std::string(what) + " is for another collection " + std::string(ns) + " than the one there is, as their UUIDs tell: entries are missing in which the one went and the other came";
 }

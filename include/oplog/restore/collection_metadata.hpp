@@ -30,7 +30,7 @@ struct CollectionMetadata {
 
     /// The namespace in entries; for a time series that of its buckets.
     std::string ns() const { return join_namespace(database, name); }
-    /// Whether this is its namespace.
+    /// Whether `ns` is the namespace of this collection.
     bool is_named(std::string_view ns) const {
         return ns.size() == database.size() + 1 + name.size() && ns.starts_with(database) && ns[database.size()] == '.' && ns.ends_with(name);
     }

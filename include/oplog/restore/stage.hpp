@@ -382,7 +382,7 @@ class Stager {
         return Edit::keep();
     }
 
-    /// Whether the name is one collection's and the UUID another's, once all collections are known.
+    /// Whether the name means one collection and the UUID another, once all collections are known.
     bool is_of_another(const Operation& operation, std::string_view ns) {
         if (!consistent_point_ || fuzzy() || operation.ui.empty()) return false;
         if (const std::string* const meant = catalog_.find_uuid(operation.ui)) return *meant != ns;
