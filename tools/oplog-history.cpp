@@ -4,6 +4,7 @@
 
 #include <oplog/bson/json.hpp>
 #include <oplog/restore/history.hpp>
+#include <oplog/stream/sifted_reader.hpp>
 
 using namespace oplog;
 using namespace oplog::tools;
@@ -22,6 +23,15 @@ Selection learned(const Tool& tool, const Chain& chain, Readings& readings) {
     if (chain.full()) selection.dumped_at(*chain.dump_start());
     read_chain(chain, readings, [&](const EntryView& entry) { selection.learn(entry); });
     return selection;
+}
+
+/// Most entries of a chain are of other documents.
+void add_sifted(const Chain& chain, History& history) {
+    using Slice = SiftedReader<Input, IdSieve>;
+    std::vector<Slice> slices;
+    for (const Chain::Slice& slice : chain.slices())
+        slices.emplace_back(Input(Input::source_type(slice.path), slice.name), slice.path, history.sieve(), [](std::size_t bytes) { progress.add(bytes); });
+    for (Merge entries(std::move(slices), Continuity::chain); const EntryView& entry : entries) history.add(entry);
 }
 
 } // namespace
@@ -52,10 +62,13 @@ int main(int argc, char** argv) {
         Output out = tool.open_output(Content::text);
         Readings readings;
         if (options.ids.empty()) options.selection = learned(tool, chain, readings);
-        const Check check = options.ids.empty() ? Check::structure : Check::frame; // the history then checks the entries that matter
+        const bool has_ids = !options.ids.empty();
         History history(chain.full() ? &*chain.full() : nullptr, chain.dump_start(), chain.consistent_point(), std::move(options));
         tool.show_progress();
-        read_chain(chain, readings, [&](const EntryView& entry) { history.add(entry); }, {.check = check});
+        if (has_ids)
+            add_sifted(chain, history);
+        else
+            read_chain(chain, readings, [&](const EntryView& entry) { history.add(entry); }, {.check = Check::structure});
         progress.stop();
         JsonBuffer text(tool.has("relaxed") ? JsonMode::relaxed : JsonMode::canonical, tool.has("pretty") ? JsonLayout::pretty : JsonLayout::line);
         bool unknown = false;

@@ -27,6 +27,7 @@
 #include <oplog/stream/range.hpp>
 #include <oplog/stream/range_in_parts.hpp>
 #include <oplog/stream/readings.hpp>
+#include <oplog/stream/sifted_reader.hpp>
 #include <oplog/stream/slice.hpp>
 #include <oplog/stream/split.hpp>
 #include <oplog/stream/stats.hpp>

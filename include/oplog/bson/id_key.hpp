@@ -5,6 +5,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -46,6 +47,22 @@ class KeyWriter {
         }
         default: return plain(element.type(), bytes);
         }
+    }
+
+    static std::optional<std::int64_t> whole_number(std::string_view key) noexcept {
+        if (key.size() != 2 + sizeof(uint128) + 2 * sizeof(int) || key[0] != finite) return std::nullopt;
+        auto m = bson::load<uint128>(key.data() + 2);
+        const auto twos = bson::load<int>(key.data() + 2 + sizeof m), fives = bson::load<int>(key.data() + 2 + sizeof m + sizeof twos);
+        constexpr uint128 limit = uint128{1} << 63;
+        if (twos < 0 || fives < 0 || m > limit) return std::nullopt;
+        for (int i = 0; i < twos && m != 0; ++i)
+            if ((m *= 2) > limit) return std::nullopt;
+        for (int i = 0; i < fives && m != 0; ++i)
+            if ((m *= 5) > limit) return std::nullopt;
+        const bool negative = key[1] != '\0';
+        if (m == limit && !negative) return std::nullopt;
+        const auto bits = static_cast<std::uint64_t>(m);
+        return static_cast<std::int64_t>(negative ? ~bits + 1 : bits);
     }
 
   private:
@@ -121,6 +138,9 @@ inline std::string id_key(const bson::Document& document) {
     append_id_key(key, document);
     return key;
 }
+
+/// Returns the whole number that such bytes stand for; none if it is another value or does not fit into 64 bits.
+inline std::optional<std::int64_t> whole_number(std::string_view key) noexcept { return detail::KeyWriter::whole_number(key); }
 
 /// Whether the server considers two values the same `_id`.
 inline bool same_id(const bson::Element& a, const bson::Element& b) {

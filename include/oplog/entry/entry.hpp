@@ -12,8 +12,50 @@
 #include <ranges>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace oplog::inline v0_1 {
+
+namespace detail {
+
+constexpr std::uint32_t usual_field_room = 16; ///< How many bytes are compared at once.
+
+/// The offsets of the values of an entry whose fields are in the order in which servers usually write them; 0 for a field that is
+/// missing or stands elsewhere. Comparing known names as single integers makes this walk 10 times as fast as iterating.
+struct UsualFields {
+    explicit UsualFields(const bson::Document& document) {
+        const char* const data = document.data();
+        const std::uint64_t size = document.size();
+        std::uint64_t at = 4;
+        if (size < at + usual_field_room) return;
+        // Skips the field if it is there, and returns where its value is. The value has `fixed` bytes plus, unless `least` is 0, as many
+        // as the length prefix says. A prefix below `least` is left to the iterator to report.
+        const auto skip = [&]<std::size_t N>(const char (&type_and_name)[N], std::uint64_t fixed, std::uint32_t least) -> std::uint32_t {
+            static_assert(N + 4 <= usual_field_room);
+            if (std::memcmp(data + at, type_and_name, N) != 0) return 0;
+            const std::uint32_t length = least > 0 ? bson::load<std::uint32_t>(data + at + N) : 0;
+            const std::uint64_t next = at + N + fixed + length;
+            if (length < least || next + usual_field_room > size) return 0;
+            return static_cast<std::uint32_t>(std::exchange(at, next) + N);
+        };
+        skip("\3lsid", 0, bson::min_document_size);
+        skip("\x12txnNumber", 8, 0);
+        if (std::memcmp(data + at, "\2op\0\2\0\0", 8) == 0) op = data[at + 8];
+        skip("\2op", 4, 1);
+        ns = skip("\2ns", 4, 1);
+        ui = skip("\5ui", 5, 1);
+        o = skip("\3o", 0, bson::min_document_size);
+        o2 = skip("\3o2", 0, bson::min_document_size);
+        skip("\x10stmtId", 4, 0);
+        end = static_cast<std::uint32_t>(at);
+    }
+
+    char op = 0; ///< The one letter of `op`; 0 if it is not one letter.
+    std::uint32_t ns = 0, ui = 0, o = 0, o2 = 0;
+    std::uint32_t end = 4; ///< The offset of the first other field.
+};
+
+} // namespace detail
 
 /// A view of one oplog entry, valid until the reader that yielded it moves on. Fields may come in any order, with any
 /// other fields between them. The accessors have the names of the fields, look their field up at each call, and fail()
@@ -21,7 +63,8 @@ namespace oplog::inline v0_1 {
 class EntryView {
   public:
     /// Throws DataError for a document without a timestamp `ts`. `where`, if given, must outlive the view.
-    explicit EntryView(const bson::Document& document, const Position* where = nullptr) : document_(document), where_(where), ts_(find_ts()) {}
+    explicit EntryView(const bson::Document& document, const Position* where = nullptr) : EntryView(document, where, detail::UsualFields(document)) {}
+    EntryView(const bson::Document& document, const Position* where, const detail::UsualFields& usual) : document_(document), where_(where), op_(usual.op), ts_(find_ts(usual.end)) {}
 
     /// The entry as a document.
     const bson::Document& document() const noexcept { return document_; }
@@ -66,6 +109,9 @@ class EntryView {
     bool is_ordinary() const noexcept { return is_ordinary_; }
     /// Tells what bson::validate() returned for the entry.
     void set_ordinary(bool ordinary) noexcept { is_ordinary_ = ordinary; }
+    /// Whether a SiftedReader found that the entry does not matter.
+    bool is_passed_by() const noexcept { return is_passed_by_; }
+    void set_passed_by(bool passed_by) noexcept { is_passed_by_ = passed_by; }
     /// Throws a FormatError with the entry's place or, if that is unknown, a DataError with its timestamp.
     [[noreturn]] void fail(const DataError& error) const {
         if (where_) throw FormatError(*where_, error);
@@ -95,49 +141,20 @@ class EntryView {
             return found ? T(std::invoke(read, *found)) : missing;
         });
     }
-    Timestamp find_ts() {
-        const std::uint32_t at = skip_usual_fields();
+    Timestamp find_ts(std::uint32_t at) const {
         const char* const field = document_.data() + at;
-        if (document_.size() - at >= usual_field_room && std::memcmp(field, "\x11ts", 4) == 0)
+        if (document_.size() - at >= detail::usual_field_room && std::memcmp(field, "\x11ts", 4) == 0)
             return Timestamp::from_packed(bson::load<std::uint64_t>(field + 4));
         for (bson::Iterator it(document_, at); it != std::default_sentinel; ++it)
             if (it->key() == "ts") return it->timestamp();
         throw DataError(Fault::not_oplog, "no field 'ts': not an oplog entry");
     }
 
-    /// Returns the offset of `ts`, or of the first field that is not in the order in which servers usually write
-    /// fields. Comparing known names as single integers makes this walk 10 times as fast as iterating.
-    std::uint32_t skip_usual_fields() {
-        const char* const data = document_.data();
-        const std::uint64_t size = document_.size();
-        std::uint64_t at = 4;
-        // Skips the field if it is there. Its value has `fixed` bytes plus, unless `least` is 0, as many as the length
-        // prefix says. A prefix below `least` is left to the iterator to report.
-        const auto skip = [&]<std::size_t N>(const char (&type_and_name)[N], std::uint64_t fixed, std::uint32_t least) {
-            static_assert(N + 4 <= usual_field_room);
-            if (std::memcmp(data + at, type_and_name, N) != 0) return;
-            const std::uint32_t length = least > 0 ? bson::load<std::uint32_t>(data + at + N) : 0;
-            const std::uint64_t next = at + N + fixed + length;
-            if (length >= least && next + usual_field_room <= size) at = next;
-        };
-        if (size < at + usual_field_room) return 4;
-        skip("\3lsid", 0, bson::min_document_size);
-        skip("\x12txnNumber", 8, 0);
-        if (std::memcmp(data + at, "\2op\0\2\0\0", 8) == 0) op_ = data[at + 8]; // one letter
-        skip("\2op", 4, 1);
-        skip("\2ns", 4, 1);
-        skip("\5ui", 5, 1);
-        skip("\3o", 0, bson::min_document_size);
-        skip("\3o2", 0, bson::min_document_size);
-        skip("\x10stmtId", 4, 0);
-        return static_cast<std::uint32_t>(at);
-    }
-    static constexpr std::uint32_t usual_field_room = 16; ///< How many bytes are compared at once.
-
     bson::Document document_;
     const Position* where_;
     bool is_ordinary_ = false;
-    char op_ = 0; ///< The one letter of `op`, if servers' usual order of fields was found; else 0.
+    bool is_passed_by_ = false;
+    char op_; ///< The one letter of `op`, if servers' usual order of fields was found; else 0.
     Timestamp ts_;
 };
 

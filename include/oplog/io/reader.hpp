@@ -37,9 +37,10 @@ class BasicReader {
     using source_type = Source;
 
     /// Reads from `source`. Messages call the input `name`.
-    BasicReader(Source source, std::string name, Check check = Check::frame)
-        : source_(std::move(source)), check_(check),
-          where_(std::make_unique<Position>(Position{std::move(name), 0, 0})) {}
+    BasicReader(Source source, std::string name, Check check = Check::frame) : BasicReader(std::move(source), Position{std::move(name), 0, 0}, check) {}
+    /// Reads from a source whose first byte is at the position `from`, after `from.document` documents.
+    BasicReader(Source source, Position from, Check check = Check::frame)
+        : source_(std::move(source)), check_(check), where_(std::make_unique<Position>(std::move(from))) {}
     /// Opens a file, stdin ("-"), or the oplog in a directory (see resolve_input()). Throws what that and the source
     /// throw.
     explicit BasicReader(const std::string& path, Check check = Check::frame)

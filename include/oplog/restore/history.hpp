@@ -2,6 +2,8 @@
 #pragma once
 
 #include <oplog/bson/field_match.hpp>
+#include <oplog/bson/validate.hpp>
+#include <oplog/entry/id_sieve.hpp>
 #include <oplog/restore/changed_paths.hpp>
 #include <oplog/restore/versions.hpp>
 
@@ -61,7 +63,7 @@ class History {
     /// `full` is the chain's full dump, which outlives this object, or null. The timestamps are those of the full dump;
     /// see Chain.
     History(const Dump* full, std::optional<Timestamp> dump_start, std::optional<Timestamp> consistent_point, Options options)
-        : options_(std::move(options)), versions_(consistent_point, [this](const EntryView&, const Operation& operation) { return wanted(operation); }) {
+        : options_(std::move(options)), sieve_(options_.ids), versions_(consistent_point, [this](const EntryView&, const Operation& operation) { return wanted(operation); }) {
         Applier::Options applier{.scratch = options_.scratch, .dump_start = dump_start, .consistent_point = consistent_point, .report = options_.report,
                                  .selection = std::move(options_.selection), .watcher = &versions_, .partial = full == nullptr};
         full ? applier_.emplace(*full, std::move(applier)) : applier_.emplace(std::move(applier));
@@ -71,12 +73,15 @@ class History {
     /// Takes the next entry. Throws FormatError for a malformed entry, and for one that cannot be followed.
     void add(const EntryView& entry) {
         if (!options_.ids.empty()) {
-            if (passes_by(entry)) return;
+            if (entry.is_passed_by() || sieve_(entry)) return;
             entry.with_place([&] { bson::validate<bson::Text::any>(entry.document()); });
         }
         versions_.begin(entry);
         applier_->add(entry);
     }
+
+    /// Says of which entries add() takes no notice: if `ids` are given, of those about other documents.
+    const IdSieve& sieve() const noexcept { return sieve_; }
 
     /// Call this once, after the last entry: calls use(const bson::Document&) for each version. Throws DataError.
     template <class Use>
@@ -100,40 +105,12 @@ class History {
     }
 
   private:
-    /// Whether an entry concerns only another document, as most entries do. Entries without a UUID are examined
-    /// further, because old servers create collections by inserts.
-    bool passes_by(const EntryView& entry) {
-        if (entry.is_command()) return false;
-        try {
-            char op = 0;
-            bool has_uuid = false;
-            for (const bson::Element& field : entry.document()) {
-                const std::string_view key = field.key();
-                if (key == "op") {
-                    op = field.string().size() == 1 ? field.string().front() : '\0';
-                    if (op != 'i' && op != 'u' && op != 'd') return false;
-                } else if (key == "ui") {
-                    has_uuid = true;
-                } else if (key == "ns") {
-                    if (split_namespace(field.string()).collection == views_collection) return false;
-                } else if (op != 0 && key == (op == 'u' ? "o2" : "o")) {
-                    const auto id = field.document().find("_id");
-                    return has_uuid && id && !is_wanted(*id); // ns, ui and op stand before it
-                }
-            }
-        } catch (const DataError&) { // a closer look will report what is wrong
-        }
-        return false;
-    }
-    bool is_wanted(const bson::Element& id) {
-        key_.clear();
-        append_key(key_, id);
-        return options_.ids.contains(key_);
-    }
     bool has_wanted_id(const Operation& operation) {
         const auto id = (operation.op == "u" && operation.o2 ? *operation.o2 : operation.o).find("_id");
         if (!id) return true; // a closer look will report what is wrong
-        return is_wanted(*id);
+        key_.clear();
+        append_key(key_, *id);
+        return options_.ids.contains(key_);
     }
     std::optional<bool> wanted(const Operation& operation) {
         return options_.ids.empty() || has_wanted_id(operation) ? std::optional(true) : std::nullopt;
@@ -229,6 +206,7 @@ class History {
     }
 
     Options options_;
+    IdSieve sieve_;
     VersionLog versions_;
     std::optional<Applier> applier_;
     std::string key_;

@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
@@ -44,13 +45,11 @@ class PartSource {
     std::function<void(std::size_t)> on_read_;
 };
 
-/// Where an entry seems to begin soon after `offset`. This is a guess, because what looks like an entry may lie inside
-/// another one.
-inline std::optional<std::uint64_t> guess_entry(int fd, std::uint64_t offset) {
-    constexpr std::size_t window = 1 << 20;
+/// Where an entry seems to begin in the first half of `bytes`. This is a guess, because what looks like an entry may lie
+/// inside another one.
+inline std::optional<std::size_t> guess_entry(std::string_view bytes) {
     constexpr int in_a_row = 4; // so many entries must follow each other there
-    const auto bytes = std::make_unique_for_overwrite<char[]>(window);
-    const std::size_t size = PartSource(fd, offset, offset + window).read(bytes.get(), window);
+    const std::size_t size = bytes.size();
     const auto seems_entry = [&](std::size_t at) -> std::size_t {
         if (size - at < bson::min_document_size) return 0;
         const auto length = bson::load<std::uint32_t>(&bytes[at]);
@@ -66,9 +65,17 @@ inline std::optional<std::uint64_t> guess_entry(int fd, std::uint64_t offset) {
         std::size_t at = start;
         int found = 0;
         for (std::size_t length = 0; found < in_a_row && (length = seems_entry(at)) > 0; ++found) at += length;
-        if (found == in_a_row) return offset + start;
+        if (found == in_a_row) return start;
     }
     return std::nullopt;
+}
+
+/// Where an entry of a file seems to begin soon after `offset`.
+inline std::optional<std::uint64_t> guess_entry(int fd, std::uint64_t offset) {
+    constexpr std::size_t window = 1 << 20;
+    const auto bytes = std::make_unique_for_overwrite<char[]>(window);
+    const auto found = guess_entry({bytes.get(), PartSource(fd, offset, offset + window).read(bytes.get(), window)});
+    return found ? std::optional(offset + *found) : std::nullopt;
 }
 
 } // namespace detail
