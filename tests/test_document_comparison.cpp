@@ -95,6 +95,23 @@ TEST_CASE("an _id that comes twice counts twice") {
     CHECK(compare_json({R"({"_id":1})", R"({"_id":1})"}, {R"({"_id":1})", R"({"_id":1})"}).counts.same == 2);
 }
 
+TEST_CASE("an _id that comes many times, among others that wait on disk, is paired as often as both sides have it") {
+    std::vector<std::string> before, after;
+    for (int i = 0; i < 200; ++i) {
+        before.push_back(document(i, 1));
+        after.push_back(document(199 - i, 1));
+        if (i % 2 == 0) before.push_back(document(7, i));
+        if (i % 5 == 0) after.push_back(document(7, i + 1000));
+    }
+    for (const std::size_t memory : {std::size_t{1} << 20, std::size_t{6000}, std::size_t{600}}) {
+        const DocumentCounts counts = compare(before, after, memory).counts;
+        CHECK(counts.added == 0);
+        CHECK(counts.removed == 60); // 101 and 41 of that _id
+        CHECK(counts.changed + counts.same == 240);
+        CHECK(counts.changed >= 40);
+    }
+}
+
 TEST_CASE("whatever the order and however little memory there is, the differences are the same") {
     std::mt19937 random(15); // NOLINT(cert-msc51-cpp): failures must come again
     for (int round = 0; round < 30; ++round) {

@@ -7,10 +7,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdint>
+#include <cstring>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -32,9 +36,9 @@ struct DocumentCounts {
 /// server compares it, belong together. They are equal if their bytes are. An `_id` that occurs twice in a sequence
 /// counts twice.
 ///
-/// Documents wait for their partners in 64 MiB of memory. Any more go into temporary files by the hashes of their
-/// `_id`s, and each file is then compared by itself. Sequences in about the same order need little of either. Writing
-/// the files takes another 4 MiB.
+/// Documents wait for their partners in 64 MiB of memory. If that is not enough, documents go into temporary files by the
+/// hashes of their `_id`s, and each file is then compared by itself, in as much memory. Sequences in about the same order
+/// need little of either. Writing the files takes another 4 MiB.
 class DocumentComparison {
   public:
     /// The options of a comparison.
@@ -92,11 +96,18 @@ class DocumentComparison {
     class Partition {
       public:
         explicit Partition(const std::string& directory) : name_(directory + "/temporary file"), file_(detail::unnamed_file(directory)) {}
-        void write(Side side, std::uint64_t place, std::string_view document) {
-            buffer_ += bson::Builder().int64("", static_cast<std::int64_t>(place << 1 | side)).finish();
+        void write(Side side, std::uint64_t place, std::uint64_t hash, std::string_view document) {
+            std::string head("\x19\0\0\0\x12\0" "--------" "\x12\0" "--------", head_size); // a document of two numbers
+            const std::uint64_t from = place << 1 | side;
+            std::memcpy(&head[6], &from, sizeof from);
+            std::memcpy(&head[16], &hash, sizeof hash);
+            buffer_ += head;
             buffer_ += document;
+            ++documents_;
             if (buffer_.size() >= 64 << 10) flush();
         }
+        /// How much memory load() takes.
+        std::size_t cost() const noexcept { return written_ + buffer_.size() + documents_ * sizeof(Record); }
         /// Calls use(side, place, document) for everything that was written.
         template <class Use>
         void read(Use use) {
@@ -109,16 +120,45 @@ class DocumentComparison {
                 use(static_cast<Side>(from & 1), from >> 1, documents.current().bytes());
             }
         }
+        struct Record {
+            std::uint64_t hash, from;
+            const char* document;
+
+            Side side() const noexcept { return static_cast<Side>(from & 1); }
+            std::uint64_t place() const noexcept { return from >> 1; }
+        };
+        /// All that was written, as views of `bytes`.
+        void load(std::string& bytes, std::vector<Record>& records) {
+            flush();
+            buffer_ = {};
+            bytes.resize(written_);
+            FileSource in("/proc/self/fd/" + std::to_string(file_.get()));
+            for (std::size_t done = 0; done < bytes.size();) {
+                const std::size_t got = in.read(&bytes[done], bytes.size() - done);
+                if (got == 0) detail::throw_errno(name_, EIO);
+                done += got;
+            }
+            records.clear();
+            records.reserve(documents_);
+            for (std::size_t at = 0; at < bytes.size();) {
+                records.push_back({bson::load<std::uint64_t>(&bytes[at + 16]), bson::load<std::uint64_t>(&bytes[at + 6]), &bytes[at + head_size]});
+                at += head_size + bson::load<std::uint32_t>(&bytes[at + head_size]);
+            }
+        }
 
       private:
+        static constexpr std::size_t head_size = 25;
+
         void flush() {
             detail::write_all(file_.get(), buffer_.data(), buffer_.size(), name_);
+            written_ += buffer_.size();
             buffer_.clear();
         }
 
         std::string name_;
         detail::Descriptor file_;
         std::string buffer_;
+        std::size_t written_ = 0, documents_ = 0;
     };
 
     /// Pairs documents with the same `_id`. `level` is how many times these documents were already divided by hashes.
@@ -142,6 +182,7 @@ class DocumentComparison {
             return true;
         }
         void wait(Side side, const std::string& key, std::string_view document, std::uint64_t place) {
+            if (!partitions_.empty()) return put(side, key, document, place);
             waiting_bytes_ += cost(*waiting_[side].emplace(key, Document{std::string(document), place}));
             if (waiting_bytes_ > comparison_->options_.memory && level_ < levels) divide();
         }
@@ -154,13 +195,17 @@ class DocumentComparison {
             if (partitions_.empty())
                 comparison_->alone(side, document);
             else
-                wait(side, key, document, place);
+                put(side, key, document, place);
         }
         void finish() {
             if (partitions_.empty()) return finish_here();
-            divide();
             for (auto& partition : partitions_) {
                 if (!partition) continue;
+                if (partition->cost() <= comparison_->options_.memory) {
+                    join_in_memory(*partition);
+                    partition.reset();
+                    continue;
+                }
                 Join join(*comparison_, level_ + 1);
                 partition->read([&](Side side, std::uint64_t place, std::string_view document) {
                     std::string& key = comparison_->keys_[side];
@@ -177,23 +222,68 @@ class DocumentComparison {
             std::string bytes;
             std::uint64_t place;
         };
+        using Record = typename Partition::Record;
         using Waiting = std::unordered_multimap<std::string, Document>;
         static constexpr unsigned bits = 6, levels = 64 / bits; // on the last level only an `_id` that occurs very often is left
 
         static std::size_t cost(const Waiting::value_type& waiting) { return waiting.first.size() + waiting.second.bytes.size() + 160; }
 
+        void put(Side side, const std::string& key, std::string_view document, std::uint64_t place) {
+            const std::uint64_t hash = std::hash<std::string>{}(key);
+            auto& partition = partitions_[hash >> (level_ * bits) & ((1 << bits) - 1)];
+            if (!partition) partition = std::make_unique<Partition>(comparison_->options_.scratch);
+            partition->write(side, place, hash, document);
+        }
+        /// From here on nothing waits in memory.
         void divide() {
             partitions_.resize(1 << bits);
             for (const Side side : {first, second}) {
-                for (const auto& [key, document] : waiting_[side]) {
-                    auto& partition = partitions_[std::hash<std::string>{}(key) >> (level_ * bits) & ((1 << bits) - 1)];
-                    if (!partition) partition = std::make_unique<Partition>(comparison_->options_.scratch);
-                    partition->write(side, document.place, document.bytes);
-                }
+                for (const auto& [key, document] : waiting_[side]) put(side, key, document.bytes, document.place);
                 waiting_[side] = {};
             }
             waiting_bytes_ = 0;
         }
+        /// Sorts what a partition holds by hashes, and then what has the same hash by its keys.
+        void join_in_memory(Partition& partition) {
+            partition.load(bytes_, records_);
+            std::ranges::sort(records_, {}, [](const Record& record) { return std::pair(record.hash, record.from); });
+            std::array<std::vector<const Record*>, 2> alone;
+            const auto add_alone = [&](const Record& record) { alone[record.side()].push_back(&record); };
+            for (auto at = records_.begin(); at != records_.end();) {
+                const auto end = std::find_if(at, records_.end(), [&](const Record& record) { return record.hash != at->hash; });
+                if (end - at == 1)
+                    add_alone(*at);
+                else if (end - at == 2 && at[0].side() != at[1].side() && view(at[0]) == view(at[1]))
+                    pair(at[0], at[1]);
+                else
+                    join_same_hash({at, end}, add_alone);
+                at = end;
+            }
+            for (const Side side : {first, second}) {
+                std::ranges::sort(alone[side], {}, &Record::from);
+                for (const Record* const record : alone[side]) comparison_->alone(side, view(*record));
+            }
+        }
+        template <class Alone>
+        void join_same_hash(std::span<const Record> records, Alone alone) {
+            std::map<std::string, std::array<std::vector<const Record*>, 2>> by_key;
+            for (const Record& record : records) {
+                std::string& key = comparison_->keys_[first];
+                id_key(view(record), key);
+                by_key[key][record.side()].push_back(&record);
+            }
+            for (const auto& [key, sides] : by_key) {
+                const std::size_t pairs = std::min(sides[first].size(), sides[second].size());
+                for (std::size_t i = 0; i < pairs; ++i) pair(*sides[first][i], *sides[second][i]);
+                for (const auto& side : sides)
+                    for (std::size_t i = pairs; i < side.size(); ++i) alone(*side[i]);
+            }
+        }
+        void pair(const Record& one, const Record& other) {
+            const Record &a = one.side() == first ? one : other, &b = one.side() == first ? other : one;
+            comparison_->pair(view(a), view(b), a.place(), b.place());
+        }
+        static std::string_view view(const Record& record) { return bson::Document::trusted(record.document).bytes(); }
         void finish_here() {
             for (const Side side : {first, second}) {
                 std::vector<const Document*> left;
@@ -209,6 +299,8 @@ class DocumentComparison {
         std::array<Waiting, 2> waiting_;
         std::size_t waiting_bytes_ = 0;
         std::vector<std::unique_ptr<Partition>> partitions_; ///< Empty as long as memory suffices.
+        std::string bytes_;           ///< Of the partition that is in memory.
+        std::vector<Record> records_; ///< What it holds.
     };
 
     /// Determines whether the documents that both sides have stand in the same order. It stores for each document of
