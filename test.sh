@@ -21,6 +21,21 @@ need_servers() {
     "$MONGOD" --version | head -n 1
 }
 
+# mongosh is for what oplog-undo writes for it. It comes by npm, where node is there; nothing else needs it.
+mongosh_home=$PWD/build/mongosh
+get_mongosh() {
+    local version=2.12.0
+    [[ ! ${MONGOSH:-} ]] && ! command -v mongosh >/dev/null || return 0
+    command -v node >/dev/null && command -v npm >/dev/null || return 1
+    if [[ $(cat "$mongosh_home/complete" 2>/dev/null) != "$version" ]]; then
+        echo "Installing into build/mongosh: mongosh@$version"
+        rm -rf "$mongosh_home" && mkdir -p "$mongosh_home"
+        timeout 300 npm install --prefix "$mongosh_home" --no-audit --no-fund --no-update-notifier --loglevel error "mongosh@$version" </dev/null || return 1
+        echo "$version" >"$mongosh_home/complete"
+    fi
+    "$mongosh_home/node_modules/.bin/mongosh" --version >/dev/null
+}
+
 need_packages "${build_packages[@]}" python3-venv zstd faketime doxygen
 [[ ${CI:-} != true ]] || export OPLOG_REQUIRE_LIVE=1
 if ! need_servers; then
@@ -31,8 +46,17 @@ if ! need_servers; then
     echo "NO TEST SERVER TO BE HAD: the live tests will be skipped" >&2
 fi
 
-failed=()
+get_mongosh & # while there is something else to be done
+getting=$!
 build release tested
+if wait "$getting"; then
+    MONGOSH=${MONGOSH:-$(command -v mongosh || echo "$mongosh_home/node_modules/.bin/mongosh")}
+    export MONGOSH
+else
+    echo "NO MONGOSH TO BE HAD (it takes node and npm): the test of what oplog-undo writes for it will be skipped" >&2
+fi
+
+failed=()
 ctest --preset release -j2 || failed+=(release)
 build dev
 ctest --preset dev -j2 || failed+=(dev)

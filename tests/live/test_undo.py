@@ -105,9 +105,9 @@ class Writer:
         for _ in range(count):
             identity = self.case.dice.choice(ids)
             before = raw.find_one({"_id": identity}, session=session)
-            self.change(identity, before, session)
+            changed = self.change(identity, before, session)
             after = raw.find_one({"_id": identity}, session=session)
-            if (before and before.raw) != (after and after.raw):  # what changes nothing is not in the oplog
+            if changed:  # what changes nothing is not in the oplog
                 self.case.operations.append(Operation(identity, before and before.raw, after and after.raw, self.window, transaction))
 
     def change(self, identity, before, session):
@@ -117,9 +117,10 @@ class Writer:
         elif dice.random() < 0.25:
             self.collection.delete_one({"_id": identity}, session=session)
         elif dice.random() < 0.3:
-            self.collection.replace_one({"_id": identity}, {"w": dice.choice(VALUES), "v": dice.choice(VALUES)}, session=session)
+            return self.collection.replace_one({"_id": identity}, {"w": dice.choice(VALUES), "v": dice.choice(VALUES)}, session=session).modified_count
         else:
-            self.collection.update_one({"_id": identity}, {"$set": {dice.choice("vwx"): dice.choice(VALUES)}, "$unset": {"y": 1}}, session=session)
+            return self.collection.update_one({"_id": identity}, {"$set": {dice.choice("vwx"): dice.choice(VALUES)}, "$unset": {"y": 1}}, session=session).modified_count
+        return 1
 
     def write_transaction(self, count, ids):
         with self.client.start_session() as session:
