@@ -366,6 +366,50 @@ def batch(seeds, source, tools, directory):
     return failures
 
 
+def unique_values_across_batches(source, tools, directory):
+    """Twelve hundred documents, of which each has the unique value of another one, far away: no batch can go back by itself. One document
+    cannot be written by mongosh byte for byte; it stays, and is told of."""
+    client, database = source.client, source.client.large
+    client.drop_database("large")
+    collection = database.a
+    collection.create_index("u", unique=True)
+    collection.insert_many([{"_id": i, "u": i} for i in range(1200)])
+    odd = bson.encode({"_id": "odd", "u": -1, "x": 1, "y": 2})
+    collection.insert_one(RawBSONDocument(odd.replace(b"y\0", b"x\0")))  # the same name twice
+    database.create_collection("log", capped=True, size=4096)
+    database.create_collection("v", viewOn="a", pipeline=[])
+    history = History(source, tools, directory)
+    history.note()
+    history.full_dump()
+    before, first = documents(database), history.now()
+    collection.update_many({"_id": {"$type": "int"}}, [{"$set": {"u": {"$add": ["$u", 10000]}}}])
+    collection.update_many({"_id": {"$type": "int"}}, [{"$set": {"u": {"$mod": [{"$add": ["$_id", 777]}, 1200]}}}])
+    collection.update_one({"_id": "odd"}, {"$set": {"n": 1}})
+    last = history.now()
+    database.log.insert_one({"_id": 1})
+    capped = history.now()
+    history.note()
+    history.cut()
+    window = ["--full", history.full, *history.increments, "--after", stamp(first)]
+    refused = subprocess.run([BIN / "oplog-undo", *window, "--to", stamp(capped), "--ns", "large.*", "--check"], capture_output=True, text=True, check=False)
+    if refused.returncode != 1 or "large.log, a capped collection, cannot be taken back" not in refused.stderr:
+        raise AssertionError(f"a capped collection: {refused.returncode} {refused.stderr}")
+    out = directory / "undo"
+    run([BIN / "oplog-undo", "-q", *window, "--to", stamp(last), "--ns", "large.*", "-o", out])
+    now = documents(database)
+    said = run_scripts(directory, source, [out], APPLY="1")[out]
+    wanted = {**before, key("odd"): now[key("odd")]}
+    if documents(database) != wanted or "mongosh cannot write it byte for byte" not in said or "1200 restored" not in said:
+        raise AssertionError(f"unique values across batches: {said}")
+    collection.delete_many({})
+    collection.insert_many([RawBSONDocument(each) for each in now.values() if raw_id(each) != key("odd")])
+    tools.mongorestore(source, "--oplogReplay", str(out / "replay"))
+    if documents(database) != before:
+        raise AssertionError("unique values across batches, by replay")
+    client.drop_database("large")
+    print("unique values across batches: identical", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20, metavar="N")
@@ -381,6 +425,9 @@ def main():
     source.wait()
     tools = MongoTools()
     failed = 0
+    folder = directory / "special"
+    folder.mkdir()
+    unique_values_across_batches(source, tools, folder)
     for start in range(options.start, options.start + options.seeds, BATCH):
         folder = directory / f"batch{start}"
         folder.mkdir()

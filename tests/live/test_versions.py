@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """What oplog-history and oplog-undo say of random histories, against a real server.
 
-Every version of every document, by oplog-history, is what a reader found at that moment; renames, drops and transactions are among what happens. And
-what `oplog-undo --conflict replay` makes of each document is what the other entries alone make of it when a server applies them to what was there before.
+Every version of every document, by oplog-history, is what a reader found at that moment; renames, drops and transactions are among what happens. What
+oplog-diff says of two moments is what differs between what a reader found at them. And what `oplog-undo --conflict replay` makes of each document is what the
+other entries alone make of it when a server applies them to what was there before.
 """
 
 import argparse
@@ -92,6 +93,31 @@ def state(client):
             for name in client.shop.list_collection_names() for each in client.shop.get_collection(name, codec_options=RAW).find()}
 
 
+def collections(client):
+    """By their UUIDs."""
+    return {bytes(each["info"]["uuid"]): each["name"] for each in client.shop.list_collections()}
+
+
+def difference(before, after):
+    """What there is to be told of two moments: (change, namespace, `_id`) of each document, in the names of the later one. Collections belong together by
+    their UUIDs, and what is left of them by their names."""
+    (_, old, old_names), (_, new, new_names) = before, after
+    pairs = [(old_names[uuid], new_names[uuid]) for uuid in old_names if uuid in new_names]
+    left = {name for uuid, name in new_names.items() if uuid not in old_names}
+    pairs += [(name, name) for uuid, name in old_names.items() if uuid not in new_names and name in left]
+    pairs += [(name, None) for name in old_names.values() if name not in [a for a, _ in pairs]]
+    pairs += [(None, name) for name in new_names.values() if name not in [b for _, b in pairs]]
+    told = set()
+    for a, b in pairs:
+        ns = f"shop.{b or a}"
+        older = {identity: each for (place, identity), each in old.items() if place == f"shop.{a}"}
+        newer = {identity: each for (place, identity), each in new.items() if place == f"shop.{b}"}
+        told |= {("removed", ns, identity) for identity in older if identity not in newer}
+        told |= {("added", ns, identity) for identity in newer if identity not in older}
+        told |= {("changed", ns, identity) for identity in older if identity in newer and older[identity] != newer[identity]}
+    return told
+
+
 def run(*command):
     done = subprocess.run(list(map(str, command)), capture_output=True, check=False)
     if done.returncode != 0:
@@ -117,17 +143,17 @@ def history(seed, source, tools, directory):
     chain = History(source, tools, directory)
     chain.note()
     chain.full_dump()
-    moments = [(chain.last, state(client))]
+    moments = [(chain.last, state(client), collections(client))]
     for _ in range(dice.randrange(20, 60)):
         step(client, dice)
-        moments.append((chain.now(), state(client)))
+        moments.append((chain.now(), state(client), collections(client)))
     chain.note()
     chain.cut()
     lines, complaints = run(BIN / "oplog-history", "--full", chain.full, *chain.increments, "--ns", "shop.*", "--images")
     if complaints:
         raise AssertionError(f"seed {seed}: {complaints}")
     now, at = dict(moments[0][1]), 0
-    for moment, wanted in moments[1:]:
+    for moment, wanted, _ in moments[1:]:
         while at < len(lines) and (lines[at]["ts"].time, lines[at]["ts"].inc) <= (moment.time, moment.inc):
             line = lines[at]
             at += 1
@@ -139,6 +165,13 @@ def history(seed, source, tools, directory):
         found = {place: each for place, each in now.items() if ".tmp" not in place[0]}
         if found != wanted:
             raise AssertionError(f"seed {seed}: at {stamp(moment)}: {[place for place in set(found) | set(wanted) if found.get(place) != wanted.get(place)]}")
+    for _ in range(3):
+        first, last = sorted(dice.sample(range(len(moments)), 2))
+        told, _ = run(BIN / "oplog-diff", "--full", chain.full, *chain.increments, "--from", stamp(moments[first][0]), "--to", stamp(moments[last][0]), "--ns", "shop.*", "--documents")
+        found = {(line["change"], *key(line["ns"], line["_id"])) for line in told}
+        expected = difference(moments[first], moments[last])
+        if found != expected or len(told) != len(found):
+            raise AssertionError(f"seed {seed}: diff of {stamp(moments[first][0])} and {stamp(moments[last][0])}: {found ^ expected}")
     for identity in IDS[:3] + IDS[-1:]:
         some, _ = run(BIN / "oplog-history", "--full", chain.full, *chain.increments, "--ns", "shop.*", "--images", "--id", json_util.dumps(identity, json_options=CANONICAL))
         if some != [line for line in lines if line["_id"] == identity]:

@@ -130,8 +130,9 @@ function undoCommit(session) {
   }
 }
 
-// `last`: documents whose unique values are taken are told of, and do not wait for others to give them up. Yields whether anything was written.
-function undoBatch(ns, items, last) {
+// `stage`: 'first', a batch that meets a unique value which another document has waits as a whole; 'waiting', all that waits is one batch, halved until the documents
+// are found that cannot go back; 'last', those are told of. Yields whether anything was written.
+function undoBatch(ns, items, stage) {
   if (!undoWrites) {
     const dot = ns.indexOf('.');
     undoTell(undoLook(db.getSiblingDB(ns.substring(0, dot)).getCollection(ns.substring(dot + 1)), items));
@@ -150,16 +151,17 @@ function undoBatch(ns, items, last) {
       undoTell(outcome.look);
       return outcome.look.write.length > 0;
     }
+    if (outcome.unique && stage === 'waiting' && items.length > 1) {
+      const half = items.length >> 1, one = undoBatch(ns, items.slice(0, half), stage), other = undoBatch(ns, items.slice(half), stage);
+      return one || other;
+    }
+    if (outcome.unique && stage !== 'last') {
+      undoWaiting[ns] = (undoWaiting[ns] || []).concat(items);
+      return false;
+    }
     const rest = [];
     for (let i = 0; i < items.length; i++) if (!outcome.refused.includes(items[i])) rest.push(items[i]);
-    for (let i = 0; i < outcome.refused.length; i++) {
-      if (outcome.unique && !last) {
-        if (!undoWaiting[ns]) undoWaiting[ns] = [];
-        undoWaiting[ns].push(outcome.refused[i]);
-      } else {
-        undoConflict(outcome.refused[i], outcome.reason);
-      }
-    }
+    for (let i = 0; i < outcome.refused.length; i++) undoConflict(outcome.refused[i], outcome.reason);
     items = rest;
   }
   return false;
@@ -190,7 +192,7 @@ function undoAll() {
         item.target = undoUnmark(typed.target);
       }
       if (batch.length > 0 && (item.ns !== ns || batch.length === 500 || size + line.length > 8 << 20)) {
-        undoBatch(ns, batch, false);
+        undoBatch(ns, batch, 'first');
         batch = [];
         size = 0;
       }
@@ -199,17 +201,17 @@ function undoAll() {
       size += line.length;
     }
   }
-  if (batch.length > 0) undoBatch(ns, batch, false);
+  if (batch.length > 0) undoBatch(ns, batch, 'first');
   undoFs.closeSync(file);
   // What waited for unique values that documents of other batches had.
   for (let progress = true; progress;) {
     progress = false;
     const waiting = undoWaiting, names = Object.keys(waiting);
     undoWaiting = {};
-    for (let i = 0; i < names.length; i++) progress = undoBatch(names[i], waiting[names[i]], false) || progress;
+    for (let i = 0; i < names.length; i++) progress = undoBatch(names[i], waiting[names[i]], 'waiting') || progress;
   }
   const names = Object.keys(undoWaiting);
-  for (let i = 0; i < names.length; i++) undoBatch(names[i], undoWaiting[names[i]], true);
+  for (let i = 0; i < names.length; i++) undoBatch(names[i], undoWaiting[names[i]], 'last');
   const all = Object.keys(undoCounts);
   for (let i = 0; i < all.length; i++) {
     const c = undoCounts[all[i]];

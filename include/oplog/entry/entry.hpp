@@ -64,6 +64,7 @@ class EntryView {
   public:
     /// Throws DataError for a document without a timestamp `ts`. `where`, if given, must outlive the view.
     explicit EntryView(const bson::Document& document, const Position* where = nullptr) : EntryView(document, where, detail::UsualFields(document)) {}
+    /// The same, for a caller that has the fields' places.
     EntryView(const bson::Document& document, const Position* where, const detail::UsualFields& usual) : document_(document), where_(where), op_(usual.op), ts_(find_ts(usual.end)) {}
 
     /// The entry as a document.
@@ -111,6 +112,7 @@ class EntryView {
     void set_ordinary(bool ordinary) noexcept { is_ordinary_ = ordinary; }
     /// Whether a SiftedReader found that the entry does not matter.
     bool is_passed_by() const noexcept { return is_passed_by_; }
+    /// Sets is_passed_by().
     void set_passed_by(bool passed_by) noexcept { is_passed_by_ = passed_by; }
     /// Throws a FormatError with the entry's place or, if that is unknown, a DataError with its timestamp.
     [[noreturn]] void fail(const DataError& error) const {

@@ -17,14 +17,19 @@
 
 namespace oplog::inline v0_1 {
 
-/// Tells apart the entries of a chain that do not matter to documents of some `_id`s: the changes of other documents, which nearly all
-/// entries are. Any number of threads may ask one.
+/// Tells which entries of a chain do not matter to the documents with some `_id`s: changes of other documents, as nearly all entries
+/// are. Any number of threads can use one.
 ///
-/// An entry passes by only if it is known to be a change of one document whose `_id` is none of those. What is not as servers usually write
-/// it does not pass by, nor what makes a collection or a view.
+/// An entry passes by only if it is certain that it changes one document with another `_id`. Entries whose fields are not in servers'
+/// usual order never pass by, nor do those that create collections or views.
+///
+///     const std::set<std::string> ids{oplog::id_key(document)};
+///     const oplog::IdSieve passes_by(ids);
+///     for (oplog::EntryView entry : oplog::Reader{"inc1"})
+///         if (!passes_by(entry)) history.add(entry);
 class IdSieve {
   public:
-    /// `ids` are as id_key() writes them, and outlive this.
+    /// `ids` are as id_key() writes them, and outlive this object.
     explicit IdSieve(const std::set<std::string>& ids) : ids_(&ids), marks_(std::bit_ceil(std::max<std::size_t>(ids.size() * 16, 4096)) / 64) {
         for (const std::string& id : ids) {
             if (const auto number = whole_number(id)) mark(mark_of(*number));
@@ -32,13 +37,14 @@ class IdSieve {
         }
     }
 
-    /// Reads no more than the fields up to the `_id`, as far as servers write them first.
+    /// Whether an entry does not matter. Examines only the fields up to the `_id`.
     bool operator()(const EntryView& entry) const { return (*this)(entry, detail::UsualFields(entry.document())); }
+    /// The same, for a caller that has the fields' places.
     bool operator()(const EntryView& entry, const detail::UsualFields& usual) const {
         const bson::Document& document = entry.document();
         if (usual.op != 'i' && usual.op != 'u' && usual.op != 'd') return false;
         const std::uint32_t target = usual.op == 'u' ? usual.o2 : usual.o;
-        if (usual.ns == 0 || usual.ui == 0 || target == 0) return false; // old servers, whose entries have no UUID, make collections by inserts
+        if (usual.ns == 0 || usual.ui == 0 || target == 0) return false; // old servers, whose entries have no UUID, create collections by inserts
         const char* const ns = document.data() + usual.ns;
         const std::uint32_t length = bson::load<std::uint32_t>(ns);
         if (length > views_end.size() && std::memcmp(ns + 4 + length - views_end.size(), views_end.data(), views_end.size()) == 0) return false;
@@ -54,7 +60,7 @@ class IdSieve {
                 if (field.key() == "_id") return may_be_wanted(field);
         } catch (const DataError&) {
         }
-        return true; // whoever looks closer says what is wrong
+        return true; // a closer look will report what is wrong
     }
     bool may_be_wanted(const bson::Element& id) const {
         using bson::Type;
@@ -75,7 +81,7 @@ class IdSieve {
         return ids_->contains(key);
     }
 
-    // Equal `_id`s have equal marks: a bit tells of most others that they are not wanted.
+    // Equal `_id`s have equal marks. Most other `_id`s have a mark that is not set.
     static std::uint64_t mixed(std::uint64_t value) noexcept {
         value *= 0x9E3779B97F4A7C15u;
         return value ^ value >> 32;

@@ -27,22 +27,22 @@ namespace oplog::inline v0_1 {
 
 namespace detail {
 
-/// A file in parts, which threads read and take apart into entries while those of earlier ones are used.
+/// Reads a file in parts with several threads, which split them into entries while earlier parts are used.
 ///
-/// A part begins where an entry is guessed to, and has those that begin in it. The guess is proved right when what comes before ends
-/// there with a whole entry; else the part is taken apart once more.
+/// A part begins where guess_entry() guesses an entry, and has the entries that begin in it. The guess is proved if the part before
+/// it ends there with a whole entry; otherwise the part is split once more.
 template <class Sieve>
 class SiftedParts {
   public:
     struct Part {
         std::vector<EntryView> entries;
-        std::uint64_t from = 0, to = 0;   ///< in which its entries begin
-        std::uint64_t first = 0, end = 0; ///< where they begin, and the last one ends
-        const char* bytes = nullptr;      ///< what is at `from`
-        bool is_broken = false;           ///< what is at `end` is no entry
+        std::uint64_t from = 0, to = 0;   ///< The entries begin within these offsets.
+        std::uint64_t first = 0, end = 0; ///< Where the first entry begins and the last one ends.
+        const char* bytes = nullptr;      ///< The bytes at `from`.
+        bool is_broken = false;           ///< There is no entry at `end`.
     };
 
-    /// `where` is what the entries point to. The last two outlive this.
+    /// The entries point to `where`. `sieve` and `where` outlive this object.
     SiftedParts(const std::string& path, std::uint64_t from, const Sieve& sieve, const Position& where)
         : file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)), start_(from), sieve_(&sieve), where_(&where) {
         struct stat info {};
@@ -55,8 +55,8 @@ class SiftedParts {
     }
 
     int file() const noexcept { return file_.get(); }
-    /// The next part, valid until it is called again: the entries from `from` on, or none of them if one before reaches over all of it.
-    /// Null at the end.
+    /// Returns the next part, valid until the next call, with the entries from the offset `from` on; it has none if an earlier
+    /// entry reaches beyond it. Returns null at the end.
     const Part* next(std::uint64_t from) {
         std::unique_lock lock(mutex_);
         if (current_ < count_ && is_taken_) {
@@ -73,7 +73,7 @@ class SiftedParts {
     }
 
   private:
-    static constexpr std::size_t part_size = 512 << 10, more = 16 << 10; ///< most of the last entry is at hand, too
+    static constexpr std::size_t part_size = 512 << 10, more = 16 << 10; ///< `more` is usually enough for the last entry.
 
     struct Slot {
         Part part;
@@ -106,10 +106,10 @@ class SiftedParts {
             fill(slot, part_size + more);
             const auto guess = number == 0 ? 0 : guess_entry({slot.bytes.get(), slot.filled});
             if (guess) take_apart(slot, part.from + *guess);
-        } catch (const std::exception&) { // whoever takes it apart once more will say
+        } catch (const std::exception&) { // splitting it once more will report it
         }
     }
-    /// Has so many bytes of the part, or all that there are.
+    /// Reads up to `wanted` bytes of the part, or to the end of the file.
     void fill(Slot& slot, std::size_t wanted) {
         if (slot.capacity < wanted) {
             auto larger = std::make_unique_for_overwrite<char[]>(wanted);
@@ -160,29 +160,34 @@ class SiftedParts {
     std::uint64_t start_, size_ = 0;
     const Sieve* sieve_;
     const Position* where_;
-    std::uint64_t count_ = 0; ///< of parts
+    std::uint64_t count_ = 0; ///< The number of parts.
 
     std::mutex mutex_;
     std::condition_variable_any changed_;
     std::vector<Slot> slots_;
-    std::uint64_t begun_ = 0, current_ = 0; ///< parts: by threads, and by whoever uses them
-    bool is_taken_ = false;                 ///< the current part has been given away
-    std::vector<std::jthread> threads_;     ///< the last, to be the first that goes
+    std::uint64_t begun_ = 0, current_ = 0; ///< Parts that threads have begun, and the one in use.
+    bool is_taken_ = false;                 ///< next() has returned the current part.
+    std::vector<std::jthread> threads_;     ///< The last member, so that it goes first.
 };
 
 } // namespace detail
 
-/// A slice whose entries have been asked about before they come by: `sieve(entry)` tells of each whether it does not matter, and
-/// EntryView::is_passed_by() has the answer. Of a large plain file several threads read and ask, as fast as range_in_parts() reads. Entries
-/// and errors are otherwise those of the reader `In`, with Check::frame.
+/// Reads a slice and asks `sieve(entry)` of each entry whether it does not matter; EntryView::is_passed_by() has the answer. Several
+/// threads read a large plain file and ask, about as fast as range_in_parts() reads. Entries and errors are otherwise those of the reader
+/// `In` with Check::frame.
+///
+///     oplog::SiftedReader in(oplog::Reader{path}, path, history.sieve());
+///     for (const oplog::EntryView& entry : in)
+///         if (!entry.is_passed_by()) history.add(entry);
 template <class In, class Sieve>
 class SiftedReader {
   public:
-    /// `path` is the file that `in` reads, from its beginning. The sieve outlives this. `on_read` hears on the calling thread of bytes that are read beside `in`.
+    /// `in` reads the file `path` and has read nothing yet. The sieve outlives this object. `on_read` is called on the calling thread
+    /// with the number of bytes that were read by others than `in`.
     SiftedReader(In in, std::string path, const Sieve& sieve, std::function<void(std::size_t)> on_read = {})
         : in_(std::move(in)), path_(std::move(path)), sieve_(&sieve), on_read_(std::move(on_read)) {}
 
-    /// Moves on to the next entry. False at the end.
+    /// Moves to the next entry. Returns false at the end.
     bool next() {
         switch (reads_) {
         case Reads::beginning:
@@ -195,23 +200,24 @@ class SiftedReader {
         case Reads::rest: return next_of_rest();
         }
         if (at_ < entries_end_) {
-            where_->offset = part_from_ + static_cast<std::uint64_t>(at_->document().data() - part_bytes_); // the entry itself is in another core's cache
+            where_->offset = part_from_ + static_cast<std::uint64_t>(at_->document().data() - part_bytes_); // the entry's bytes are in another core's cache
             ++where_->document;
             current_.emplace(*at_++);
             return true;
         }
         return next_part();
     }
+    /// The entry that next() moved to, valid until the next call.
     const EntryView& current() const noexcept { return *current_; }
-    const std::string& name() const noexcept { return in_.name(); }
 
+    /// An input iterator over the entries.
     class iterator {
       public:
         using value_type = Entry;
         using difference_type = std::ptrdiff_t;
         using iterator_concept = std::input_iterator_tag;
 
-        iterator() = default; ///< an end
+        iterator() = default; ///< An end.
         explicit iterator(SiftedReader& reader) : reader_(&reader) { ++*this; }
         const EntryView& operator*() const noexcept { return reader_->current(); }
         const EntryView* operator->() const noexcept { return &reader_->current(); }
@@ -225,6 +231,7 @@ class SiftedReader {
       private:
         SiftedReader* reader_ = nullptr;
     };
+    /// Reads the first entry. Call it once.
     iterator begin() { return iterator(*this); }
     std::default_sentinel_t end() const noexcept { return {}; }
 
@@ -232,9 +239,9 @@ class SiftedReader {
     using Rest = BasicReader<detail::PartSource>;
     using Parts = detail::SiftedParts<Sieve>;
     enum class Reads { beginning, parts, rest };
-    static constexpr std::uint64_t beginning = 1 << 20, least = 16 << 20; ///< a long chain is many slices that wait for their turn
+    static constexpr std::uint64_t beginning = 1 << 20, least = 16 << 20; ///< A long chain has many slices, most of which wait for their turn.
 
-    /// From after the current entry on, if the file is plain, and large.
+    /// Lets threads read what follows the current entry, if the file is plain and large.
     bool go_parallel() {
         tried_ = true;
         const std::string_view entry = current_->bytes();
@@ -243,7 +250,7 @@ class SiftedReader {
         if (!file.is_open() || ::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode) || std::thread::hardware_concurrency() < 2 ||
             static_cast<std::uint64_t>(info.st_size) < in_.bytes() + least)
             return false;
-        std::string there(entry.size(), '\0'); // what is compressed is not as it is read
+        std::string there(entry.size(), '\0'); // in a compressed file the entry is not there
         if (detail::PartSource(file.get(), in_.where().offset, in_.bytes()).read(there.data(), there.size()) != there.size() || there != entry) return false;
         where_ = std::make_unique<Position>(in_.where());
         from_ = in_.bytes();
@@ -268,7 +275,7 @@ class SiftedReader {
             entries_end_ = at_ + part->entries.size();
             if (at_ < entries_end_) return next();
         }
-        // What is not right, and what has been written to the file meanwhile.
+        // an ordinary reader reports what is wrong, and reads what was appended to the file meanwhile
         const int copy = ::fcntl(parts_->file(), F_DUPFD_CLOEXEC, 0);
         if (copy < 0) detail::throw_errno(path_);
         rest_file_ = detail::Descriptor(copy);
@@ -289,12 +296,12 @@ class SiftedReader {
     const Sieve* sieve_;
     std::function<void(std::size_t)> on_read_;
     Reads reads_ = Reads::beginning;
-    bool tried_ = false; ///< to go parallel
+    bool tried_ = false; ///< Whether go_parallel() was called.
     bool is_last_ = false;
-    std::unique_ptr<Position> where_; ///< its own allocation, as a reader's
-    std::uint64_t from_ = 0;          ///< where the next part's entries begin
+    std::unique_ptr<Position> where_; ///< Allocated, because entries point to it and a reader can be moved.
+    std::uint64_t from_ = 0;          ///< Where the entries of the next part begin.
     std::unique_ptr<Parts> parts_;
-    const EntryView *at_ = nullptr, *entries_end_ = nullptr; ///< of the current part
+    const EntryView *at_ = nullptr, *entries_end_ = nullptr; ///< Of the current part.
     std::uint64_t part_from_ = 0;
     const char* part_bytes_ = nullptr;
     detail::Descriptor rest_file_;
