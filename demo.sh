@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the tools, installing what that takes, and shows them on a real backup chain: a full dump and three increments.
-# Then a collection is lost and restored: on a server of its own where one can be had (mongod on PATH, in $MONGOD or in
-# build/venv, and pymongo), else on a chain from one.
+# Then a collection is lost, and an update goes wrong; both are taken back, and the chain is restored: on a server of its own
+# where one can be had (mongod on PATH, in $MONGOD or in build/venv, and pymongo), else on a chain from one.
 # shellcheck disable=SC2016 # $-words are MongoDB's
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -138,7 +138,25 @@ INI
     run "oplog-cat --relaxed --op c --ns shop.orders dbbak/*/inc/* | tee found.json"
     moment=$(sed -n '/"drop"/s/.*"ts":{"$timestamp":{"t":\([0-9]*\),"i":\([0-9]*\)}}.*/\1:\2/p' found.json)
 
-    explain "Restored to just before it, on the other server: oplog-apply makes the dump of that moment, mongorestore loads it."
+    explain "Taken back on the server itself: the collection comes back as it was just before the drop, and nothing else is touched."
+    run "oplog-undo --full dbbak/*/full dbbak/*/inc/* --from $moment --to $moment --ns shop.orders -o undo_drop 2>&1"
+    run_quietly "$mongo_home/mongorestore --host 127.0.0.1 --port $source_port --bypassDocumentValidation undo_drop/dropped"
+    ask_and_show '{s: source.orders.count_documents({"state": s}) for s in ("sent", "paid")}'
+    [[ $answer == "{'sent': 700, 'paid': 300}" ]]
+
+    explain "Another accident: an update without its filter. The next increment has that too; what became of one order?"
+    ask 'source.orders.update_many({}, {"$set": {"state": "lost"}}).modified_count'
+    run_quietly "oplog-backup -c config.ini inc"
+    run "oplog-history --full dbbak/*/full dbbak/*/inc/* --ns shop.orders --id 41 --relaxed | tee found.json | cut -c 1-160"
+    lost=$(sed -n '/"after":"lost"/s/^{"ts":{"$timestamp":{"t":\([0-9]*\),.*/\1/p' found.json)
+
+    explain "That alone is taken back: the operations since then that made an order lost. mongosh would run undo.js, which looks at each document first; mongorestore replays."
+    run "oplog-undo --full dbbak/*/full dbbak/*/inc/* --from $((lost - 1)) --to $((lost + 60)) --ns shop.orders --op u --where 'state=\"lost\"' -o undo_update 2>&1"
+    run_quietly "$mongo_home/mongorestore --host 127.0.0.1 --port $source_port --oplogReplay undo_update/replay"
+    ask_and_show '{s: source.orders.count_documents({"state": s}) for s in ("sent", "paid", "lost")}'
+    [[ $answer == "{'sent': 700, 'paid': 300, 'lost': 0}" ]]
+
+    explain "Restored to just before the drop, on the other server: oplog-apply makes the dump of that moment, mongorestore loads it."
     run_quietly "oplog-restore -c config.ini --target 127.0.0.1:$target_port --before $moment${options[*]:+ ${options[*]}}"
     explain "The orders are back, as they were then: 700 sent, 300 paid."
     ask_and_show 'target.orders.count_documents({})'
@@ -169,6 +187,9 @@ on_files() {
     explain "… and as a dump, which loads many times faster. The lost documents are in it:"
     run "oplog-apply --full full inc1 inc2 inc3 --before 1795352341:630 -o applied"
     run "ls -l applied/shop"
+    explain "Or only the accident, taken back: what the drop took, for mongorestore, beside what has been made since."
+    run "oplog-undo --full full inc1 inc2 inc3 --from 1795352341:630 --to 1795352341:630 --rename shop.a=shop.a_before -o undone"
+    run "ls undone undone/dropped/shop"
     cd ..
 }
 

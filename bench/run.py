@@ -7,6 +7,7 @@ the medians. Inputs are made by bench-generate; what is written goes to a tmpfs.
 import argparse
 import os
 import platform
+import random
 import re
 import shutil
 import statistics
@@ -114,12 +115,13 @@ class RateRow(Row):
         self.ours.run()
         self.rate = self.ours.size / statistics.median(self.ours.run() for _ in range(rounds))
         self.memory = self.ours.peak_memory()
-        met = self.rate >= self.target * MB and (not self.entries or self.memory <= BYTES_AN_ENTRY * self.entries)
+        met = self.rate >= (self.target or 0) * MB and (not self.entries or self.memory <= BYTES_AN_ENTRY * self.entries)
         self.verdict = "" if met else " (missed)"
 
     def markdown(self):
         memory = f"{self.memory / (1 << 20):.1f} MiB" + (f", {self.memory / self.entries:.0f} bytes an entry" if self.entries else "")
-        target = f"at least {self.target} MB/s" + (f", at most {BYTES_AN_ENTRY} bytes an entry" if self.entries else "")
+        wanted = [f"at least {self.target} MB/s"] if self.target else []
+        target = ", ".join(wanted + ([f"at most {BYTES_AN_ENTRY} bytes an entry"] if self.entries else []))
         return f"| {self.work} | {self.rate / MB:,.0f} MB/s | | | {target}{self.verdict} | {memory} |"
 
 
@@ -261,6 +263,34 @@ def chain_rows(tool, make, size, inputs, outputs):
     out = outputs / "later"
     yield RateRow("oplog-apply of a chain (dump and oplog)", Command([tool("oplog-apply"), "-q", "--full", full, "-o", out, later],
                                                                      directory_size(full) + later.stat().st_size, written=out), 200, entries)
+
+    history = Command([tool("oplog-history"), "-q", "--ns", "shop.*", "--id", "77", oplog], size)
+    yield Row("oplog-history of one document", history, Command([tool("oplog-range"), oplog], size), "`oplog-range`", 1.5)
+    if shutil.which("jq"):
+        few = inputs / "few.bson"
+        run(tool("oplog-slice"), "-q", "--before", f"{first + 20}:0", "-o", few, oplog)
+        pipe = f"{tool('oplog-cat')} --relaxed --ns 'shop.*' {few} | jq -c 'select((.o2 // .o)._id == 77)'"
+        yield Row("oplog-history of one document", history, Command(["sh", "-c", pipe], few.stat().st_size),
+                  f"`oplog-cat | jq` (on {few.stat().st_size / MB:.0f} MB, since it is slow)", 20, by_rate=True)
+    out = outputs / "undo"
+    window = ["--after", run(tool("oplog-range"), "--last", full).strip(), "--to", run(tool("oplog-range"), "--last", later).strip()]
+    yield RateRow("oplog-undo of all that a chain did (dump and oplog)", Command([tool("oplog-undo"), "-q", "--full", full, later, *window, "-o", out],
+                                                                                directory_size(full) + later.stat().st_size, written=out), None, entries)
+    other = inputs / "other"
+    shutil.copytree(full, other)
+    shuffle(max((other / "shop").glob("*.bson"), key=lambda file: file.stat().st_size))
+    yield RateRow("oplog-diff of two dumps, one in another order", Command([tool("oplog-diff"), full, other], 2 * directory_size(full)), 300)
+
+
+def shuffle(path):
+    """Puts the documents of a file in another order."""
+    data, documents, at = path.read_bytes(), [], 0
+    while at < len(data):
+        end = at + int.from_bytes(data[at:at + 4], "little")
+        documents.append(data[at:end])
+        at = end
+    random.Random(1).shuffle(documents)
+    path.write_bytes(b"".join(documents))
 
 
 def validation(options, oplog):

@@ -275,7 +275,7 @@ void tell(const Tool& tool, const Summary& summary, const TakeBack& undo, const 
     const std::int64_t age = std::max<std::int64_t>(0, static_cast<std::int64_t>(std::time(nullptr)) - undo.last().seconds);
     tool.say(fmt::format("{} operation{} chosen; now is {} ({}), {} ago", undo.operations(), undo.operations() == 1 ? "" : "s", to_string(undo.last()), to_utc_string(undo.last()), duration(age)));
     if (!output) return;
-    tool.say(fmt::format("to see what it would do: mongosh URI {0}/undo.js; to do it: APPLY=1 mongosh URI {0}/undo.js", shell_word(*output)));
+    if (!summary.namespaces.empty()) tool.say(fmt::format("to see what it would do: mongosh URI {0}/undo.js; to do it: APPLY=1 mongosh URI {0}/undo.js", shell_word(*output)));
     if (!summary.dropped.empty()) tool.say(fmt::format("to bring the dropped collections back: mongorestore --bypassDocumentValidation {}/dropped", shell_word(*output)));
 }
 
