@@ -19,3 +19,4 @@
 #include <oplog/restore/dump.hpp>
 #include <oplog/restore/dump_diff.hpp>
 #include <oplog/restore/history.hpp>
+#include <oplog/restore/take_back.hpp>
