@@ -221,6 +221,8 @@ class Run:
         strange = [name for name, data in kept.items() if data not in (self.before.get(name, 0), good.after.get(name, 0))]
         if strange or set(kept) - set(allowed):
             return f"after the signal {self.difference(self.before)}"
+        if "backup" not in self.raw:
+            return None
         with tempfile.TemporaryDirectory() as scratch:
             write(pathlib.Path(scratch), {name: data for name, data in self.raw.items() if data is not None})
             done = subprocess.run([BIN / "oplog-chain", "verify", "backup"], cwd=scratch, env=ENVIRONMENT, capture_output=True)

@@ -452,7 +452,7 @@ class Commands {
     /// it is known what is missing.
     void seal_chain() {
         if (!tool_.has("chain")) throw ArgumentError("seal: say which chain: --chain ID");
-        const Chain one = Chain::load(chain(chains()).directory, Chain::Head::ignore);
+        const Chain one = Chain::load(chain_or_newest(chains()).directory, Chain::Head::ignore);
         verified([&] { verify(one); });
         write_head(one);
         print(fmt::format("{}  {} increments, to {}\n", escaped(one.id), one.increments.size(), with_time(one.end())));
@@ -641,13 +641,17 @@ class Commands {
         print(text);
     }
 
-    /// As chain(), but with a chain.json that names everything that is there. "latest" is the newest chain even if it
-    /// is not good.
+    /// As chain(), but "latest" is the newest chain even if it is not good: one that cannot be read at a moment must not
+    /// be passed over.
+    Chain chain_or_newest(const std::vector<Chain>& all) const {
+        return tool_.optional("chain").value_or("latest") == "latest" && !all.empty() ? all.back() : chain(all);
+    }
+
+    /// The same, with a chain.json that names everything that is there.
     Chain chain_to_change() const {
         const std::vector<Chain> all = chains();
         mend(all);
-        const bool is_newest = tool_.optional("chain").value_or("latest") == "latest" && !all.empty();
-        Chain one = is_newest ? all.back() : chain(all);
+        Chain one = chain_or_newest(all);
         // The chain is of an older version; done before anything is added that needs it.
         if (one.damage.empty() && !one.has_head) write_head(one);
         return one;
