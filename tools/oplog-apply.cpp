@@ -2,8 +2,6 @@
 #include "lib/played_chain.hpp"
 #include "lib/undo.hpp"
 
-#include <thread>
-
 using namespace oplog;
 using namespace oplog::tools;
 
@@ -21,14 +19,6 @@ std::string options_of_restore(const Applier& applier) {
         }
     }
     return std::string("--bypassDocumentValidation ") + (has_old_index ? "--keepIndexVersion " : "") + (is_odd ? "--drop --preserveUUID " : "");
-}
-
-std::size_t jobs(const Tool& tool) {
-    const auto wanted = tool.optional<std::string>("jobs");
-    if (!wanted) return std::max(1u, std::thread::hardware_concurrency());
-    const auto number = wanted->find_first_not_of("0123456789") == std::string::npos && wanted->size() < 4 ? std::stoul("0" + *wanted) : 0;
-    if (number == 0) throw ArgumentError("--jobs " + *wanted + " is not a number from 1 to 999");
-    return number;
 }
 
 /// The one collection that -o - writes. Throws DataError if there is none, and ArgumentError if there are several.
@@ -68,7 +58,7 @@ int main(int argc, char** argv) {
         const bool streams = *output == "-";
         for (const char* const option : {"force", "copy", "gzip", "jobs"})
             if (streams && tool.has(option)) throw ArgumentError(fmt::format("--{} is for a directory, not for -o -", option));
-        const std::size_t threads = jobs(tool);
+        const std::size_t threads = wanted_jobs(tool);
         const Bounds bounds = tool.bounds();
         const Continuity continuity = tool.has("allow-gap") ? Continuity::gaps : Continuity::chain;
         const ChainInputs inputs(tool);

@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 #include <system_error>
+#include <thread>
 
 /// What the tools that reconstruct states of a chain share.
 namespace oplog::tools {
@@ -68,6 +69,15 @@ inline void play(const Tool& tool, const Chain& chain, Continuity continuity, Re
             tool.warn(fmt::format("transaction {}, begun at {}, is not committed by {} and is left out whole", to_string(id), to_string(transaction.first), to_string(*state.last)));
         state.applier->finish();
     }
+}
+
+/// How many things --jobs says to work on at a time.
+inline std::size_t wanted_jobs(const Tool& tool) {
+    const auto wanted = tool.optional<std::string>("jobs");
+    if (!wanted) return std::max(1u, std::thread::hardware_concurrency());
+    const auto number = wanted->find_first_not_of("0123456789") == std::string::npos && wanted->size() < 4 ? std::stoul("0" + *wanted) : 0;
+    if (number == 0) throw ArgumentError("--jobs " + *wanted + " is not a number from 1 to 999");
+    return number;
 }
 
 inline std::uint64_t size_of(const Chain& chain) {

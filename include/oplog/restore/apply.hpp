@@ -197,26 +197,49 @@ class Applier {
         });
     }
 
+    /// Makes a transaction count that is prepared and still open after the last entry. This is for callers that know from
+    /// elsewhere that it commits.
+    /// Throws DataError if not all of its operations are known.
+    void commit(const TransactionId& id) {
+        const auto open = tracker_.open().find(id);
+        if (open == tracker_.open().end() || !open->second.prepared) throw DataError(Fault::incomplete, "transaction " + to_string(id) + " is not prepared");
+        if (open->second.began_before || open->second.broken)
+            throw DataError(Fault::incomplete, "transaction " + to_string(id) + " commits, and " + (open->second.broken ? "entries of it are missing" : "began before the first entry"));
+        for (const std::uint64_t offset : waiting_.at(id)) {
+            const std::string waiting = log_.read_entry(offset);
+            const EntryView entry{bson::Document(waiting)};
+            entry_ = &entry;
+            apply_entry(entry.document());
+        }
+        entry_ = nullptr;
+    }
+
     /// Call this after the last entry. Throws DataError if a collection is not completely known.
     void finish() {
-        for (AppliedCollection& collection : collections_) {
+        seal();
+        for (const AppliedCollection& collection : collections_) require_whole(collection);
+    }
+    /// Call this instead of finish() if collections need not be completely known.
+    void seal() {
+        for (AppliedCollection& collection : collections_)
             std::erase_if(collection.metadata.indexes, [&](const std::string& spec) {
                 const std::string name(detail::index_name(bson::Document(spec)));
                 const bool unfinished = building_.contains(collection.uuid + '\0' + name) || building_.contains(collection.ns() + '\0' + name);
                 collection.metadata_changed |= unfinished;
                 return unfinished;
             });
-            if (collection.is_buckets() && std::ranges::any_of(collection.metadata.indexes, [](const std::string& spec) { return is_unrestorable_geo_index(bson::Document(spec)); }))
-                throw DataError(Fault::incomplete, "collection " + join_namespace(collection.database, collection.logical_name()) +
-                                " has a 2dsphere index on more than its metaField, which mongorestore cannot make from a dump; use oplog-stage (--exclude-ns leaves the collection out)");
-            if (!collection.whole && !is_hidden_in_dumps(collection.ns()))
-                throw DataError(Fault::incomplete, collection.first_seen + ": collection " + collection.ns() +
-                                " is not in the full dump, and no entry creates it: what it holds is not known (--exclude-ns leaves it out)");
-        }
         log_.seal();
     }
-    /// Call this instead of finish() if collections need not be completely known.
-    void seal() { log_.seal(); }
+    /// Throws DataError for a collection that cannot be put into a dump: it is not completely known, or mongorestore could
+    /// not make it.
+    static void require_whole(const AppliedCollection& collection) {
+        if (collection.is_buckets() && std::ranges::any_of(collection.metadata.indexes, [](const std::string& spec) { return is_unrestorable_geo_index(bson::Document(spec)); }))
+            throw DataError(Fault::incomplete, "collection " + join_namespace(collection.database, collection.logical_name()) +
+                            " has a 2dsphere index on more than its metaField, which mongorestore cannot make from a dump; use oplog-stage (--exclude-ns leaves the collection out)");
+        if (!collection.whole && !is_hidden_in_dumps(collection.ns()))
+            throw DataError(Fault::incomplete, collection.first_seen + ": collection " + collection.ns() +
+                            " is not in the full dump, and no entry creates it: what it holds is not known (--exclude-ns leaves it out)");
+    }
     /// The log with the changes of the collections.
     const ChangeLog& log() const noexcept { return log_; }
 
