@@ -452,7 +452,9 @@ class Commands {
     /// it is known what is missing.
     void seal_chain() {
         if (!tool_.has("chain")) throw ArgumentError("seal: say which chain: --chain ID");
-        const Chain one = Chain::load(chain_or_newest(chains()).directory, Chain::Head::ignore);
+        const Chain found = chain_or_newest(chains());
+        if (found.is_unread) throw Failure(unverified, found.damage); // it may not be the newest
+        const Chain one = Chain::load(found.directory, Chain::Head::ignore);
         verified([&] { verify(one); });
         write_head(one);
         print(fmt::format("{}  {} increments, to {}\n", escaped(one.id), one.increments.size(), with_time(one.end())));
