@@ -17,7 +17,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import bson
+try:
+    import bson
+except ModuleNotFoundError:
+    print("no pymongo to be had: skipped")
+    sys.exit(2 if os.environ.get("OPLOG_REQUIRE_LIVE") == "1" else 77)
 from bson import Binary, Decimal128, Int64, ObjectId, Regex, Timestamp, json_util
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument

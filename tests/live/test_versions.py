@@ -17,7 +17,11 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-import bson
+try:
+    import bson
+except ModuleNotFoundError:
+    print("no pymongo to be had: skipped")
+    sys.exit(2 if os.environ.get("OPLOG_REQUIRE_LIVE") == "1" else 77)
 from bson import Int64, json_util
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
