@@ -94,7 +94,7 @@ std::string drop_database(std::string_view database) {
 }
 std::string view_entry(std::string_view op, std::string_view database, std::string_view name, std::string_view on) {
     const std::string ns = join_namespace(database, name);
-    return operation(op, join_namespace(database, "system.views"), command("_id", ns, bson::Builder().string("viewOn", on).finish()),
+    return operation(op, join_namespace(database, "system.views"), command("_id", ns, bson::Builder().string("viewOn", on).begin_array("pipeline").end().finish()),
                      bson::Builder().string("_id", ns).finish());
 }
 
