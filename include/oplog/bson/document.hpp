@@ -421,7 +421,7 @@ class Iterator {
 
 inline Iterator Document::begin() const { return Iterator(*this); }
 
-[[gnu::flatten]] inline std::optional<Element> Document::field(std::string_view name) const {
+inline std::optional<Element> Document::field(std::string_view name) const {
     for (const Element& element : *this)
         if (element.key() == name) return element;
     return std::nullopt;

@@ -6,12 +6,15 @@
 #include <oplog/timestamp.hpp>
 
 #include <concepts>
+#include <cstddef>
 #include <cstring>
 #include <functional>
+#include <iterator>
 #include <optional>
 #include <ranges>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 namespace oplog::inline v0_1 {
@@ -190,6 +193,36 @@ template <class T>
 struct Arrow {
     T item;
     const T* operator->() const noexcept { return &item; }
+};
+
+/// An input iterator over a source that has next(), which moves to the next item and returns false at the end, and current(), which
+/// returns the item or a reference to it. Value is the type that owns an item, so that algorithms that keep what they read do not keep
+/// views of a buffer that will be overwritten.
+template <class Source, class Value>
+class SourceIterator {
+  public:
+    using value_type = Value;
+    using difference_type = std::ptrdiff_t;
+    using iterator_concept = std::input_iterator_tag;
+
+    SourceIterator() = default; ///< The end.
+    explicit SourceIterator(Source& source) : source_(&source) { ++*this; }
+    decltype(auto) operator*() const { return source_->current(); }
+    auto operator->() const {
+        if constexpr (std::is_reference_v<decltype(**this)>)
+            return &**this;
+        else
+            return Arrow<std::remove_cvref_t<decltype(**this)>>{**this};
+    }
+    SourceIterator& operator++() {
+        if (!source_->next()) source_ = nullptr;
+        return *this;
+    }
+    void operator++(int) { ++*this; }
+    friend bool operator==(const SourceIterator& it, std::default_sentinel_t) noexcept { return it.source_ == nullptr; }
+
+  private:
+    Source* source_ = nullptr;
 };
 
 } // namespace detail

@@ -178,6 +178,8 @@ struct Operation {
     bool b = false;                   ///< Whether an update is an upsert.
 
     /// Throws DataError for fields of wrong types.
+    // Flattened, because every entry passes here: with a call for each field, staging executes 11 % more instructions and
+    // applying 5 % (callgrind on the chain of bench/run.py).
     [[gnu::flatten]] explicit Operation(const bson::Document& doc) : document(doc) {
         for (const bson::Element& element : doc) {
             const std::string_view key = element.key();

@@ -141,28 +141,7 @@ class BasicReader {
     std::uint64_t bytes() const noexcept { return where_->offset + size_; }
 
     /// The input iterator of a reader.
-    class iterator {
-      public:
-        /// The owning type, so that algorithms that keep what they read do not keep views of a buffer that will be
-        /// overwritten.
-        using value_type = std::conditional_t<std::same_as<Item, EntryView>, Entry, bson::Value>;
-        using difference_type = std::ptrdiff_t;
-        using iterator_concept = std::input_iterator_tag;
-
-        iterator() = default; ///< The end.
-        explicit iterator(BasicReader& reader) : reader_(&reader) { ++*this; }
-        Item operator*() const { return reader_->current(); }
-        detail::Arrow<Item> operator->() const { return {**this}; }
-        iterator& operator++() {
-            if (!reader_->next()) reader_ = nullptr;
-            return *this;
-        }
-        void operator++(int) { ++*this; }
-        friend bool operator==(const iterator& it, std::default_sentinel_t) noexcept { return it.reader_ == nullptr; }
-
-      private:
-        BasicReader* reader_ = nullptr;
-    };
+    using iterator = detail::SourceIterator<BasicReader, std::conditional_t<std::same_as<Item, EntryView>, Entry, bson::Value>>;
 
     /// Reads the first document. Throws ArgumentError when called a second time, because a document would be lost.
     iterator begin() {

@@ -85,26 +85,7 @@ class Merge {
     /// With Continuity::gaps: the errors that Continuity::chain would have thrown for the gaps so far.
     const std::vector<ContinuityError>& gaps() const noexcept { return gaps_; }
 
-    class iterator {
-      public:
-        using value_type = Entry;
-        using difference_type = std::ptrdiff_t;
-        using iterator_concept = std::input_iterator_tag;
-
-        iterator() = default; ///< The end.
-        explicit iterator(Merge& merge) : merge_(&merge) { ++*this; }
-        const EntryView& operator*() const noexcept { return merge_->current(); }
-        const EntryView* operator->() const noexcept { return &merge_->current(); }
-        iterator& operator++() {
-            if (!merge_->next()) merge_ = nullptr;
-            return *this;
-        }
-        void operator++(int) { ++*this; }
-        friend bool operator==(const iterator& it, std::default_sentinel_t) noexcept { return it.merge_ == nullptr; }
-
-      private:
-        Merge* merge_ = nullptr;
-    };
+    using iterator = detail::SourceIterator<Merge, Entry>;
     /// Throws ArgumentError when called a second time, because an entry would be lost.
     iterator begin() {
         if (std::exchange(begun_, true)) throw ArgumentError("the entries of a merge are read once: make another one to read them again");

@@ -132,13 +132,11 @@ class SiftedParts {
         part.is_broken = false;
         while (part.end < part.to) {
             const std::size_t at = part.end - part.from;
+            const char* const before = slot.bytes.get();
             if (slot.filled < at + bson::min_document_size) fill(slot, at + bson::min_document_size);
             const std::uint32_t size = slot.filled < at + bson::min_document_size ? 0 : bson::load<std::uint32_t>(&slot.bytes[at]);
-            if (size >= bson::min_document_size && size <= bson::max_document_size && slot.filled - at < size) {
-                const char* const before = slot.bytes.get();
-                fill(slot, at + size);
-                if (slot.bytes.get() != before) return take_apart(slot, first); // entries are views
-            }
+            if (size >= bson::min_document_size && size <= bson::max_document_size && slot.filled - at < size) fill(slot, at + size);
+            if (slot.bytes.get() != before) return take_apart(slot, first); // entries are views
             const auto document = bson::Document::trusted(&slot.bytes[at]);
             part.is_broken = size < bson::min_document_size || size > slot.filled - at || size > bson::max_document_size || slot.bytes[at + size - 1] != 0 ||
                              bson::is_nested_too_deeply(document);
@@ -192,12 +190,9 @@ class SiftedReader {
         switch (reads_) {
         case Reads::beginning:
             if (in_.bytes() >= beginning && !tried_ && go_parallel()) break;
-            if (!in_.next()) return false;
-            current_.emplace(in_.current());
-            current_->set_passed_by((*sieve_)(*current_));
-            return true;
+            return next_of(in_);
         case Reads::parts: break;
-        case Reads::rest: return next_of_rest();
+        case Reads::rest: return next_of(*rest_);
         }
         if (at_ < entries_end_) {
             where_->offset = part_from_ + static_cast<std::uint64_t>(at_->document().data() - part_bytes_); // the entry's bytes are in another core's cache
@@ -210,29 +205,12 @@ class SiftedReader {
     /// The entry that next() moved to, valid until the next call.
     const EntryView& current() const noexcept { return *current_; }
 
-    /// An input iterator over the entries.
-    class iterator {
-      public:
-        using value_type = Entry;
-        using difference_type = std::ptrdiff_t;
-        using iterator_concept = std::input_iterator_tag;
-
-        iterator() = default; ///< An end.
-        explicit iterator(SiftedReader& reader) : reader_(&reader) { ++*this; }
-        const EntryView& operator*() const noexcept { return reader_->current(); }
-        const EntryView* operator->() const noexcept { return &reader_->current(); }
-        iterator& operator++() {
-            if (!reader_->next()) reader_ = nullptr;
-            return *this;
-        }
-        void operator++(int) { ++*this; }
-        friend bool operator==(const iterator& it, std::default_sentinel_t) noexcept { return it.reader_ == nullptr; }
-
-      private:
-        SiftedReader* reader_ = nullptr;
-    };
-    /// Reads the first entry. Call it once.
-    iterator begin() { return iterator(*this); }
+    using iterator = detail::SourceIterator<SiftedReader, Entry>;
+    /// Reads the first entry. Throws ArgumentError when called a second time, because an entry would be lost.
+    iterator begin() {
+        if (in_.bytes() > 0) throw ArgumentError(path_ + ": a reader's documents are read once: make another reader to read them again");
+        return iterator(*this);
+    }
     std::default_sentinel_t end() const noexcept { return {}; }
 
   private:
@@ -282,11 +260,12 @@ class SiftedReader {
         rest_.emplace(detail::PartSource(rest_file_.get(), from_, std::numeric_limits<std::uint64_t>::max()), Position{where_->file, from_, where_->document});
         parts_.reset();
         reads_ = Reads::rest;
-        return next_of_rest();
+        return next_of(*rest_);
     }
-    bool next_of_rest() {
-        if (!rest_->next()) return false;
-        current_.emplace(rest_->current());
+    template <class Reader>
+    bool next_of(Reader& reader) {
+        if (!reader.next()) return false;
+        current_.emplace(reader.current());
         current_->set_passed_by((*sieve_)(*current_));
         return true;
     }
