@@ -7,18 +7,10 @@ using namespace oplog::tools;
 
 namespace {
 
-/// The options that mongorestore needs so that it does not restore something else. Documents may violate a validator
-/// that was added later.
 std::string options_of_restore(const Applier& applier) {
-    bool has_old_index = false, is_odd = false;
-    for (const AppliedCollection& collection : applier.collections()) {
-        is_odd |= is_capped_cluster(bson::Document(collection.metadata.options)); // mongorestore creates such a collection differently
-        for (const bson::Value& spec : collection.metadata.indexes) {
-            const auto version = spec.view().find("v");
-            has_old_index |= version && version->is_number() && version->integer() == 1;
-        }
-    }
-    return std::string("--bypassDocumentValidation ") + (has_old_index ? "--keepIndexVersion " : "") + (is_odd ? "--drop --preserveUUID " : "");
+    RestoreOptions options;
+    for (const AppliedCollection& collection : applier.collections()) options.add(collection.metadata);
+    return options.text();
 }
 
 /// The one collection that -o - writes. Throws DataError if there is none, and ArgumentError if there are several.

@@ -162,7 +162,8 @@ Timestamp latest_decided(Members& members) {
     return latest;
 }
 
-int check(const Tool& tool, Members& members, const std::string& scratch) {
+/// Prints what there is. Returns whether there is a moment that all chains have.
+bool check(Members& members, const std::string& scratch) {
     const Timestamp from = members.window_from(), to = members.window_to();
     for (const Member& member : members.all())
         print(fmt::format("{} {} {} {}\n", escaped(member.id()), to_string(member.consistent()), to_string(member.last()), escaped(member.directory())));
@@ -186,8 +187,7 @@ int check(const Tool& tool, Members& members, const std::string& scratch) {
     for (const Member& member : members.all())
         for (const Member::Open& open : member.open())
             if (decisions.of(open.id).end == Decisions::End::unknown) print(fmt::format("undecided: transaction {}, prepared on {} at {}\n", to_string(open.id), escaped(member.id()), moment(open.prepared)));
-    (void)tool;
-    return to < from ? bad_data : fine;
+    return to >= from;
 }
 
 /// Writes a cluster's collections into a dump, or into one for each shard.
@@ -230,15 +230,9 @@ class Gatherer {
     std::size_t collections() const noexcept { return tasks_.size(); }
     std::uint64_t documents() const noexcept { return documents_; }
     std::string restore_options() const {
-        bool has_old_index = false, is_odd = false;
-        for (const Task& task : tasks_) {
-            is_odd |= is_capped_cluster(task.collection->metadata.options.view());
-            for (const bson::Value& spec : task.collection->metadata.indexes) {
-                const auto version = spec.view().find("v");
-                has_old_index |= version && version->is_number() && version->integer() == 1;
-            }
-        }
-        return std::string("--bypassDocumentValidation ") + (has_old_index ? "--keepIndexVersion " : "") + (is_odd ? "--drop --preserveUUID " : "") + (out_->gzip() ? "--gzip " : "");
+        RestoreOptions options;
+        for (const Task& task : tasks_) options.add(task.collection->metadata);
+        return options.text() + (out_->gzip() ? "--gzip " : "");
     }
 
   private:
@@ -365,8 +359,7 @@ int main(int argc, char** argv) {
         "keep-shards", "one dump a shard, in OUT/SHARD, instead of one of all")("gzip", "write a dump as of mongodump --gzip")(
         "jobs", "members and collections to work on at a time (default: one a processor)", cxxopts::value<std::string>(), "N");
     add_selection(tool);
-    int code = fine;
-    const int ended = tool.run(argc, argv, [&] {
+    return tool.run(argc, argv, [&] {
         const auto output = tool.optional("output");
         if (!tool.has("inputs")) throw ArgumentError("name the members' chains");
         if (!output && !tool.has("check")) throw ArgumentError("name the directory to make: -o OUT");
@@ -382,7 +375,7 @@ int main(int argc, char** argv) {
         Members members(directories, jobs);
         members.survey(bound.value_or(Timestamp::max()));
         if (!out) {
-            code = check(tool, members, scratch);
+            if (!check(members, scratch)) tool.fail(bad_data);
             return;
         }
         Timestamp at = bound.value_or(Timestamp::max());
@@ -419,5 +412,4 @@ int main(int argc, char** argv) {
         tool.say(fmt::format("to restore it to a replica set: {}{}", load, shell_word(*output)));
         tool.say(fmt::format("to restore it to a sharded cluster: mongosh MONGOS {}, then {}--host MONGOS {}", shell_word(*output + "/" + script_name), load, shell_word(*output)));
     });
-    return std::max(code, ended);
 }

@@ -186,7 +186,7 @@ std::string oplog_file(const Tool& tool) {
 bool has_old_index(const Catalog& catalog) {
     for (const auto& [ns, collection] : catalog.collections())
         for (const Index& index : collection.indexes)
-            if (const auto version = bson::Document(index.spec).find("v"); version && version->is_number() && version->integer() == 1) return true;
+            if (is_old_index(index.spec.view())) return true;
     return false;
 }
 

@@ -85,6 +85,29 @@ inline std::string shell_word(const std::string& text) {
     return word + "'";
 }
 
+/// Whether an index is of a version that mongorestore would replace with the current one.
+inline bool is_old_index(const bson::Document& spec) {
+    const auto version = spec.find("v");
+    return version && version->is_number() && version->integer() == 1;
+}
+
+/// The options that mongorestore needs so that it does not restore something else. Documents may violate a validator
+/// that was added later.
+class RestoreOptions {
+  public:
+    /// Takes in the metadata of a collection that is to be restored.
+    void add(const Metadata& metadata) {
+        is_odd_ |= is_capped_cluster(metadata.options.view()); // mongorestore creates such a collection differently
+        for (const bson::Value& spec : metadata.indexes) has_old_index_ |= is_old_index(spec.view());
+    }
+    std::string text() const {
+        return std::string("--bypassDocumentValidation ") + (has_old_index_ ? "--keepIndexVersion " : "") + (is_odd_ ? "--drop --preserveUUID " : "");
+    }
+
+  private:
+    bool has_old_index_ = false, is_odd_ = false;
+};
+
 /// Calls use(EntryView) with what a selection makes of an entry, if anything.
 template <class Use>
 void select(Selection& selection, const EntryView& entry, Use use) {

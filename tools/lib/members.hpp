@@ -163,8 +163,7 @@ class Member {
     /// Plays the entries up to a time onto the dump, and looks at those after it.
     void play(Timestamp to, const std::string& scratch) {
         applier_.emplace(*chain_.full(), Applier::Options{.scratch = scratch, .dump_start = chain_.dump_start(), .consistent_point = chain_.consistent_point()});
-        if (const DumpCollection* const dumped = chain_.full()->find(Coordinators::ns); dumped && !dumped->data.empty())
-            for (DocumentReader documents(dumped->data); documents.next();) coordinators_.add_dumped(documents.current());
+        for_each_dumped(Coordinators::ns, [&](const bson::Document& document) { coordinators_.add_dumped(document); });
         read([&](const EntryView& entry) {
             if (entry.ts() > to) {
                 applier_->look_ahead(entry);
@@ -185,8 +184,7 @@ class Member {
 
     /// Reads the chain once more: for how transactions ended.
     void look_up(Decisions& decisions) {
-        if (const DumpCollection* const dumped = chain_.full()->find("config.transaction_coordinators"); dumped && !dumped->data.empty())
-            for (DocumentReader documents(dumped->data); documents.next();) decisions.add_coordinator(documents.current());
+        for_each_dumped("config.transaction_coordinators", [&](const bson::Document& document) { decisions.add_coordinator(document); });
         read([&](const EntryView& entry) { decisions.add(entry); });
     }
 
@@ -213,14 +211,16 @@ class Member {
         readings_.end();
     }
 
+    /// Calls use(const bson::Document&) for each document that the full dump has of a collection.
+    template <class Use>
+    void for_each_dumped(std::string_view ns, Use use) const {
+        const DumpCollection* const dumped = chain_.full()->find(ns);
+        if (!dumped || dumped->data.empty()) return;
+        for (DocumentReader documents(dumped->data); documents.next();) use(documents.current());
+    }
     void identify_by_dump() {
-        const auto each = [&](const char* ns, auto use) {
-            const DumpCollection* const dumped = chain_.full()->find(ns);
-            if (!dumped || dumped->data.empty()) return;
-            for (DocumentReader documents(dumped->data); documents.next();) use(documents.current());
-        };
-        each("admin.system.version", [&](const bson::Document& document) { identify(document); });
-        each("config.shards", [&](const bson::Document&) { is_config_ = true; });
+        for_each_dumped("admin.system.version", [&](const bson::Document& document) { identify(document); });
+        for_each_dumped("config.shards", [&](const bson::Document&) { is_config_ = true; });
     }
     void identify(const bson::Document& document) {
         const auto id = document.field("_id"), name = document.field("shardName"), cluster = document.field("clusterId");
