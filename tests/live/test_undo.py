@@ -6,7 +6,6 @@ conflicts, is what a model says that knows the operations but no oplog; what the
 them where W2 never ran. Needs mongosh, as $MONGOSH or on PATH; without it there is nothing to do (exit 77).
 """
 
-import argparse
 import json
 import os
 import random
@@ -17,17 +16,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-try:
-    import bson
-except ModuleNotFoundError:
-    print("no pymongo to be had: skipped")
-    sys.exit(2 if os.environ.get("OPLOG_REQUIRE_LIVE") == "1" else 77)
+import by_seed  # first: it skips what is not to be had
+
+import bson
 from bson import Binary, Decimal128, Int64, ObjectId, Regex, Timestamp, json_util
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import OperationFailure
 
-import server
 from history import History
 from tools import MongoTools, run
 
@@ -415,27 +411,20 @@ def unique_values_across_batches(source, tools, directory):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=20, metavar="N")
-    parser.add_argument("--start", type=int, default=1, metavar="S")
-    parser.add_argument("--server", metavar="VERSION")
-    options = parser.parse_args()
-    mongod = server.find_mongod(options.server)
+    wanted, mongod = by_seed.options(__doc__)
     if not MONGOSH or not mongod:
         print("no mongosh, or no server, to be had: skipped")
         return 77
-    directory = server.scratch_directory()
-    source = server.Server(directory / "source", mongod=mongod)
-    source.wait()
+    directory, source = by_seed.start(mongod)
     tools = MongoTools()
     failed = 0
     folder = directory / "special"
     folder.mkdir()
     unique_values_across_batches(source, tools, folder)
-    for start in range(options.start, options.start + options.seeds, BATCH):
-        folder = directory / f"batch{start}"
+    for first in range(0, len(wanted), BATCH):
+        folder = directory / f"batch{wanted[first]}"
         folder.mkdir()
-        failed += len(batch(range(start, min(start + BATCH, options.start + options.seeds)), source, tools, folder))
+        failed += len(batch(wanted[first:first + BATCH], source, tools, folder))
         shutil.rmtree(folder)
     return 1 if failed else 0
 

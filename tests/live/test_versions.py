@@ -6,7 +6,6 @@ oplog-diff says of two moments is what differs between what a reader found at th
 other entries alone make of it when a server applies them to what was there before.
 """
 
-import argparse
 import json
 import os
 import random
@@ -17,17 +16,14 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-try:
-    import bson
-except ModuleNotFoundError:
-    print("no pymongo to be had: skipped")
-    sys.exit(2 if os.environ.get("OPLOG_REQUIRE_LIVE") == "1" else 77)
+import by_seed  # first: it skips what is not to be had
+
+import bson
 from bson import Int64, json_util
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import OperationFailure, PyMongoError
 
-import server
 from history import History
 from tools import MongoTools
 
@@ -238,21 +234,14 @@ def replay(seed, source, tools, directory):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=20, metavar="N")
-    parser.add_argument("--start", type=int, default=1, metavar="S")
-    parser.add_argument("--server", metavar="VERSION")
-    options = parser.parse_args()
-    mongod = server.find_mongod(options.server)
+    wanted, mongod = by_seed.options(__doc__)
     if not mongod:
         print("no server to be had: skipped")
         return 77
-    directory = server.scratch_directory()
-    source = server.Server(directory / "source", mongod=mongod)
-    source.wait()
+    directory, source = by_seed.start(mongod)
     tools = MongoTools()
     failed = 0
-    for seed in range(options.start, options.start + options.seeds):
+    for seed in wanted:
         for check in (history, replay):
             folder = directory / f"{check.__name__}{seed}"
             folder.mkdir()
