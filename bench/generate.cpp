@@ -113,8 +113,7 @@ class Generator {
         --run_;
         if (++now_.ordinal > 2000) now_ = {now_.seconds + 1, 1};
         // There are few enough ids that updates find their documents, and some documents often.
-        id_ = static_cast<std::int32_t>(kind_ == "i" ? random_.below(1'000'000)
-                                                     : random_.below(1 + random_.below(1'000'000)));
+        id_ = static_cast<std::int32_t>(kind_ == "i" ? random_.below(1'000'000) : random_.below(1 + random_.below(1'000'000)));
         return entry(bson::Document(*template_));
     }
 
@@ -259,17 +258,15 @@ class Generator {
             case 5: out.number(bson::Type::date, key, std::int64_t{now_.seconds} * 1000); break;
             case 6: out.number(bson::Type::boolean, key, static_cast<char>(random_.below(2))); break;
             case 7:
-                out.document(key,
-                             Builder()
-                                 .string("street", words(2))
-                                 .string("city", one_word())
-                                 .number(bson::Type::int32, "zip", static_cast<std::int32_t>(random_.below(100000)))
-                                 .done());
+                out.document(key, Builder()
+                                      .string("street", words(2))
+                                      .string("city", one_word())
+                                      .number(bson::Type::int32, "zip", static_cast<std::int32_t>(random_.below(100000)))
+                                      .done());
                 break;
             default: {
                 Builder array;
-                for (std::uint64_t i = 0, size = random_.below(8); i < size; ++i)
-                    array.string(std::to_string(i), one_word());
+                for (std::uint64_t i = 0, size = random_.below(8); i < size; ++i) array.string(std::to_string(i), one_word());
                 out.document(key, array.done(), bson::Type::array);
             }
             }
@@ -277,9 +274,8 @@ class Generator {
     }
 
     std::string one_word() {
-        static constexpr std::array list{"order",   "price",     "customer", "naïve",   "invoice",  "shipped",
-                                         "Zürich",  "warehouse", "status",   "pending", "quantity", "東京",
-                                         "express", "refund",    "email",    "total"};
+        static constexpr std::array list{"order",  "price",   "customer", "naïve", "invoice", "shipped", "Zürich", "warehouse",
+                                         "status", "pending", "quantity", "東京",  "express", "refund",  "email",  "total"};
         return list[random_.below(list.size())];
     }
     std::string words(std::uint64_t count) {

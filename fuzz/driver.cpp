@@ -42,7 +42,8 @@ void run(std::string bytes) {
 
 /// Makes a few small changes, of kinds that break framed binary formats.
 std::string mutated(const std::vector<std::string>& corpus, std::mt19937_64& random) {
-    static constexpr std::array<std::int32_t, 10> lengths{0, 1, 4, 5, -1, 0x7FFFFFFF, INT32_MIN, 16 << 20, (16 << 20) + (16 << 10) + 1, 255};
+    static constexpr std::array<std::int32_t, 10> lengths{0,  1, 4, 5, -1, 0x7FFFFFFF, INT32_MIN, 16 << 20, (16 << 20) + (16 << 10) + 1,
+                                                          255};
     const auto below = [&](std::size_t limit) { return limit == 0 ? 0 : static_cast<std::size_t>(random() % limit); };
     std::string bytes = corpus[below(corpus.size())];
     // Mostly from its beginning, where documents begin.
@@ -50,12 +51,18 @@ std::string mutated(const std::vector<std::string>& corpus, std::mt19937_64& ran
     for (auto changes = below(8) + 1; changes > 0; --changes) {
         const std::size_t at = below(bytes.size());
         switch (below(8)) {
-        case 0: if (!bytes.empty()) bytes[at] = static_cast<char>(bytes[at] ^ (1 << below(8))); break;
-        case 1: if (!bytes.empty()) bytes[at] = static_cast<char>(random()); break;
+        case 0:
+            if (!bytes.empty()) bytes[at] = static_cast<char>(bytes[at] ^ (1 << below(8)));
+            break;
+        case 1:
+            if (!bytes.empty()) bytes[at] = static_cast<char>(random());
+            break;
         case 2: bytes.insert(at, below(16) + 1, static_cast<char>(random())); break;
         case 3: bytes.erase(at, below(16) + 1); break;
         case 4: bytes.resize(at); break;
-        case 5: if (bytes.size() - at >= 4) std::memcpy(&bytes[at], &lengths[below(lengths.size())], 4); break;
+        case 5:
+            if (bytes.size() - at >= 4) std::memcpy(&bytes[at], &lengths[below(lengths.size())], 4);
+            break;
         case 6: bytes.insert(at, bytes.substr(below(bytes.size()), below(200))); break;
         default: {
             const std::string& other = corpus[below(corpus.size())];

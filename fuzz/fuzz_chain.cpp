@@ -29,9 +29,11 @@ struct Place {
         path = name;
         fs::create_directories(path / "full/shop");
         write("full/shop/a.bson", bson::Builder().int32("_id", 1).finish());
-        write("full/shop/a.metadata.json", R"({"indexes":[],"uuid":"000102030405060708090a0b0c0d0e0f","collectionName":"a","type":"collection"})");
+        write("full/shop/a.metadata.json",
+              R"({"indexes":[],"uuid":"000102030405060708090a0b0c0d0e0f","collectionName":"a","type":"collection"})");
         const std::string nothing = bson::Builder().finish();
-        write("full/oplog.bson", bson::Builder().string("op", "n").string("ns", "").document("o", bson::Document(nothing)).timestamp("ts", {1, 1}).finish());
+        write("full/oplog.bson",
+              bson::Builder().string("op", "n").string("ns", "").document("o", bson::Document(nothing)).timestamp("ts", {1, 1}).finish());
     }
     Place(const Place&) = delete;
     ~Place() {
@@ -125,6 +127,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                 for (const std::string& ns : namespaces(operation)) REQUIRE(!ns.starts_with("shop."));
             });
     }
-    for (const auto& left : fs::directory_iterator(place.path)) REQUIRE(left.path().filename() == "full" || left.path().filename() == "inc");
+    for (const auto& left : fs::directory_iterator(place.path))
+        REQUIRE(left.path().filename() == "full" || left.path().filename() == "inc");
     return 0;
 }

@@ -36,11 +36,26 @@ struct Text {
 
 Text text(Recipe& recipe, bool c_string) {
     static constexpr std::pair<std::string_view, std::string_view> pieces[] = {
-        {"a", "a"}, {"\"", "\\\""}, {"\"", "\\\""}, {"\"", "\\\""}, {"\\", "\\\\"}, {"\n", "\\n"}, {"\x01", "\\u0001"}, {"\xC3\xA9", "\xC3\xA9"}, {"\xE6\x9D\xB1", "\xE6\x9D\xB1"},
-        {"\xE0\xB8\x81", "\xE0\xB8\x81"}, {"\xE2\x82\xAC", "\xE2\x82\xAC"}, {"\xE2\x80\xA8", "\\u2028"}, {"\xED\x95\x9C", "\xED\x95\x9C"},
-        {"\xF0\x9F\x98\x80", "\xF0\x9F\x98\x80"}, {"\x7F", "\x7F"}, {"0123456789", "0123456789"}, {"\0"sv, "\\u0000"},
+        {"a", "a"},
+        {"\"", "\\\""},
+        {"\"", "\\\""},
+        {"\"", "\\\""},
+        {"\\", "\\\\"},
+        {"\n", "\\n"},
+        {"\x01", "\\u0001"},
+        {"\xC3\xA9", "\xC3\xA9"},
+        {"\xE6\x9D\xB1", "\xE6\x9D\xB1"},
+        {"\xE0\xB8\x81", "\xE0\xB8\x81"},
+        {"\xE2\x82\xAC", "\xE2\x82\xAC"},
+        {"\xE2\x80\xA8", "\\u2028"},
+        {"\xED\x95\x9C", "\xED\x95\x9C"},
+        {"\xF0\x9F\x98\x80", "\xF0\x9F\x98\x80"},
+        {"\x7F", "\x7F"},
+        {"0123456789", "0123456789"},
+        {"\0"sv, "\\u0000"},
     };
-    static constexpr std::string_view broken[] = {"\x80", "\xC3", "\xE6\x9D", "\xC0\x80", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xFF"};
+    static constexpr std::string_view broken[] = {"\x80",         "\xC3",         "\xE6\x9D",         "\xC0\x80",
+                                                  "\xE0\x9F\xBF", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xFF"};
     static constexpr std::size_t repeats[] = {1, 2, 3, 7, 15, 16, 30, 31, 32, 33, 64}; // the printer takes 32 bytes at a time
     Text result;
     for (std::size_t left = recipe.next() % 4; left > 0; --left) {

@@ -17,7 +17,13 @@ using Slice = std::vector<oplog::Entry>;
 using History = std::map<oplog::Timestamp, std::string>;
 
 oplog::Entry entry(std::uint32_t ordinal, std::uint8_t content) {
-    std::string bytes("\x18\0\0\0" "\x11ts\0" "........" "\x10t\0" "\0\0\0\0" "\0", 24);
+    std::string bytes("\x18\0\0\0"
+                      "\x11ts\0"
+                      "........"
+                      "\x10t\0"
+                      "\0\0\0\0"
+                      "\0",
+                      24);
     const std::uint64_t ts = oplog::Timestamp{7, ordinal}.packed();
     std::memcpy(&bytes[8], &ts, sizeof ts);
     bytes[19] = static_cast<char>(content);
@@ -32,8 +38,10 @@ std::optional<std::string> expected(std::vector<Slice> slices, oplog::Continuity
     for (const Slice& slice : slices) {
         History own;
         for (const oplog::Entry& e : slice)
-            if (!own.empty() && own.rbegin()->first >= e.view().ts()) return std::nullopt; // out of order
-            else own[e.view().ts()] = e.bytes();
+            if (!own.empty() && own.rbegin()->first >= e.view().ts())
+                return std::nullopt; // out of order
+            else
+                own[e.view().ts()] = e.bytes();
         const bool first = all.empty();
         bool shared = false;
         if (!first) {

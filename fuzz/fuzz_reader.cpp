@@ -78,8 +78,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     using oplog::MemorySource;
     REQUIRE((outcome<MemorySource, oplog::bson::Document>(bytes, Check::full) ==
              outcome<TricklingSource, oplog::bson::Document>(bytes, Check::full)));
-    REQUIRE((outcome<MemorySource, oplog::EntryView>(bytes, Check::frame) ==
-             outcome<TricklingSource, oplog::EntryView>(bytes, Check::frame)));
+    REQUIRE(
+        (outcome<MemorySource, oplog::EntryView>(bytes, Check::frame) == outcome<TricklingSource, oplog::EntryView>(bytes, Check::frame)));
     try {
         for (const auto& document : oplog::BasicReader<MemorySource, oplog::bson::Document>(MemorySource(bytes), "input"))
             inspect(document);

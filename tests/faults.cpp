@@ -110,7 +110,9 @@ int open64(const char* path, int flags, ...) __attribute__((alias("open")));
 int __open_2(const char* path, int flags) { return open(path, flags); } // which FORTIFY calls instead
 int openat64(int directory, const char* path, int flags, ...) __attribute__((alias("openat")));
 
-ssize_t read(int fd, void* data, std::size_t size) { return strikes() ? -1 : next<ssize_t(int, void*, std::size_t)>("read")(fd, data, size); }
+ssize_t read(int fd, void* data, std::size_t size) {
+    return strikes() ? -1 : next<ssize_t(int, void*, std::size_t)>("read")(fd, data, size);
+}
 ssize_t pread(int fd, void* data, std::size_t size, off_t offset) {
     return strikes() ? -1 : next<ssize_t(int, void*, std::size_t, off_t)>("pread")(fd, data, size, offset);
 }
@@ -132,7 +134,8 @@ int linkat(int from_directory, const char* from, int to_directory, const char* t
 }
 int rename(const char* from, const char* to) noexcept { return strikes() ? -1 : next<int(const char*, const char*)>("rename")(from, to); }
 int renameat2(int from_directory, const char* from, int to_directory, const char* to, unsigned flags) noexcept {
-    return strikes() ? -1 : next<int(int, const char*, int, const char*, unsigned)>("renameat2")(from_directory, from, to_directory, to, flags);
+    return strikes() ? -1
+                     : next<int(int, const char*, int, const char*, unsigned)>("renameat2")(from_directory, from, to_directory, to, flags);
 }
 int unlink(const char* path) noexcept {
     strikes(false);
@@ -148,5 +151,7 @@ int rmdir(const char* path) noexcept {
 }
 int fstat(int fd, struct stat* info) noexcept { return strikes() ? -1 : next<int(int, struct stat*)>("fstat")(fd, info); }
 int stat(const char* path, struct stat* info) noexcept { return strikes() ? -1 : next<int(const char*, struct stat*)>("stat")(path, info); }
-int lstat(const char* path, struct stat* info) noexcept { return strikes() ? -1 : next<int(const char*, struct stat*)>("lstat")(path, info); }
+int lstat(const char* path, struct stat* info) noexcept {
+    return strikes() ? -1 : next<int(const char*, struct stat*)>("lstat")(path, info);
+}
 }

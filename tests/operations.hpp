@@ -76,7 +76,8 @@ inline EntryView view(const std::string& bytes) { return EntryView(bson::Documen
 inline std::vector<std::string> test_oplogs() {
     std::vector<std::string> paths;
     for (const auto& file : std::filesystem::recursive_directory_iterator(OPLOG_TEST_DATA))
-        if (const std::string name = file.path().filename().string(); name == "oplog.bson" || name == "oplog.rs.bson") paths.push_back(file.path().string());
+        if (const std::string name = file.path().filename().string(); name == "oplog.bson" || name == "oplog.rs.bson")
+            paths.push_back(file.path().string());
     return paths;
 }
 

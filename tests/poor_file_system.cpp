@@ -51,9 +51,12 @@ int open64(const char* path, int flags, ...) __attribute__((alias("open")));
 int __open_2(const char* path, int flags) { return open(path, flags); } // which FORTIFY calls instead
 int openat64(int directory, const char* path, int flags, ...) __attribute__((alias("openat")));
 
-int link(const char* from, const char* to) noexcept { return lacks("links") ? refuse(EPERM) : next<int(const char*, const char*)>("link")(from, to); }
+int link(const char* from, const char* to) noexcept {
+    return lacks("links") ? refuse(EPERM) : next<int(const char*, const char*)>("link")(from, to);
+}
 int linkat(int from_directory, const char* from, int to_directory, const char* to, int flags) noexcept {
-    return lacks("links") ? refuse(EPERM) : next<int(int, const char*, int, const char*, int)>("linkat")(from_directory, from, to_directory, to, flags);
+    return lacks("links") ? refuse(EPERM)
+                          : next<int(int, const char*, int, const char*, int)>("linkat")(from_directory, from, to_directory, to, flags);
 }
 int renameat2(int from_directory, const char* from, int to_directory, const char* to, unsigned flags) noexcept {
     if (flags != 0 && lacks("renames")) return refuse(EINVAL);

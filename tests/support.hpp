@@ -78,7 +78,10 @@ inline std::string nested(std::size_t levels) {
     for (std::size_t level = levels; level > 0; --level) {
         // Each level has length and terminator; each but the last also type and name.
         front += little_endian(level * 5 + (level - 1) * 3, 4);
-        if (level > 1) front += std::string("\x03" "a\0", 3);
+        if (level > 1)
+            front += std::string("\x03"
+                                 "a\0",
+                                 3);
         back += '\0';
     }
     return front + back;

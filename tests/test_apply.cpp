@@ -38,8 +38,10 @@ class Recorded {
         put("full/shop/" + name + ".metadata.json", metadata);
     }
     /// An entry: op, namespace, o as JSON, the collection's number for a UUID, o2, more fields.
-    void add(const std::string& op, const std::string& ns, const std::string& o, int uuid, const std::string& o2 = "", const std::string& more = "") {
-        const std::string head = R"({"op":")" + op + R"(","ns":")" + ns + R"(","ts":{"$timestamp":{"t":2,"i":)" + std::to_string(++ordinal_) + "}}";
+    void add(const std::string& op, const std::string& ns, const std::string& o, int uuid, const std::string& o2 = "",
+             const std::string& more = "") {
+        const std::string head =
+            R"({"op":")" + op + R"(","ns":")" + ns + R"(","ts":{"$timestamp":{"t":2,"i":)" + std::to_string(++ordinal_) + "}}";
         const std::string ui = uuid > 0 ? R"(,"ui":{"$binary":{"base64":")" + base64(uuid) + R"(","subType":"04"}})" : "";
         entries_ += parse_json(head + ui + R"(,"o":)" + o + (o2.empty() ? "" : R"(,"o2":)" + o2) + more + "}");
     }
@@ -93,7 +95,8 @@ class Recorded {
   private:
     static std::string base64(int number) { // of 16 bytes, the last of them the number
         static constexpr std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        return std::string(20, 'A') + alphabet[static_cast<std::size_t>(number) >> 2] + alphabet[static_cast<std::size_t>(number) % 4 << 4] + "==";
+        return std::string(20, 'A') + alphabet[static_cast<std::size_t>(number) >> 2] +
+               alphabet[static_cast<std::size_t>(number) % 4 << 4] + "==";
     }
     static std::string entry_bytes(const std::string& op, const std::string& ns, const Bson& o) {
         return Bson().string("op", op).string("ns", ns).document("o", o).timestamp("ts", {1, 1}).bytes();
@@ -108,8 +111,8 @@ class Recorded {
 
 /// The metadata of a collection with number `uuid` and an _id index, and more indexes.
 std::string metadata(const std::string& name, int uuid, const std::string& indexes = "", const std::string& options = "") {
-    return "{" + options + R"("indexes":[{"v":{"$numberInt":"2"},"key":{"_id":{"$numberInt":"1"}},"name":"_id_"})" + indexes + R"(],"uuid":")" + Recorded::uuid(uuid) +
-           R"(","collectionName":")" + name + R"(","type":"collection"})";
+    return "{" + options + R"("indexes":[{"v":{"$numberInt":"2"},"key":{"_id":{"$numberInt":"1"}},"name":"_id_"})" + indexes +
+           R"(],"uuid":")" + Recorded::uuid(uuid) + R"(","collectionName":")" + name + R"(","type":"collection"})";
 }
 const std::string id_index = R"(,"idIndex":{"v":2,"key":{"_id":1},"name":"_id_"})";
 
@@ -161,7 +164,9 @@ TEST_CASE("collections are followed by their UUIDs through renames, drops and ne
     CHECK(h.metadata_of("shop.b") == metadata("b", 1));
     CHECK(h.metadata_of("shop.a") == metadata("a", 2));
 
-    h.command(R"({"renameCollection":"shop.a","to":"shop.b","stayTemp":false,"dropTarget":{"$binary":{"base64":"AAAAAAAAAAAAAAAAAAAAAQ==","subType":"04"}}})", 2);
+    h.command(
+        R"({"renameCollection":"shop.a","to":"shop.b","stayTemp":false,"dropTarget":{"$binary":{"base64":"AAAAAAAAAAAAAAAAAAAAAQ==","subType":"04"}}})",
+        2);
     h.apply();
     CHECK(h.collections() == "shop.b");
     CHECK(h.documents_of("shop.b") == R"({"_id":"new"})");
@@ -193,8 +198,12 @@ TEST_CASE("indexes change as listIndexes would tell it") {
     h.command(R"({"createIndexes":"a","unique":true,"v":2,"key":{"b":1},"name":"b_1","expireAfterSeconds":60.0})", 1);
     h.command(R"({"collMod":"a","index":{"name":"a_1","hidden":true}})", 1);
     h.apply();
-    CHECK(h.metadata_of("shop.a") == metadata("a", 1, R"(,{"v":{"$numberInt":"2"},"key":{"a":{"$numberInt":"1"}},"name":"a_1","hidden":true},)"
-                                                     R"({"v":{"$numberInt":"2"},"key":{"b":{"$numberInt":"1"}},"name":"b_1","unique":true,"expireAfterSeconds":{"$numberInt":"60"}})"));
+    CHECK(
+        h.metadata_of("shop.a") ==
+        metadata(
+            "a", 1,
+            R"(,{"v":{"$numberInt":"2"},"key":{"a":{"$numberInt":"1"}},"name":"a_1","hidden":true},)"
+            R"({"v":{"$numberInt":"2"},"key":{"b":{"$numberInt":"1"}},"name":"b_1","unique":true,"expireAfterSeconds":{"$numberInt":"60"}})"));
     h.command(R"({"collMod":"a","index":{"name":"a_1","hidden":false}})", 1);
     h.command(R"({"dropIndexes":"a","index":"b_1"})", 1);
     h.apply();
@@ -205,7 +214,8 @@ TEST_CASE("indexes change as listIndexes would tell it") {
 }
 
 TEST_CASE("an index counts when its build commits, and the dump's own when it was not being built") {
-    const std::string by_a = R"(,{"v":{"$numberInt":"2"},"key":{"a":{"$numberInt":"1"}},"name":"a_1"})", specs = R"("indexes":[{"v":2,"key":{"a":1},"name":"a_1"}]})";
+    const std::string by_a = R"(,{"v":{"$numberInt":"2"},"key":{"a":{"$numberInt":"1"}},"name":"a_1"})",
+                      specs = R"("indexes":[{"v":2,"key":{"a":1},"name":"a_1"}]})";
     Recorded h;
     h.dump("a", metadata("a", 1, by_a));
     h.command(R"({"startIndexBuild":"a",)" + specs, 1);
@@ -229,14 +239,17 @@ TEST_CASE("collMod changes options to what the server lists") {
         const std::string text = h.metadata_of("shop.a");
         return text.substr(0, text.find(R"("indexes")"));
     };
-    CHECK(after("", R"("validator":{"n":1})") == R"({"options":{"validator":{"n":{"$numberInt":"1"}},"validationLevel":"strict","validationAction":"error"},)");
+    CHECK(after("", R"("validator":{"n":1})") ==
+          R"({"options":{"validator":{"n":{"$numberInt":"1"}},"validationLevel":"strict","validationAction":"error"},)");
     CHECK(after("", R"("validationLevel":"off")") == R"({"options":{"validationLevel":"off","validationAction":"error"},)");
     CHECK(after(R"("options":{"validator":{"n":1},"validationLevel":"moderate","validationAction":"warn"},)", R"("validator":{})") ==
           R"({"options":{"validationLevel":"moderate","validationAction":"warn"},)");
     CHECK(after(R"("options":{"capped":true,"size":4096,"max":3},)", R"("cappedSize":5000,"cappedMax":5)") ==
           R"({"options":{"capped":true,"size":{"$numberInt":"5120"},"max":{"$numberInt":"5"}},)");
-    CHECK(after("", R"("changeStreamPreAndPostImages":{"enabled":true})") == R"({"options":{"changeStreamPreAndPostImages":{"enabled":true}},)");
-    CHECK(after(R"("options":{"changeStreamPreAndPostImages":{"enabled":true}},)", R"("changeStreamPreAndPostImages":{"enabled":false})") == "{");
+    CHECK(after("", R"("changeStreamPreAndPostImages":{"enabled":true})") ==
+          R"({"options":{"changeStreamPreAndPostImages":{"enabled":true}},)");
+    CHECK(after(R"("options":{"changeStreamPreAndPostImages":{"enabled":true}},)", R"("changeStreamPreAndPostImages":{"enabled":false})") ==
+          "{");
     CHECK(after("", R"("expireAfterSeconds":60)") == R"({"options":{"expireAfterSeconds":{"$numberLong":"60"}},)");
 }
 
@@ -254,14 +267,16 @@ TEST_CASE("a capped collection drops what is too much at its front") {
 
 TEST_CASE("a capped collection that is clustered drops nothing") {
     Recorded h;
-    h.dump("a", metadata("a", 1, "", R"("options":{"capped":true,"size":4096,"max":2,"clusteredIndex":{"key":{"_id":1},"unique":true}},)"), {R"({"_id":1})", R"({"_id":2})"});
+    h.dump("a", metadata("a", 1, "", R"("options":{"capped":true,"size":4096,"max":2,"clusteredIndex":{"key":{"_id":1},"unique":true}},)"),
+           {R"({"_id":1})", R"({"_id":2})"});
     h.add("i", "shop.a", R"({"_id":3})", 1);
     h.apply();
     CHECK(h.documents_of("shop.a") == R"({"_id":1} {"_id":2} {"_id":3})");
 }
 
 TEST_CASE("views are metadata alone") {
-    const std::string view = R"({"options":{"viewOn":"a","pipeline":[{"$match":{"n":{"$numberInt":"1"}}}]},"indexes":[],"collectionName":"v","type":"view"})";
+    const std::string view =
+        R"({"options":{"viewOn":"a","pipeline":[{"$match":{"n":{"$numberInt":"1"}}}]},"indexes":[],"collectionName":"v","type":"view"})";
     Recorded h;
     h.dump("v", view);
     h.apply();
@@ -271,7 +286,8 @@ TEST_CASE("views are metadata alone") {
     h.apply();
     CHECK(h.collections() == "shop.v shop.w");
     CHECK(h.metadata_of("shop.v") == R"({"options":{"viewOn":"b","pipeline":[]},"indexes":[],"collectionName":"v","type":"view"})");
-    CHECK(h.metadata_of("shop.w") == R"({"options":{"viewOn":"v","pipeline":[],"collation":{"locale":"fr"}},"indexes":[],"collectionName":"w","type":"view"})");
+    CHECK(h.metadata_of("shop.w") ==
+          R"({"options":{"viewOn":"v","pipeline":[],"collation":{"locale":"fr"}},"indexes":[],"collectionName":"w","type":"view"})");
     h.add("d", "shop.system.views", R"({"_id":"shop.v"})", 9);
     h.apply();
     CHECK(h.collections() == "shop.w");
@@ -279,7 +295,9 @@ TEST_CASE("views are metadata alone") {
 
 TEST_CASE("a time series' indexes are told in terms of the series") {
     Recorded h;
-    h.command(R"({"create":"system.buckets.ts","validator":{},"clusteredIndex":true,"timeseries":{"timeField":"t","metaField":"m","granularity":"seconds","bucketMaxSpanSeconds":3600}})", 3);
+    h.command(
+        R"({"create":"system.buckets.ts","validator":{},"clusteredIndex":true,"timeseries":{"timeField":"t","metaField":"m","granularity":"seconds","bucketMaxSpanSeconds":3600}})",
+        3);
     h.add("i", "shop.system.views", R"({"_id":"shop.ts","viewOn":"system.buckets.ts","pipeline":[]})", 9);
     h.command(R"({"createIndexes":"system.buckets.ts","v":2,"key":{"meta.a":1,"control.max.t":-1,"control.min.t":-1},"name":"x"})", 3);
     h.command(R"({"collMod":"system.buckets.ts","timeseries":{"granularity":"hours"}})", 3);
@@ -287,17 +305,21 @@ TEST_CASE("a time series' indexes are told in terms of the series") {
     h.apply();
     CHECK(h.collections() == "shop.ts");
     CHECK(h.documents_of("shop.ts") == R"({"_id":1})");
-    CHECK(h.metadata_of("shop.ts") == R"({"options":{"timeseries":{"timeField":"t","metaField":"m","granularity":"hours","bucketMaxSpanSeconds":{"$numberInt":"2592000"}}},)"
-                                      R"("indexes":[{"v":{"$numberInt":"2"},"key":{"m.a":{"$numberInt":"1"},"t":{"$numberInt":"-1"}},"name":"x"}],"collectionName":"ts","type":"timeseries"})");
+    CHECK(
+        h.metadata_of("shop.ts") ==
+        R"({"options":{"timeseries":{"timeField":"t","metaField":"m","granularity":"hours","bucketMaxSpanSeconds":{"$numberInt":"2592000"}}},)"
+        R"("indexes":[{"v":{"$numberInt":"2"},"key":{"m.a":{"$numberInt":"1"},"t":{"$numberInt":"-1"}},"name":"x"}],"collectionName":"ts","type":"timeseries"})");
 }
 
 TEST_CASE("a transaction counts when it commits") {
     const auto part = [](const std::string& id, const std::string& flags) {
-        return R"({"applyOps":[{"op":"i","ns":"shop.a","ui":{"$binary":{"base64":"AAAAAAAAAAAAAAAAAAAAAQ==","subType":"04"}},"o":{"_id":)" + id + "}}]" + flags + "}";
+        return R"({"applyOps":[{"op":"i","ns":"shop.a","ui":{"$binary":{"base64":"AAAAAAAAAAAAAAAAAAAAAQ==","subType":"04"}},"o":{"_id":)" +
+               id + "}}]" + flags + "}";
     };
     const auto session = [](int number, int previous) {
-        return R"(,"lsid":{"id":1},"txnNumber":{"$numberLong":")" + std::to_string(number) + R"("},"prevOpTime":{"ts":{"$timestamp":{"t":)" + (previous ? "2" : "0") + R"(,"i":)" +
-               std::to_string(previous) + R"(}},"t":{"$numberLong":"1"}})";
+        return R"(,"lsid":{"id":1},"txnNumber":{"$numberLong":")" + std::to_string(number) +
+               R"("},"prevOpTime":{"ts":{"$timestamp":{"t":)" + (previous ? "2" : "0") + R"(,"i":)" + std::to_string(previous) +
+               R"(}},"t":{"$numberLong":"1"}})";
     };
     Recorded h;
     h.dump("a", metadata("a", 1));
@@ -346,25 +368,32 @@ TEST_CASE("what cannot be done exactly is refused, with its place") {
     {
         Recorded h;
         h.add("i", "shop.unknown", R"({"_id":1})", 7);
-        CHECK(h.refused() == "in: offset 0: document 1: 2:1: collection shop.unknown is not in the full dump, and no entry creates it: what it holds is not known (--exclude-ns leaves it out)");
+        CHECK(
+            h.refused() ==
+            "in: offset 0: document 1: 2:1: collection shop.unknown is not in the full dump, and no entry creates it: what it holds is not known (--exclude-ns leaves it out)");
     }
     {
         Recorded h;
         h.add("u", "admin.system.version", R"({"$v":1,"$set":{"version":"7.0"}})", 7, R"({"_id":"featureCompatibilityVersion"})");
-        CHECK(h.refused() == "in: offset 0: document 1: the source's featureCompatibilityVersion changes here, and a replay would change the target's; apply up to before it (--before 2:1)");
+        CHECK(
+            h.refused() ==
+            "in: offset 0: document 1: the source's featureCompatibilityVersion changes here, and a replay would change the target's; apply up to before it (--before 2:1)");
     }
     {
         Recorded h;
         h.dump("a", metadata("a", 1));
         h.command(R"({"convertToCapped":"a","size":4096})", 1);
-        CHECK(h.refused() == "in: offset 0: document 1: the command convertToCapped of shop.a cannot be followed: which documents it keeps, the server alone knows (MongoDB 4.0 and older log it); apply up to before it (--before 2:1)");
+        CHECK(
+            h.refused() ==
+            "in: offset 0: document 1: the command convertToCapped of shop.a cannot be followed: which documents it keeps, the server alone knows (MongoDB 4.0 and older log it); apply up to before it (--before 2:1)");
         CHECK_FALSE(fs::exists(h / "out"));
     }
     {
         Recorded h;
         h.dump("a", metadata("a", 1));
         h.command(R"({"collMod":"a","novelty":1})", 1);
-        CHECK(h.refused() == "in: offset 0: document 1: collMod of shop.a has the unknown option 'novelty'; apply up to before it (--before 2:1)");
+        CHECK(h.refused() ==
+              "in: offset 0: document 1: collMod of shop.a has the unknown option 'novelty'; apply up to before it (--before 2:1)");
     }
     {
         Recorded h;
@@ -375,7 +404,9 @@ TEST_CASE("what cannot be done exactly is refused, with its place") {
     {
         Recorded h;
         h.command(R"({"create":"ts","timeseries":{"timeField":"t"}})", 1);
-        CHECK(h.refused() == "in: offset 0: document 1: time series shop.ts has no buckets of its own, as of MongoDB 8.3: no tool here can follow it yet; apply up to before it (--before 2:1)");
+        CHECK(
+            h.refused() ==
+            "in: offset 0: document 1: time series shop.ts has no buckets of its own, as of MongoDB 8.3: no tool here can follow it yet; apply up to before it (--before 2:1)");
     }
 }
 

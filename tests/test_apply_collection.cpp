@@ -36,7 +36,9 @@ struct Case {
         }
         log.seal();
         std::string text;
-        const auto write = [&](std::string_view bytes) { text += (text.empty() ? "" : " ") + to_json(bson::Document(bytes), JsonMode::relaxed); };
+        const auto write = [&](std::string_view bytes) {
+            text += (text.empty() ? "" : " ") + to_json(bson::Document(bytes), JsonMode::relaxed);
+        };
         CollectionChanges collection(log, list, order);
         for (const std::string& document : documents) {
             const std::string bytes = parse_json(document);
@@ -51,7 +53,10 @@ struct Case {
 
 TEST_CASE("changes are applied to their documents, and what is inserted comes last") {
     CHECK(Case{{R"({"_id":1})", R"({"_id":2})", R"({"_id":3})"},
-               {{"i", R"({"_id":9})"}, {"u", R"({"_id":2})", R"({"$v":2,"diff":{"i":{"a":1}}})"}, {"d", R"({"_id":3})"}, {"i", R"({"_id":4})"}}}
+               {{"i", R"({"_id":9})"},
+                {"u", R"({"_id":2})", R"({"$v":2,"diff":{"i":{"a":1}}})"},
+                {"d", R"({"_id":3})"},
+                {"i", R"({"_id":4})"}}}
               .result() == R"({"_id":1} {"_id":2,"a":1} {"_id":9} {"_id":4})");
 }
 
@@ -69,25 +74,32 @@ TEST_CASE("a collection's changes can be applied once more, those whose hashes c
 }
 
 TEST_CASE("what the dump has seen already changes nothing") {
-    CHECK(Case{{R"({"_id":1,"a":2})"}, {{"i", R"({"_id":1})"}, {"u", R"({"_id":1})", R"({"_id":1,"a":1})"}, {"u", R"({"_id":1})", R"({"$v":2,"diff":{"u":{"a":2}}})"}}}.result() ==
-          R"({"_id":1,"a":2})");
+    CHECK(
+        Case{
+            {R"({"_id":1,"a":2})"},
+            {{"i", R"({"_id":1})"}, {"u", R"({"_id":1})", R"({"_id":1,"a":1})"}, {"u", R"({"_id":1})", R"({"$v":2,"diff":{"u":{"a":2}}})"}}}
+            .result() == R"({"_id":1,"a":2})");
     CHECK(Case{{R"({"_id":2})"}, {{"d", R"({"_id":1})"}, {"u", R"({"_id":3})", R"({"_id":3,"a":1})"}}}.result() == R"({"_id":2})");
 }
 
 TEST_CASE("a document that was removed and came again stands where it came again, and once") {
-    CHECK(Case{{R"({"_id":1})", R"({"_id":2})", R"({"_id":1,"a":1})"}, {{"d", R"({"_id":1})"}, {"i", R"({"_id":3})"}, {"i", R"({"_id":1,"a":1})"}}}.result() ==
-          R"({"_id":2} {"_id":3} {"_id":1,"a":1})");
+    CHECK(Case{{R"({"_id":1})", R"({"_id":2})", R"({"_id":1,"a":1})"},
+               {{"d", R"({"_id":1})"}, {"i", R"({"_id":3})"}, {"i", R"({"_id":1,"a":1})"}}}
+              .result() == R"({"_id":2} {"_id":3} {"_id":1,"a":1})");
     CHECK(Case{{R"({"_id":1})"}, {{"i", R"({"_id":1})"}, {"d", R"({"_id":1})"}}}.result().empty());
 }
 
 TEST_CASE("a capped collection keeps the order of insertions, the fuzzy dump's too") {
     const std::vector<std::vector<std::string>> changes{{"i", R"({"_id":3})"}, {"i", R"({"_id":4})"}, {"d", R"({"_id":1})"}};
-    CHECK(Case{{R"({"_id":1})", R"({"_id":2})", R"({"_id":4})"}, changes, DocumentOrder::insertion}.result() == R"({"_id":2} {"_id":3} {"_id":4})");
-    CHECK(Case{{R"({"_id":1})", R"({"_id":2})", R"({"_id":4})"}, changes, DocumentOrder::any}.result() == R"({"_id":2} {"_id":4} {"_id":3})");
+    CHECK(Case{{R"({"_id":1})", R"({"_id":2})", R"({"_id":4})"}, changes, DocumentOrder::insertion}.result() ==
+          R"({"_id":2} {"_id":3} {"_id":4})");
+    CHECK(Case{{R"({"_id":1})", R"({"_id":2})", R"({"_id":4})"}, changes, DocumentOrder::any}.result() ==
+          R"({"_id":2} {"_id":4} {"_id":3})");
 }
 
 TEST_CASE("numbers of other types name the same document") {
-    CHECK(Case{{R"({"_id":1})"}, {{"u", R"({"_id":{"$numberDouble":"1.0"}})", R"({"$v":2,"diff":{"i":{"a":1}}})"}}}.result() == R"({"_id":1,"a":1})");
+    CHECK(Case{{R"({"_id":1})"}, {{"u", R"({"_id":{"$numberDouble":"1.0"}})", R"({"$v":2,"diff":{"i":{"a":1}}})"}}}.result() ==
+          R"({"_id":1,"a":1})");
     CHECK(Case{{R"({"_id":{"a":1,"b":2}})"}, {{"d", R"({"_id":{"b":2,"a":1}})"}}}.result() == R"({"_id":{"a":1,"b":2}})");
 }
 
@@ -105,8 +117,10 @@ TEST_CASE("an upsert updates the document that is there, and makes one where the
 }
 
 TEST_CASE("what an upsert made stands among what was inserted, where it was made") {
-    const std::vector<std::vector<std::string>> changes{
-        {"i", R"({"_id":3})"}, {"upsert", R"({"_id":4})", R"({"$set":{"a":1}})"}, {"upsert", R"({"_id":1})", R"({"$set":{"a":1}})"}, {"i", R"({"_id":5})"}};
+    const std::vector<std::vector<std::string>> changes{{"i", R"({"_id":3})"},
+                                                        {"upsert", R"({"_id":4})", R"({"$set":{"a":1}})"},
+                                                        {"upsert", R"({"_id":1})", R"({"$set":{"a":1}})"},
+                                                        {"i", R"({"_id":5})"}};
     const std::string right = R"({"_id":1,"a":1} {"_id":2} {"_id":3} {"_id":4,"a":1} {"_id":5})";
     const std::vector<std::string> old{R"({"_id":1})", R"({"_id":2})", R"({"_id":3})", R"({"_id":4,"a":1})", R"({"_id":5})"};
     for (std::size_t seen = 2; seen <= old.size(); ++seen)
@@ -115,7 +129,8 @@ TEST_CASE("what an upsert made stands among what was inserted, where it was made
 
 TEST_CASE("an update that cannot be applied to its document is refused by the document's name") {
     const Case test{{R"({"_id":1,"a":[]})"}, {{"u", R"({"_id":1})", R"({"$set":{"a.2000000":1}})"}}};
-    CHECK(message_of<DataError>([&] { test.result(); }) == R"(the document of {"_id":{"$numberInt":"1"}}: an update makes an array impossibly long)");
+    CHECK(message_of<DataError>([&] { test.result(); }) ==
+          R"(the document of {"_id":{"$numberInt":"1"}}: an update makes an array impossibly long)");
 }
 
 namespace {
@@ -191,7 +206,8 @@ TEST_CASE("whatever a dump has seen of insertions, updates, upserts and removals
                 test.changes.push_back({"u", key, set});
             }
         }
-        while (dump_next()) {}
+        while (dump_next()) {
+        }
         Model result;
         for (const std::string& text : words(test.result())) {
             const std::string bytes = parse_json(text);

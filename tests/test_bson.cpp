@@ -89,7 +89,8 @@ TEST_CASE("a value of another type is an error that names the field") {
 
 TEST_CASE("values that run past their document are found, not followed") {
     CHECK(refusal(Bson().raw(0x10, "a", "\1\2\3").bytes()) == "int32 runs past the end of its document");
-    CHECK(refusal(Bson().raw(0x02, "a", little_endian(100, 4) + std::string("x\0", 2)).bytes()) == "string runs past the end of its document");
+    CHECK(refusal(Bson().raw(0x02, "a", little_endian(100, 4) + std::string("x\0", 2)).bytes()) ==
+          "string runs past the end of its document");
     CHECK(refusal(Bson().raw(0x02, "a", little_endian(0, 4)).bytes()) == "string has the impossible length 0");
     CHECK(refusal(Bson().raw(0x02, "a", little_endian(0xFFFFFFFF, 4)).bytes()) == "string runs past the end of its document");
     CHECK(refusal(Bson().raw(0x02, "a", "\1").bytes()) == "string runs past the end of its document");
@@ -105,7 +106,8 @@ TEST_CASE("values that run past their document are found, not followed") {
 }
 
 TEST_CASE("no single changed byte leads outside the document") {
-    const std::string good = Bson().string("s", "x").document("d", Bson().array("a", Bson().int32("0", 1))).raw(0x0B, "r", std::string("a\0b\0", 4)).bytes();
+    const std::string good =
+        Bson().string("s", "x").document("d", Bson().array("a", Bson().int32("0", 1))).raw(0x0B, "r", std::string("a\0b\0", 4)).bytes();
     for (std::size_t i = 4; i + 1 < good.size(); ++i)
         for (int value = 0; value < 256; ++value) {
             // In an allocation of exactly its size, so that a sanitizer sees a step beyond.
@@ -140,8 +142,9 @@ TEST_CASE("every type of value comes out as it went in") {
     CHECK(document.find("x")->regex().pattern == "^a");
     CHECK(document.find("x")->regex().options == "im");
     CHECK(document.find("t")->date() == bson::Date(std::chrono::milliseconds(1500)));
-    CHECK(to_json(document) == R"({"r":{"$numberDouble":"1.5"},"b":{"$binary":{"base64":"eHl6","subType":"03"}},"id":{"$oid":"313233343536373839303132"},)"
-                               R"("d":{"$numberDecimal":"1"},"x":{"$regularExpression":{"pattern":"^a","options":"im"}},"t":{"$date":{"$numberLong":"1500"}}})");
+    CHECK(to_json(document) ==
+          R"({"r":{"$numberDouble":"1.5"},"b":{"$binary":{"base64":"eHl6","subType":"03"}},"id":{"$oid":"313233343536373839303132"},)"
+          R"("d":{"$numberDecimal":"1"},"x":{"$regularExpression":{"pattern":"^a","options":"im"}},"t":{"$date":{"$numberLong":"1500"}}})");
     CHECK(to_json(*document.find("d")) == R"({"$numberDecimal":"1"})");
     CHECK(to_json(*document.find("x"), JsonMode::relaxed) == R"({"$regularExpression":{"pattern":"^a","options":"im"}})");
     const auto refusal_of = [&](auto get) { return message_of<DataError>([&] { static_cast<void>(get(*document.find("x"))); }); };
@@ -153,12 +156,27 @@ TEST_CASE("every type of value comes out as it went in") {
 
 TEST_CASE("a name with dots is found as it is, else as a path") {
     const bson::Value value = bson::Builder()
-                                  .begin_document("o").int32("_id", 1).begin_array("items").begin_document("0").int32("n", 2).end().end().end()
-                                  .begin_document("a").int32("b", 3).end()
+                                  .begin_document("o")
+                                  .int32("_id", 1)
+                                  .begin_array("items")
+                                  .begin_document("0")
+                                  .int32("n", 2)
+                                  .end()
+                                  .end()
+                                  .end()
+                                  .begin_document("a")
+                                  .int32("b", 3)
+                                  .end()
                                   .int32("a.b", 4)
-                                  .begin_document("c.d").int32("e.f", 5).end()
-                                  .begin_document("g").int32("h", 6).end()
-                                  .begin_document("g").int32("i", 7).end()
+                                  .begin_document("c.d")
+                                  .int32("e.f", 5)
+                                  .end()
+                                  .begin_document("g")
+                                  .int32("h", 6)
+                                  .end()
+                                  .begin_document("g")
+                                  .int32("i", 7)
+                                  .end()
                                   .finish();
     const bson::Document document = value.view();
     CHECK(document.find("o._id")->integer() == 1);

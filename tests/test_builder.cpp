@@ -34,7 +34,9 @@ TEST_CASE("all that a builder writes is valid BSON") {
     builder.begin_document("o").begin_array("a").int32("0", 1).end().end().begin_document("e").end();
     const std::string bytes = builder.finish();
     bson::validate(bson::Document(bytes));
-    CHECK(json(bytes) == R"({"r":0.5,"t":true,"f":false,"n":null,"b":{"$binary":{"base64":"MDEyMzQ1Njc4OWFiY2RlZg==","subType":"04"}},"":"","o":{"a":[1]},"e":{}})");
+    CHECK(
+        json(bytes) ==
+        R"({"r":0.5,"t":true,"f":false,"n":null,"b":{"$binary":{"base64":"MDEyMzQ1Njc4OWFiY2RlZg==","subType":"04"}},"":"","o":{"a":[1]},"e":{}})");
 }
 
 TEST_CASE("elements are taken over as they are, under another name too") {
@@ -58,8 +60,10 @@ TEST_CASE("elements are taken over as they are, under another name too") {
 
 TEST_CASE("a builder refuses what is no document") {
     CHECK(message_of<ArgumentError>([] { bson::Builder().end(); }) == "Builder::end() without a begin");
-    CHECK(message_of<ArgumentError>([] { static_cast<void>(bson::Builder().begin_document("o").finish()); }) == "Builder::finish() inside a nested document");
-    CHECK(message_of<ArgumentError>([] { bson::Builder().int32(std::string_view("a\0b", 3), 1); }) == "a field name cannot hold a zero byte");
+    CHECK(message_of<ArgumentError>([] { static_cast<void>(bson::Builder().begin_document("o").finish()); }) ==
+          "Builder::finish() inside a nested document");
+    CHECK(message_of<ArgumentError>([] { bson::Builder().int32(std::string_view("a\0b", 3), 1); }) ==
+          "a field name cannot hold a zero byte");
 }
 
 TEST_CASE("a builder can be used again once it has finished") {

@@ -107,18 +107,22 @@ TEST_CASE("An index is replaced by one of its name, and dropped by it") {
     CHECK_FALSE(catalog.drop_index("shop.a", "x"));
     CHECK_FALSE(catalog.drop_index("shop.b", "x"));
     CHECK(names(catalog, "shop.a") == "y");
-    CHECK_THROWS_WITH_AS(catalog.add_index("shop.a", of_bytes(bson::Builder().int32("v", 2).finish())), "an index without a name", DataError);
+    CHECK_THROWS_WITH_AS(catalog.add_index("shop.a", of_bytes(bson::Builder().int32("v", 2).finish())), "an index without a name",
+                         DataError);
 }
 
 TEST_CASE("collMod changes options in their place, adds others at the end, and what is switched off is gone") {
     const std::string plain = spec("x");
-    CHECK(modified(plain, bson::Builder().string("name", "x").boolean("hidden", true)) == R"({"v":2,"key":{"n":1},"name":"x","hidden":true})");
+    CHECK(modified(plain, bson::Builder().string("name", "x").boolean("hidden", true)) ==
+          R"({"v":2,"key":{"n":1},"name":"x","hidden":true})");
     const std::string hidden = modified_index(bson::Document(plain), of_bytes(bson::Builder().boolean("hidden", true).finish()));
     CHECK(modified(hidden, bson::Builder().string("name", "x").boolean("hidden", false)) == json(plain));
     CHECK(modified(plain, bson::Builder().boolean("hidden", false)) == json(plain));
     const std::string expiring = modified_index(bson::Document(plain), of_bytes(bson::Builder().int32("expireAfterSeconds", 5).finish()));
-    CHECK(modified(expiring, bson::Builder().int64("expireAfterSeconds", 7)) == R"({"v":2,"key":{"n":1},"name":"x","expireAfterSeconds":7})");
-    CHECK(modified(expiring, bson::Builder().int32("expireAfterSeconds", 0)) == R"({"v":2,"key":{"n":1},"name":"x","expireAfterSeconds":0})");
+    CHECK(modified(expiring, bson::Builder().int64("expireAfterSeconds", 7)) ==
+          R"({"v":2,"key":{"n":1},"name":"x","expireAfterSeconds":7})");
+    CHECK(modified(expiring, bson::Builder().int32("expireAfterSeconds", 0)) ==
+          R"({"v":2,"key":{"n":1},"name":"x","expireAfterSeconds":0})");
     const std::string prepared = modified_index(bson::Document(plain), of_bytes(bson::Builder().boolean("prepareUnique", true).finish()));
     CHECK(json(prepared) == R"({"v":2,"key":{"n":1},"name":"x","prepareUnique":true})");
     CHECK(modified(prepared, bson::Builder().boolean("unique", true)) == R"({"v":2,"key":{"n":1},"name":"x","unique":true})");
@@ -128,7 +132,9 @@ TEST_CASE("collMod changes options in their place, adds others at the end, and w
 TEST_CASE("An index to be changed is found by its name or its key") {
     Catalog catalog;
     add(catalog, "shop.a", "x");
-    const auto change = [&](bson::Builder builder) { return catalog.modify_index("shop.a", of_bytes(builder.boolean("hidden", true).finish())); };
+    const auto change = [&](bson::Builder builder) {
+        return catalog.modify_index("shop.a", of_bytes(builder.boolean("hidden", true).finish()));
+    };
     CHECK_FALSE(change(bson::Builder().string("name", "y")));
     bson::Builder by_key, by_other;
     CHECK(change(by_key.begin_document("keyPattern").int32("n", 1).end()));
@@ -161,12 +167,15 @@ TEST_CASE("An index on a time series has another form on its buckets") {
     };
     CHECK(on_buckets(bson::Builder().int32("m", 1).int32("t", -1)) == R"({"key":{"meta":1,"control.max.t":-1,"control.min.t":-1}})");
     CHECK(on_buckets(bson::Builder().int32("m.city", -1)) == R"({"key":{"meta.city":-1}})");
-    CHECK(on_buckets(bson::Builder().int32("mm", 1)) == R"({"key":{"control.min.mm":1,"control.max.mm":1},"originalSpec":{"key":{"mm":1}}})");
+    CHECK(on_buckets(bson::Builder().int32("mm", 1)) ==
+          R"({"key":{"control.min.mm":1,"control.max.mm":1},"originalSpec":{"key":{"mm":1}}})");
     CHECK(on_buckets(bson::Builder().string("m", "2dsphere")) == R"({"key":{"meta":"2dsphere"},"2dsphereIndexVersion":3})");
     CHECK(on_buckets(bson::Builder().string("place", "2dsphere")) ==
           R"({"key":{"data.place":"2dsphere_bucket"},"originalSpec":{"key":{"place":"2dsphere"}},"2dsphereIndexVersion":3})");
     CHECK(on_buckets(bson::Builder().string("place", "hashed")) == "none");
-    CHECK(on_buckets(bson::Builder().int32("m", 1), parse_json(R"({"m.a":1,"$and":[{"m":2}]})")) ==
-          R"({"key":{"meta":1},"partialFilterExpression":{"meta.a":1,"$and":[{"meta":2}]},"originalSpec":{"key":{"m":1},"partialFilterExpression":{"m.a":1,"$and":[{"m":2}]}}})");
-    for (const char* filter : {R"({"x":1})", R"({"$and":[{"m":1},{"x":1}]})", R"({"mm":1})"}) CHECK(on_buckets(bson::Builder().int32("m", 1), parse_json(filter)) == "none");
+    CHECK(
+        on_buckets(bson::Builder().int32("m", 1), parse_json(R"({"m.a":1,"$and":[{"m":2}]})")) ==
+        R"({"key":{"meta":1},"partialFilterExpression":{"meta.a":1,"$and":[{"meta":2}]},"originalSpec":{"key":{"m":1},"partialFilterExpression":{"m.a":1,"$and":[{"m":2}]}}})");
+    for (const char* filter : {R"({"x":1})", R"({"$and":[{"m":1},{"x":1}]})", R"({"mm":1})"})
+        CHECK(on_buckets(bson::Builder().int32("m", 1), parse_json(filter)) == "none");
 }

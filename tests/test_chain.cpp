@@ -48,7 +48,8 @@ TEST_CASE("Without a full dump nothing is known before the first entry") {
 
 TEST_CASE("A full dump needs an oplog with entries") {
     TempDirectory directory;
-    CHECK(message_of<DataError>([&] { Chain(directory.path(), {}); }) == directory.path() + ": no oplog.bson in it: it was not made with mongodump --oplog");
+    CHECK(message_of<DataError>([&] { Chain(directory.path(), {}); }) ==
+          directory.path() + ": no oplog.bson in it: it was not made with mongodump --oplog");
     write_file(directory / "oplog.bson", "");
     CHECK(message_of<DataError>([&] { Chain(directory.path(), {}); }) ==
           directory.path() + "/oplog.bson: no entries: nothing tells what time the full dump is of");
@@ -80,7 +81,8 @@ TEST_CASE("A catalog has the dump's collections as an oplog calls them") {
 TEST_CASE("A view brings system.views along, and is no collection") {
     TempDirectory directory;
     std::filesystem::create_directory(directory / "shop");
-    write_file(directory / "shop/v.metadata.json", R"({"options":{"viewOn":"a","pipeline":[]},"indexes":[],"collectionName":"v","type":"view"})");
+    write_file(directory / "shop/v.metadata.json",
+               R"({"options":{"viewOn":"a","pipeline":[]},"indexes":[],"collectionName":"v","type":"view"})");
     const Catalog catalog = catalog_of(Dump(directory.path()));
     REQUIRE(catalog.collections().size() == 1);
     CHECK(catalog.collections().begin()->first == "shop.system.views");
@@ -102,7 +104,8 @@ TEST_CASE("A 2dsphere index of a time series that a dump tells no version of is 
     std::filesystem::create_directory(directory / "shop");
     write_file(directory / "shop/system.buckets.ts.bson", "");
     const auto indexes_of = [&](const std::string& indexes) {
-        write_file(directory / "shop/ts.metadata.json", R"({"options":{"timeseries":{"timeField":"t","metaField":"m"}},"indexes":[)" + indexes + R"(],"collectionName":"ts","type":"timeseries"})");
+        write_file(directory / "shop/ts.metadata.json", R"({"options":{"timeseries":{"timeField":"t","metaField":"m"}},"indexes":[)" +
+                                                            indexes + R"(],"collectionName":"ts","type":"timeseries"})");
         Catalog catalog = catalog_of(Dump(directory.path()));
         const Collection& series = *catalog.find("shop.system.buckets.ts");
         std::string text = series.indexes_changed ? "changed" : "";
@@ -119,10 +122,12 @@ TEST_CASE("A 2dsphere index of a time series that a dump tells no version of is 
 TEST_CASE("A collection as entries is its creation and its documents") {
     TempDirectory directory;
     std::filesystem::create_directory(directory / "shop");
-    write_file(directory / "shop/a.bson", bson::Builder().int32("_id", 1).finish().bytes() + bson::Builder().int32("_id", 2).finish().bytes());
+    write_file(directory / "shop/a.bson",
+               bson::Builder().int32("_id", 1).finish().bytes() + bson::Builder().int32("_id", 2).finish().bytes());
     write_file(directory / "shop/a.metadata.json", R"({"options":{"capped":true},"indexes":[],"collectionName":"a"})");
     std::string text;
-    const Timestamp next = write_as_entries(*Dump(directory.path()).find("shop.a"), "shop.b", {100, 1}, [&](std::string_view entry) { text += json(entry) + "\n"; });
+    const Timestamp next = write_as_entries(*Dump(directory.path()).find("shop.a"), "shop.b", {100, 1},
+                                            [&](std::string_view entry) { text += json(entry) + "\n"; });
     CHECK(next == Timestamp{100, 4});
     CHECK(text == R"({"op":"c","ns":"shop.$cmd","o":{"create":"b","capped":true},"ts":{"$timestamp":{"t":100,"i":1}},"v":2}
 {"op":"i","ns":"shop.b","o":{"_id":1},"ts":{"$timestamp":{"t":100,"i":2}},"v":2}
@@ -140,11 +145,13 @@ TEST_CASE("What a dump has seen of a capped collection that does not tell what i
     };
     const auto id = [](int number) { return bson::Builder().int32("_id", number).finish(); };
     const auto update = [&](int number) {
-        return of_a(operation("u", "shop.a", bson::Builder().int32("$v", 1).begin_document("$set").int32("x", 1).end().finish(), id(number)));
+        return of_a(
+            operation("u", "shop.a", bson::Builder().int32("$v", 1).begin_document("$set").int32("x", 1).end().finish(), id(number)));
     };
     const auto inserted = [&](int number) { return of_a(insert("shop.a", number)); };
     // The dump came when 4 was the last, and 2 and what was before it had gone.
-    const std::vector<std::string> operations{update(1), inserted(2), inserted(3), update(2), inserted(4), update(3), inserted(5), update(5), update(1)};
+    const std::vector<std::string> operations{update(1), inserted(2), inserted(3), update(2), inserted(4),
+                                              update(3), inserted(5), update(5),   update(1)};
     const auto staged = [&](bool capped, const std::vector<int>& dumped, const std::vector<std::string>& more) {
         std::string oplog, data;
         std::vector<std::string> all = operations;
@@ -153,8 +160,9 @@ TEST_CASE("What a dump has seen of a capped collection that does not tell what i
         for (const int number : dumped) data += id(number);
         write_file(directory / "oplog.bson", oplog);
         write_file(directory / "shop/a.bson", data);
-        write_file(directory / "shop/a.metadata.json", R"({"options":{"capped":)" + std::string(capped ? "true" : "false") +
-                                                           R"(},"indexes":[],"uuid":"41414141414141414141414141414141","collectionName":"a"})");
+        write_file(directory / "shop/a.metadata.json",
+                   R"({"options":{"capped":)" + std::string(capped ? "true" : "false") +
+                       R"(},"indexes":[],"uuid":"41414141414141414141414141414141","collectionName":"a"})");
         const Chain chain(directory.path(), {});
         Examiner examiner(chain.start(), {}, [](const Finding&) {});
         for (auto entries = chain.merged(); const EntryView& entry : entries) examiner.add(entry);
@@ -193,10 +201,16 @@ TEST_CASE("A dump of which a file changes while it is read is found out") {
     const std::string other = bson::Builder().int32("_id", 4).finish();
     const std::vector<std::function<void()>> changes{
         [&] { write_file(a, read_file(a) + other); },
-        [&] { write_file(a, other); std::filesystem::last_write_time(a, std::filesystem::last_write_time(a) + std::chrono::seconds(1)); },
+        [&] {
+            write_file(a, other);
+            std::filesystem::last_write_time(a, std::filesystem::last_write_time(a) + std::chrono::seconds(1));
+        },
         [&] { write_file(metadata, read_file(metadata) + " "); },
         [&] { write_file(directory / "oplog.bson", ""); },
-        [&] { write_file(directory / "new", read_file(a)); std::filesystem::rename(directory / "new", a); },
+        [&] {
+            write_file(directory / "new", read_file(a));
+            std::filesystem::rename(directory / "new", a);
+        },
     };
     for (const auto& change : changes) {
         make();

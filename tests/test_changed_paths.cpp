@@ -30,15 +30,18 @@ TEST_CASE("fields that change, go and come are told with their values") {
 }
 
 TEST_CASE("embedded documents are compared field by field, and arrays position by position") {
-    CHECK(changes(R"({"a":{"b":{"c":1,"d":2}}})", R"({"a":{"b":{"c":1,"d":null}}})") == R"({"0":{"path":"a.b.d","before":2,"after":null}})");
-    CHECK(changes(R"({"a":[{"x":1},2,3]})", R"({"a":[{"x":2},2]})") == R"({"0":{"path":"a.0.x","before":1,"after":2},"1":{"path":"a.2","before":3}})");
+    CHECK(changes(R"({"a":{"b":{"c":1,"d":2}}})", R"({"a":{"b":{"c":1,"d":null}}})") ==
+          R"({"0":{"path":"a.b.d","before":2,"after":null}})");
+    CHECK(changes(R"({"a":[{"x":1},2,3]})", R"({"a":[{"x":2},2]})") ==
+          R"({"0":{"path":"a.0.x","before":1,"after":2},"1":{"path":"a.2","before":3}})");
     CHECK(changes(R"({"a":[]})", R"({"a":[1]})") == R"({"0":{"path":"a.0","after":1}})");
 }
 
 TEST_CASE("values of different types differ, even where a server takes them for equal") {
     CHECK(changes(R"({"a":{"$numberInt":"1"}})", R"({"a":{"$numberDouble":"1"}})") == R"({"0":{"path":"a","before":1,"after":1.0}})");
     CHECK(changes(R"({"a":[]})", R"({"a":{}})") == R"({"0":{"path":"a","before":[],"after":{}}})");
-    CHECK(changes(R"({"a":{"$numberDouble":"0"}})", R"({"a":{"$numberDouble":"-0"}})") == R"({"0":{"path":"a","before":0.0,"after":-0.0}})");
+    CHECK(changes(R"({"a":{"$numberDouble":"0"}})", R"({"a":{"$numberDouble":"-0"}})") ==
+          R"({"0":{"path":"a","before":0.0,"after":-0.0}})");
 }
 
 TEST_CASE("a document whose fields stand in another order is one value") {
@@ -51,7 +54,8 @@ TEST_CASE("a document whose fields stand in another order is one value") {
 
 TEST_CASE("a document that has a name twice is one value") {
     bson::Builder twice;
-    const std::string a = twice.int32("x", 1).int32("x", 2).finish(), b = twice.int32("x", 1).int32("y", 2).finish(), c = twice.int32("x", 1).int32("x", 3).finish();
+    const std::string a = twice.int32("x", 1).int32("x", 2).finish(), b = twice.int32("x", 1).int32("y", 2).finish(),
+                      c = twice.int32("x", 1).int32("x", 3).finish();
     const auto paths = [](const std::string& before, const std::string& after) {
         const bson::Value found{changed_paths(bson::Document(before), bson::Document(after))};
         return to_json(found.view(), JsonMode::relaxed);

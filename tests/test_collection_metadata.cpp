@@ -58,7 +58,8 @@ TEST_CASE("an index is listed with its fields in the server's order and types") 
 
 TEST_CASE("indexes are dropped by name, by key, or all but that on _id") {
     CollectionMetadata made = created(R"({"create":"a"})");
-    for (const char* name : {"x", "y", "z"}) act(add_index, made, R"({"v":2,"key":{")" + std::string(name) + R"(":1},"name":")" + name + "\"}");
+    for (const char* name : {"x", "y", "z"})
+        act(add_index, made, R"({"v":2,"key":{")" + std::string(name) + R"(":1},"name":")" + name + "\"}");
     act(drop_indexes, made, R"({"dropIndexes":"a","index":"x"})");
     act(drop_indexes, made, R"({"dropIndexes":"a","index":{"y":1}})");
     CHECK(indexes_of(made) == R"({"v":1,"key":{"_id":1},"name":"_id_"}{"v":2,"key":{"z":1},"name":"z"})");
@@ -68,9 +69,11 @@ TEST_CASE("indexes are dropped by name, by key, or all but that on _id") {
 
 TEST_CASE("a collMod sets options in the server's order, and removes them") {
     const CollectionMetadata made = created(R"({"create":"a","capped":true,"size":256,"collation":{"locale":"de"}})");
-    CHECK(modified(made, R"({"collMod":"a","validator":{"x":1}})") ==
-          R"({"capped":true,"size":256,"validator":{"x":1},"validationLevel":"strict","validationAction":"error","collation":{"locale":"de"}})");
-    CHECK(modified(made, R"({"collMod":"a","cappedSize":1000,"cappedMax":7})") == R"({"capped":true,"size":1024,"max":7,"collation":{"locale":"de"}})");
+    CHECK(
+        modified(made, R"({"collMod":"a","validator":{"x":1}})") ==
+        R"({"capped":true,"size":256,"validator":{"x":1},"validationLevel":"strict","validationAction":"error","collation":{"locale":"de"}})");
+    CHECK(modified(made, R"({"collMod":"a","cappedSize":1000,"cappedMax":7})") ==
+          R"({"capped":true,"size":1024,"max":7,"collation":{"locale":"de"}})");
     CHECK(modified(created(R"({"create":"a","expireAfterSeconds":5})"), R"({"collMod":"a","expireAfterSeconds":"off"})") == "{}");
     CHECK(modified(made, R"({"collMod":"a","noPadding":true})") == options_of(made));
 }
@@ -86,7 +89,8 @@ TEST_CASE("a collMod hides an index, and passes over one that is gone") {
 }
 
 TEST_CASE("an index on buckets becomes one on the series") {
-    CollectionMetadata made = created(R"({"create":"system.buckets.ts","timeseries":{"timeField":"t","metaField":"m"},"clusteredIndex":true})", "system.buckets.ts");
+    CollectionMetadata made = created(
+        R"({"create":"system.buckets.ts","timeseries":{"timeField":"t","metaField":"m"},"clusteredIndex":true})", "system.buckets.ts");
     CHECK(made.logical_ns() == "shop.ts");
     act(add_index, made, R"({"v":2,"key":{"meta.a":1,"control.min.t":1,"control.max.t":1},"name":"x"})");
     CHECK(indexes_of(made) == R"({"v":2,"key":{"m.a":1,"t":1},"name":"x"})");
@@ -95,9 +99,12 @@ TEST_CASE("an index on buckets becomes one on the series") {
 }
 
 TEST_CASE("a coarser granularity lets buckets span more time") {
-    const CollectionMetadata made = created(R"({"create":"system.buckets.ts","timeseries":{"timeField":"t","granularity":"seconds","bucketMaxSpanSeconds":3600},"clusteredIndex":true})", "system.buckets.ts");
+    const CollectionMetadata made = created(
+        R"({"create":"system.buckets.ts","timeseries":{"timeField":"t","granularity":"seconds","bucketMaxSpanSeconds":3600},"clusteredIndex":true})",
+        "system.buckets.ts");
     CHECK(modified(made, R"({"collMod":"system.buckets.ts","timeseries":{"granularity":"hours"}})") ==
           R"({"timeseries":{"timeField":"t","granularity":"hours","bucketMaxSpanSeconds":2592000}})");
-    CHECK(message_of<DataError>([&] { modified(created(R"({"create":"a"})"), R"({"collMod":"a","timeseries":{"granularity":"hours"}})"); }) ==
-          "collMod of shop.a, which is no time series");
+    CHECK(message_of<DataError>([&] {
+              modified(created(R"({"create":"a"})"), R"({"collMod":"a","timeseries":{"granularity":"hours"}})");
+          }) == "collMod of shop.a, which is no time series");
 }

@@ -17,7 +17,8 @@ std::string key(const std::string& value) {
 } // namespace
 
 TEST_CASE("numbers of all types are one _id when their values are equal") {
-    for (const char* one : {R"({"$numberLong":"1"})", R"({"$numberDouble":"1.0"})", R"({"$numberDecimal":"1"})", R"({"$numberDecimal":"1.000"})", R"({"$numberDecimal":"10E-1"})"})
+    for (const char* one : {R"({"$numberLong":"1"})", R"({"$numberDouble":"1.0"})", R"({"$numberDecimal":"1"})",
+                            R"({"$numberDecimal":"1.000"})", R"({"$numberDecimal":"10E-1"})"})
         CHECK(key(one) == key(R"({"$numberInt":"1"})"));
     CHECK(key(R"({"$numberDouble":"0.5"})") == key(R"({"$numberDecimal":"0.5"})"));
     CHECK(key(R"({"$numberDouble":"1e300"})") != key(R"({"$numberDecimal":"1e300"})")); // the double is a little more
@@ -49,11 +50,23 @@ TEST_CASE("an embedded document is compared field by field, in order, by name an
 }
 
 TEST_CASE("values of different kinds are different, but for strings and symbols") {
-    const std::vector<std::string> values{"1", "true", "false", "null", R"("1")", R"({})", R"({"$oid":"000000000000000000000001"})", R"({"$date":{"$numberLong":"1"}})",
-                                          R"({"$timestamp":{"t":0,"i":1}})", R"({"$binary":{"base64":"MQ==","subType":"00"}})", R"({"$binary":{"base64":"MQ==","subType":"05"}})",
-                                          R"({"$minKey":1})", R"({"$maxKey":1})", R"({"$code":"1"})"};
+    const std::vector<std::string> values{"1",
+                                          "true",
+                                          "false",
+                                          "null",
+                                          R"("1")",
+                                          R"({})",
+                                          R"({"$oid":"000000000000000000000001"})",
+                                          R"({"$date":{"$numberLong":"1"}})",
+                                          R"({"$timestamp":{"t":0,"i":1}})",
+                                          R"({"$binary":{"base64":"MQ==","subType":"00"}})",
+                                          R"({"$binary":{"base64":"MQ==","subType":"05"}})",
+                                          R"({"$minKey":1})",
+                                          R"({"$maxKey":1})",
+                                          R"({"$code":"1"})"};
     for (std::size_t i = 0; i < values.size(); ++i)
-        for (std::size_t j = 0; j < values.size(); ++j) CHECK_MESSAGE((key(values[i]) == key(values[j])) == (i == j), values[i] << " and " << values[j]);
+        for (std::size_t j = 0; j < values.size(); ++j)
+            CHECK_MESSAGE((key(values[i]) == key(values[j])) == (i == j), values[i] << " and " << values[j]);
     CHECK(key(R"({"$symbol":"a"})") == key(R"("a")"));
     CHECK(key(R"("a")") != key(R"("A")"));
 }

@@ -64,7 +64,8 @@ TEST_CASE("what was compressed comes back, however it is chopped") {
 
 TEST_CASE("many frames and members are one stream") {
     for (const Compression method : {Compression::gzip, Compression::zstd}) {
-        const std::string packed = compressed("one", method) + compressed("", method) + compressed(" two", method) + compressed(" three", method);
+        const std::string packed =
+            compressed("one", method) + compressed("", method) + compressed(" two", method) + compressed(" three", method);
         CHECK(decompressed(packed) == "one two three");
         CHECK(decompressed(packed, 1, 1) == "one two three");
     }
@@ -166,7 +167,8 @@ TEST_CASE("zstd frames carry a checksum") {
 TEST_CASE("a zstd frame with a window that is too large says what to do") {
     const std::string head("\x28\xb5\x2f\xfd\0", 5), block("\x09\0\0x", 4); // the last block, one byte as it is
     CHECK(decompressed(head + static_cast<char>((27 - 10) << 3) + block) == "x");
-    CHECK(refusal(head + static_cast<char>((28 - 10) << 3) + block) == "the zstd stream needs a window of over 128 MiB: decompress it with zstd -dc --long=31");
+    CHECK(refusal(head + static_cast<char>((28 - 10) << 3) + block) ==
+          "the zstd stream needs a window of over 128 MiB: decompress it with zstd -dc --long=31");
 }
 
 TEST_CASE("ways to compress parse, or are refused with the reason") {

@@ -13,18 +13,22 @@ constexpr const char* session = R"({"id":{"$binary":{"base64":"AAECAwQFBgcICQoLD
 
 TransactionId transaction(std::int64_t number) { return {parse_json(session), number}; }
 std::string in_session(std::int64_t number, const std::string& rest) {
-    return parse_json(std::string(R"({"lsid":)") + session + R"(,"txnNumber":{"$numberLong":")" + std::to_string(number) + R"("},"op":"c","ns":"admin.$cmd",)" + rest + "}");
+    return parse_json(std::string(R"({"lsid":)") + session + R"(,"txnNumber":{"$numberLong":")" + std::to_string(number) +
+                      R"("},"op":"c","ns":"admin.$cmd",)" + rest + "}");
 }
 std::string commit(std::int64_t number, int ts, int commit_ts) {
-    return in_session(number, R"("o":{"commitTransaction":1,"commitTimestamp":{"$timestamp":{"t":100,"i":)" + std::to_string(commit_ts) + R"(}}},"ts":{"$timestamp":{"t":100,"i":)" +
-                                  std::to_string(ts) + R"(}},"prevOpTime":{"ts":{"$timestamp":{"t":100,"i":1}}})");
+    return in_session(number, R"("o":{"commitTransaction":1,"commitTimestamp":{"$timestamp":{"t":100,"i":)" + std::to_string(commit_ts) +
+                                  R"(}}},"ts":{"$timestamp":{"t":100,"i":)" + std::to_string(ts) +
+                                  R"(}},"prevOpTime":{"ts":{"$timestamp":{"t":100,"i":1}}})");
 }
 std::string abort_of(std::int64_t number) {
-    return in_session(number, R"("o":{"abortTransaction":1},"ts":{"$timestamp":{"t":100,"i":9}},"prevOpTime":{"ts":{"$timestamp":{"t":100,"i":1}}})");
+    return in_session(
+        number, R"("o":{"abortTransaction":1},"ts":{"$timestamp":{"t":100,"i":9}},"prevOpTime":{"ts":{"$timestamp":{"t":100,"i":1}}})");
 }
 std::string coordinator(std::int64_t number, const std::string& decision) {
-    return parse_json(std::string(R"({"op":"u","ns":"config.transaction_coordinators","o":{"_id":{"lsid":)") + session + R"(,"txnNumber":{"$numberLong":")" + std::to_string(number) +
-                      R"("}},"participants":["a","b"])" + decision + R"(},"o2":{},"ts":{"$timestamp":{"t":100,"i":8}}})");
+    return parse_json(std::string(R"({"op":"u","ns":"config.transaction_coordinators","o":{"_id":{"lsid":)") + session +
+                      R"(,"txnNumber":{"$numberLong":")" + std::to_string(number) + R"("}},"participants":["a","b"])" + decision +
+                      R"(},"o2":{},"ts":{"$timestamp":{"t":100,"i":8}}})");
 }
 const std::string committed_at_5 = R"(,"decision":{"decision":"commit","commitTimestamp":{"$timestamp":{"t":100,"i":5}}})";
 

@@ -53,7 +53,8 @@ TEST_CASE("updated fields that are missing come before inserted ones, each in th
 }
 
 TEST_CASE("a diff goes into embedded documents where there are some") {
-    CHECK(diffed(R"({"o":{"a":0,"b":0,"c":0},"p":0})", R"({"so":{"d":{"a":false},"u":{"c":2},"i":{"b":1}}})") == R"({"o":{"c":2,"b":1},"p":0})");
+    CHECK(diffed(R"({"o":{"a":0,"b":0,"c":0},"p":0})", R"({"so":{"d":{"a":false},"u":{"c":2},"i":{"b":1}}})") ==
+          R"({"o":{"c":2,"b":1},"p":0})");
     CHECK(diffed(R"({"o":{"o":{"a":0}}})", R"({"so":{"so":{"u":{"a":1}}}})") == R"({"o":{"o":{"a":1}}})");
     CHECK(diffed(R"({"x":1})", R"({"so":{"so":{"u":{"a":1}}}})") == R"({"x":1})");
     CHECK(diffed(R"({"x":1,"o":"text","y":2})", R"({"so":{"so":{"u":{"a":1}}}})") == R"({"x":1,"o":null,"y":2})");
@@ -68,12 +69,15 @@ TEST_CASE("an array's elements change by position, and it is cut or padded to it
     CHECK(diffed(R"({"a":[0]})", R"({"sa":{"a":true,"u3":1}})") == R"({"a":[0,null,null,1]})");
     CHECK(diffed(R"({"a":[0]})", R"({"sa":{"a":true,"l":3}})") == R"({"a":[0,null,null]})");
     CHECK(diffed(R"({"a":[1,2]})", R"({"sa":{"a":true,"l":0}})") == R"({"a":[]})");
-    CHECK(diffed(R"({"a":[0,1,2,3,4,5,6,7,8,9,10]})", R"({"sa":{"a":true,"u9":"x","u10":"y","u11":"z"}})") == R"({"a":[0,1,2,3,4,5,6,7,8,"x","y","z"]})");
+    CHECK(diffed(R"({"a":[0,1,2,3,4,5,6,7,8,9,10]})", R"({"sa":{"a":true,"u9":"x","u10":"y","u11":"z"}})") ==
+          R"({"a":[0,1,2,3,4,5,6,7,8,"x","y","z"]})");
 }
 
 TEST_CASE("what an array holds at a position changes in place, and is null where it is not what the diff expects") {
-    const std::string diff = R"({"d":{"x":false,"y":false},"u":{"u":999},"sa":{"a":true,"s1":{"u":{"a":1}},"s2":{"u":{"b":2}},"s3":{"u":{"c":3}},"u4":{"x":1}}})";
-    CHECK(diffed(R"({"u":1,"x":1,"a":[null,{"a":0},{"b":0},{"c":0}],"y":1})", diff) == R"({"u":999,"a":[null,{"a":1},{"b":2},{"c":3},{"x":1}]})");
+    const std::string diff =
+        R"({"d":{"x":false,"y":false},"u":{"u":999},"sa":{"a":true,"s1":{"u":{"a":1}},"s2":{"u":{"b":2}},"s3":{"u":{"c":3}},"u4":{"x":1}}})";
+    CHECK(diffed(R"({"u":1,"x":1,"a":[null,{"a":0},{"b":0},{"c":0}],"y":1})", diff) ==
+          R"({"u":999,"a":[null,{"a":1},{"b":2},{"c":3},{"x":1}]})");
     CHECK(diffed(R"({"a":[0,0,0,0,{"x":2}],"u":1})", diff) == R"({"a":[0,null,null,null,{"x":1}],"u":999})");
     CHECK(diffed(R"({"a":[],"u":1})", diff) == R"({"a":[null,null,null,null,{"x":1}],"u":999})");
     CHECK(diffed(R"({"a":[0,{},{},{},4,5,6],"u":1})", diff) == R"({"a":[0,{"a":1},{"b":2},{"c":3},{"x":1},5,6],"u":999})");
@@ -86,16 +90,17 @@ TEST_CASE("a binary value is overwritten from an offset on, and keeps its subtyp
     const auto change = [](int offset, const std::string& base64) {
         return R"({"b":{"b":{"o":)" + std::to_string(offset) + R"(,"d":{"$binary":{"base64":")" + base64 + R"(","subType":"00"}}}}})";
     };
-    const std::string append = change(3, "ZGVm"), shrink = change(1, "eA==");       // def, x
-    CHECK(diffed(column("YWJj"), append) == column("YWJjZGVm"));                    // abc: abcdef
-    CHECK(diffed(column("YWJj"), change(2, "ZGVm")) == column("YWJkZWY="));         // abdef
-    CHECK(diffed(column("YWJjZGVm"), shrink) == column("YXg="));                    // ax
-    CHECK(diffed(column("YXg="), append) == column("YXg="));                        // it has seen the later one
+    const std::string append = change(3, "ZGVm"), shrink = change(1, "eA=="); // def, x
+    CHECK(diffed(column("YWJj"), append) == column("YWJjZGVm"));              // abc: abcdef
+    CHECK(diffed(column("YWJj"), change(2, "ZGVm")) == column("YWJkZWY="));   // abdef
+    CHECK(diffed(column("YWJjZGVm"), shrink) == column("YXg="));              // ax
+    CHECK(diffed(column("YXg="), append) == column("YXg="));                  // it has seen the later one
     CHECK(diffed(R"({"x":1})", append) == R"({"x":1})");
 }
 
 TEST_CASE("fields keep their types and bytes") {
-    const std::string document = parse_json(R"({"_id":1,"d":{"$numberDouble":"NaN"},"n":{"$numberLong":"5"},"t":{"$timestamp":{"t":1,"i":2}}})");
+    const std::string document =
+        parse_json(R"({"_id":1,"d":{"$numberDouble":"NaN"},"n":{"$numberLong":"5"},"t":{"$timestamp":{"t":1,"i":2}}})");
     const std::string o = parse_json(R"({"$v":2,"diff":{"u":{"n":{"$numberDecimal":"1.50"}}}})");
     CHECK(to_json(of_bytes(apply_update(bson::Document(document), bson::Document(o)))) ==
           R"({"_id":{"$numberInt":"1"},"d":{"$numberDouble":"NaN"},"n":{"$numberDecimal":"1.50"},"t":{"$timestamp":{"t":1,"i":2}}})");
@@ -109,8 +114,12 @@ TEST_CASE("a replacement is the whole new document, with the old _id if it has n
 }
 
 TEST_CASE("$set and $unset follow dotted paths") {
-    const auto set = [](const std::string& document, const std::string& fields) { return updated(document, R"({"$v":1,"$set":)" + fields + "}"); };
-    const auto unset = [](const std::string& document, const std::string& path) { return updated(document, R"({"$v":1,"$unset":{")" + path + R"(":true}})"); };
+    const auto set = [](const std::string& document, const std::string& fields) {
+        return updated(document, R"({"$v":1,"$set":)" + fields + "}");
+    };
+    const auto unset = [](const std::string& document, const std::string& path) {
+        return updated(document, R"({"$v":1,"$unset":{")" + path + R"(":true}})");
+    };
     CHECK(set(R"({"a":1,"b":2})", R"({"a":9,"c":3})") == R"({"a":9,"b":2,"c":3})");
     CHECK(set(R"({"a":{"b":1,"c":2}})", R"({"a.b":9,"a.d":4})") == R"({"a":{"b":9,"c":2,"d":4}})");
     CHECK(set(R"({"x":1})", R"({"a.b.c":1,"a.b.d":2})") == R"({"x":1,"a":{"b":{"c":1,"d":2}}})");
@@ -138,8 +147,10 @@ TEST_CASE("updates that nobody knows are errors") {
     CHECK(error(R"({"$inc":{"a":1}})") == "an update with the unknown operator $inc");
     CHECK(error(R"({"$v":2,"diff":{"q":{}}})") == "a diff has the unknown section 'q'");
     CHECK(error(R"({"$v":2,"diff":{"u":{"a":1},"i":{"a":2}}})") == "a diff names field 'a' twice");
-    CHECK(message_of<DataError>([] { updated(R"({"a":[1]})", R"({"$v":2,"diff":{"sa":{"a":true,"q1":1}}})"); }) == "a diff has the unknown array change 'q1'");
-    CHECK(message_of<DataError>([] { updated(R"({"a":[1]})", R"({"$v":2,"diff":{"sa":{"a":true,"l":2000000000}}})"); }) == "a diff makes an array impossibly long");
+    CHECK(message_of<DataError>([] { updated(R"({"a":[1]})", R"({"$v":2,"diff":{"sa":{"a":true,"q1":1}}})"); }) ==
+          "a diff has the unknown array change 'q1'");
+    CHECK(message_of<DataError>([] { updated(R"({"a":[1]})", R"({"$v":2,"diff":{"sa":{"a":true,"l":2000000000}}})"); }) ==
+          "a diff makes an array impossibly long");
 }
 
 TEST_CASE("an _id at the top of it makes an update a replacement, wherever it stands, and stands first in the document") {
@@ -161,7 +172,8 @@ TEST_CASE("an upsert makes of its o2's _id what an update makes of a document") 
     };
     CHECK(made(R"({"x":1,"_id":1,"y":2})") == R"({"_id":1,"x":1,"y":2})");
     CHECK(made(R"({"$v":1,"$set":{"z":1,"a.b":1,"a.0":1},"$unset":{"q":true}})") == R"({"_id":1,"a":{"0":1,"b":1},"z":1})");
-    CHECK(made(R"({"$v":2,"diff":{"d":{"q":false},"u":{"z":1,"y":1},"i":{"a":{"0":1}},"sm":{"u":{"x":1}}}})") == R"({"_id":1,"z":1,"y":1,"a":{"0":1}})");
+    CHECK(made(R"({"$v":2,"diff":{"d":{"q":false},"u":{"z":1,"y":1},"i":{"a":{"0":1}},"sm":{"u":{"x":1}}}})") ==
+          R"({"_id":1,"z":1,"y":1,"a":{"0":1}})");
 }
 
 TEST_CASE("an update is an upsert if it says so, or if a client put it into an applyOps that does not say no") {
@@ -170,7 +182,8 @@ TEST_CASE("an update is an upsert if it says so, or if a client put it into an a
         const std::string text = around.empty() ? operation : R"({"op":"c","o":{"applyOps":[)" + operation + "]" + around + "}";
         const std::string bytes = parse_json(text);
         const bson::Document entry(bytes);
-        return is_upsert(Operation(around.empty() ? entry : entry.find("o")->document().find("applyOps")->array().begin()->document()), entry);
+        return is_upsert(Operation(around.empty() ? entry : entry.find("o")->document().find("applyOps")->array().begin()->document()),
+                         entry);
     };
     CHECK_FALSE(upserts("", ""));
     CHECK_FALSE(upserts(R"(,"b":false)", ""));
@@ -184,7 +197,9 @@ TEST_CASE("an update is an upsert if it says so, or if a client put it into an a
 }
 
 TEST_CASE("new fields come in the order of the server that logged them, or, where a client composed the update, in a server's") {
-    const auto set = [](const std::string& document, const std::string& fields) { return updated(document, R"({"$v":1,"$set":)" + fields + "}"); };
+    const auto set = [](const std::string& document, const std::string& fields) {
+        return updated(document, R"({"$v":1,"$set":)" + fields + "}");
+    };
     CHECK(set(R"({"z":0})", R"({"b":1,"a":1,"c.y":1,"c-":1,"c.x":1})") == R"({"z":0,"a":1,"b":1,"c":{"x":1,"y":1},"c-":1})");
     CHECK(set("{}", R"({"010":1,"10":1,"1a":2,"2":1,"9":1})") == R"({"010":1,"10":1,"1a":2,"2":1,"9":1})"); // 4.4
     CHECK(set("{}", R"({"010":1,"2":1,"9":1,"10":1,"1a":2})") == R"({"010":1,"2":1,"9":1,"10":1,"1a":2})"); // 5.0
@@ -200,11 +215,14 @@ TEST_CASE("new fields come in the order of the server that logged them, or, wher
 }
 
 TEST_CASE("positions in arrays may have zeros before them, and what is no position leads nowhere") {
-    const auto set = [](const std::string& document, const std::string& fields) { return updated(document, R"({"$v":1,"$set":)" + fields + "}"); };
+    const auto set = [](const std::string& document, const std::string& fields) {
+        return updated(document, R"({"$v":1,"$set":)" + fields + "}");
+    };
     CHECK(set(R"({"a":[1,2,3]})", R"({"a.01":9})") == R"({"a":[1,9,3]})");
     CHECK(set(R"({"a":[1]})", R"({"a.003":9})") == R"({"a":[1,null,null,9]})");
     CHECK(set(R"({"a":{"1":0}})", R"({"a.01":9})") == R"({"a":{"1":0,"01":9}})");
-    CHECK(set(R"({"a":[1,2]})", R"({"a.+1":9,"a.-1":9,"a.0x1":9,"a.4294967297":9,"a.18446744073709551617":9,"b":1})") == R"({"a":[1,2],"b":1})");
+    CHECK(set(R"({"a":[1,2]})", R"({"a.+1":9,"a.-1":9,"a.0x1":9,"a.4294967297":9,"a.18446744073709551617":9,"b":1})") ==
+          R"({"a":[1,2],"b":1})");
     CHECK(set(R"({"a":[1]})", R"({"a.3.0.c":9})") == R"({"a":[1,null,null,{"0":{"c":9}}]})");
     CHECK(set(R"({"a":[1]})", R"({"a.0.b.c":9})") == R"({"a":[1]})");
     CHECK(set(R"({"a":[]})", R"({"a.10.x":1,"a.9.y":1})") == R"({"a":[null,null,null,null,null,null,null,null,null,null,{"x":1}]})");
@@ -212,7 +230,8 @@ TEST_CASE("positions in arrays may have zeros before them, and what is no positi
     CHECK(updated(R"({"a":[1,2]})", R"({"$v":1,"$unset":{"a.01":true,"a.5":true}})") == R"({"a":[1,null]})");
     CHECK(updated(R"({"a":[0,1]})", R"({"$v":2,"diff":{"sa":{"a":true,"u01":7}}})") == R"({"a":[0,7]})");
     CHECK(message_of<DataError>([&] { set(R"({"a":[1,2]})", R"({"a.1600000":9})"); }) == "an update makes an array impossibly long");
-    CHECK(message_of<DataError>([&] { set(R"({"a":[1,2]})", R"({"a.01":9,"a.1":9})"); }) == "an update names one position of an array twice, also as '1'");
+    CHECK(message_of<DataError>([&] { set(R"({"a":[1,2]})", R"({"a.01":9,"a.1":9})"); }) ==
+          "an update names one position of an array twice, also as '1'");
 }
 
 TEST_CASE("of two fields of one name $set and $unset mean the first") {
@@ -246,7 +265,10 @@ TEST_CASE("an update is checked by its entry alone") {
 }
 
 TEST_CASE("a diff is checked down to its innermost level, whatever the document") {
-    CHECK(diff_refusal(R"({"d":{"a":false},"u":{"b":1},"i":{"c":1},"b":{"e":{"o":0,"d":{"$binary":{"base64":"","subType":"00"}}}},"sf":{"a":true,"l":3,"u0":1,"s2":{"u":{"x":1}}},"s":{"u":{"x":1}}})").empty());
+    CHECK(
+        diff_refusal(
+            R"({"d":{"a":false},"u":{"b":1},"i":{"c":1},"b":{"e":{"o":0,"d":{"$binary":{"base64":"","subType":"00"}}}},"sf":{"a":true,"l":3,"u0":1,"s2":{"u":{"x":1}}},"s":{"u":{"x":1}}})")
+            .empty());
     CHECK(diff_refusal("{}") == "a diff is empty");
     CHECK(diff_refusal(R"({"sa":{"sb":{}}})") == "a diff is empty");
     CHECK(diff_refusal(R"({"":{}})") == "a diff has the unknown section ''");
@@ -259,7 +281,8 @@ TEST_CASE("a diff is checked down to its innermost level, whatever the document"
     CHECK(diff_refusal(R"({"sa":1})") == "field 'sa' is an int32, not a document");
     CHECK(diff_refusal(R"({"d":{"a":false},"sa":{"u":{"x":1}}})") == "a diff names field 'a' twice");
     CHECK(diff_refusal(R"({"sa":{"u":{"x":1,"x":2}}})") == "a diff names field 'x' twice");
-    CHECK(diff_refusal(R"({"u":{"1":1,"2":1,"3":1,"4":1,"5":1,"6":1,"7":1,"8":1,"9":1,"10":1,"11":1,"12":1,"13":1,"7":1}})") == "a diff names field '7' twice");
+    CHECK(diff_refusal(R"({"u":{"1":1,"2":1,"3":1,"4":1,"5":1,"6":1,"7":1,"8":1,"9":1,"10":1,"11":1,"12":1,"13":1,"7":1}})") ==
+          "a diff names field '7' twice");
     CHECK(diff_refusal(R"({"a":true,"u1":1})") == "a diff has the unknown section 'a'");
     CHECK(diff_refusal(R"({"sa":{"a":false,"u1":1}})") == "an array's diff does not begin with 'a: true'");
     CHECK(diff_refusal(R"({"sa":{"a":1,"u1":1}})") == "an array's diff does not begin with 'a: true'");
@@ -298,7 +321,8 @@ TEST_CASE("paths are checked as the server checks them") {
     CHECK(set_refusal(R"({"a":1,"a.b":1})") == "an update changes a field twice: 'a.b'");
     CHECK(set_refusal(R"({"a.b":1,"a":1})") == "an update changes a field twice: 'a'");
     CHECK(set_refusal(R"({"a":1,"a":1})") == "an update changes a field twice: 'a'");
-    CHECK(set_refusal(R"({"1":1,"2":1,"3":1,"4":1,"5":1,"6":1,"7":1,"8":1,"9":1,"10":1,"11":1,"a.b":1,"a-":1,"a":1})") == "an update changes a field twice: 'a.b'");
+    CHECK(set_refusal(R"({"1":1,"2":1,"3":1,"4":1,"5":1,"6":1,"7":1,"8":1,"9":1,"10":1,"11":1,"a.b":1,"a-":1,"a":1})") ==
+          "an update changes a field twice: 'a.b'");
     CHECK(refusal(R"({"$v":1,"$set":{"a.b":1},"$unset":{"a":true}})") == "an update changes a field twice: 'a'");
     CHECK(refusal(R"({"$v":1,"$set":1})") == "field '$set' is an int32, not a document");
     CHECK(refusal(R"({"$v":1,"$inc":{"a":1}})") == "an update with the unknown operator $inc");

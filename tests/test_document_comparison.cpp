@@ -32,19 +32,22 @@ struct Result {
     std::vector<std::string> reports; ///< sorted: "BEFORE > AFTER" as JSON
 
     std::string text() const {
-        std::string text = std::to_string(counts.added) + " added, " + std::to_string(counts.removed) + " removed, " + std::to_string(counts.changed) + " changed, " +
-                           std::to_string(counts.same) + " the same" + (counts.reordered ? ", reordered" : "");
+        std::string text = std::to_string(counts.added) + " added, " + std::to_string(counts.removed) + " removed, " +
+                           std::to_string(counts.changed) + " changed, " + std::to_string(counts.same) + " the same" +
+                           (counts.reordered ? ", reordered" : "");
         for (const std::string& report : reports) text += '\n' + report;
         return text;
     }
 };
 
-Result compare(const std::vector<std::string>& before, const std::vector<std::string>& after, std::size_t memory = 1 << 20, bool ordered = false) {
+Result compare(const std::vector<std::string>& before, const std::vector<std::string>& after, std::size_t memory = 1 << 20,
+               bool ordered = false) {
     const TempDirectory directory;
     Result result;
-    DocumentComparison comparison({.scratch = directory.path(), .memory = memory, .ordered = ordered}, [&](const bson::Document* a, const bson::Document* b) {
-        result.reports.push_back((a ? to_json(*a, JsonMode::relaxed) : "") + " > " + (b ? to_json(*b, JsonMode::relaxed) : ""));
-    });
+    DocumentComparison comparison(
+        {.scratch = directory.path(), .memory = memory, .ordered = ordered}, [&](const bson::Document* a, const bson::Document* b) {
+            result.reports.push_back((a ? to_json(*a, JsonMode::relaxed) : "") + " > " + (b ? to_json(*b, JsonMode::relaxed) : ""));
+        });
     Documents a(before), b(after);
     result.counts = comparison.compare(a, b);
     std::ranges::sort(result.reports);
@@ -56,12 +59,15 @@ Result compare_json(std::vector<std::string> before, std::vector<std::string> af
     return compare(before, after, 1 << 20, ordered);
 }
 
-std::string document(int id, int value) { return Bson().int32("_id", id).int32("v", value).string("pad", std::string(static_cast<std::size_t>(id % 90), 'x')).bytes(); }
+std::string document(int id, int value) {
+    return Bson().int32("_id", id).int32("v", value).string("pad", std::string(static_cast<std::size_t>(id % 90), 'x')).bytes();
+}
 
 } // namespace
 
 TEST_CASE("documents belong together by their _ids, wherever they stand") {
-    CHECK(compare_json({R"({"_id":1})", R"({"_id":2,"a":1})", R"({"_id":3})"}, {R"({"_id":4})", R"({"_id":3})", R"({"_id":2,"a":2})"}).text() ==
+    CHECK(compare_json({R"({"_id":1})", R"({"_id":2,"a":1})", R"({"_id":3})"}, {R"({"_id":4})", R"({"_id":3})", R"({"_id":2,"a":2})"})
+              .text() ==
           R"(1 added, 1 removed, 1 changed, 1 the same
  > {"_id":4}
 {"_id":1} > 
@@ -86,12 +92,14 @@ TEST_CASE("the order counts only where that is wanted, and among what both sides
     CHECK(compare_json(abc, cab, true).text() == "0 added, 0 removed, 0 changed, 3 the same, reordered");
     CHECK_FALSE(compare_json(abc, abc, true).counts.differ());
     // What a full capped collection does: it loses at its front and gains at its end.
-    CHECK(compare_json(abc, {R"({"_id":3})", R"({"_id":4})", R"({"_id":5})"}, true).text() == "2 added, 2 removed, 0 changed, 1 the same\n > {\"_id\":4}\n > {\"_id\":5}\n{\"_id\":1} > \n{\"_id\":2} > ");
+    CHECK(compare_json(abc, {R"({"_id":3})", R"({"_id":4})", R"({"_id":5})"}, true).text() ==
+          "2 added, 2 removed, 0 changed, 1 the same\n > {\"_id\":4}\n > {\"_id\":5}\n{\"_id\":1} > \n{\"_id\":2} > ");
     CHECK(compare_json(abc, {R"({"_id":2})", R"({"_id":1,"a":1})"}, true).counts.reordered);
 }
 
 TEST_CASE("an _id that comes twice counts twice") {
-    CHECK(compare_json({R"({"_id":1})", R"({"_id":1})"}, {R"({"_id":1})"}).text() == "0 added, 1 removed, 0 changed, 1 the same\n{\"_id\":1} > ");
+    CHECK(compare_json({R"({"_id":1})", R"({"_id":1})"}, {R"({"_id":1})"}).text() ==
+          "0 added, 1 removed, 0 changed, 1 the same\n{\"_id\":1} > ");
     CHECK(compare_json({R"({"_id":1})", R"({"_id":1})"}, {R"({"_id":1})", R"({"_id":1})"}).counts.same == 2);
 }
 

@@ -47,7 +47,8 @@ TEST_CASE("collections' names are escaped in their files' names as mongodump doe
     CHECK(dump_file_name("plain-name_1.x~") == "plain-name_1.x~");
     CHECK(dump_file_name("a$b/c d%e+f") == "a%24b%2Fc+d%25e%2Bf");
     CHECK(dump_file_name("\xc3\xa4") == "%C3%A4");
-    for (const std::string name : {"a", "a$b/c d%e+f", "\xe4\xb8\xad\xe6\x96\x87", "system.buckets.ts", ".", ".."}) CHECK(dump_collection_name(dump_file_name(name)) == name);
+    for (const std::string name : {"a", "a$b/c d%e+f", "\xe4\xb8\xad\xe6\x96\x87", "system.buckets.ts", ".", ".."})
+        CHECK(dump_collection_name(dump_file_name(name)) == name);
     CHECK_FALSE(dump_collection_name("a%2"));
     CHECK_FALSE(dump_collection_name("a%zz"));
 }
@@ -74,44 +75,51 @@ TEST_CASE("every metadata file of real dumps comes back byte for byte") {
 }
 
 TEST_CASE("metadata keeps every type, and operators that look like types") {
-    const std::string json = R"({"options":{"viewOn":"a","pipeline":[{"$match":{"s":{"$regex":"^x","$options":"i"},"t":{"$type":"string"},"r":{"$regularExpression":)"
-                             R"({"pattern":"a/b","options":"im"}},"d":{"$date":{"$numberLong":"-1"}},"n":{"$numberLong":"5"},"f":{"$numberDouble":"-0.0"},"z":{"$numberDecimal":"1.50"},)"
-                             R"("b":{"$binary":{"base64":"AAEC","subType":"80"}},"o":{"$oid":"0123456789abcdef01234567"},"m":{"$minKey":1},"u":{"$undefined":true},"c":{"$code":"x","$scope":{"y":{"$numberInt":"1"}}},)"
-                             R"("p":{"$dbPointer":{"$ref":"d.c","$id":{"$oid":"0123456789abcdef01234567"}}},"y":{"$symbol":"s"},"ts":{"$timestamp":{"t":1,"i":2}},"e":"\u0001\"\\é"}}]},)"
-                             R"("indexes":[],"collectionName":"v","type":"view"})";
+    const std::string json =
+        R"({"options":{"viewOn":"a","pipeline":[{"$match":{"s":{"$regex":"^x","$options":"i"},"t":{"$type":"string"},"r":{"$regularExpression":)"
+        R"({"pattern":"a/b","options":"im"}},"d":{"$date":{"$numberLong":"-1"}},"n":{"$numberLong":"5"},"f":{"$numberDouble":"-0.0"},"z":{"$numberDecimal":"1.50"},)"
+        R"("b":{"$binary":{"base64":"AAEC","subType":"80"}},"o":{"$oid":"0123456789abcdef01234567"},"m":{"$minKey":1},"u":{"$undefined":true},"c":{"$code":"x","$scope":{"y":{"$numberInt":"1"}}},)"
+        R"("p":{"$dbPointer":{"$ref":"d.c","$id":{"$oid":"0123456789abcdef01234567"}}},"y":{"$symbol":"s"},"ts":{"$timestamp":{"t":1,"i":2}},"e":"\u0001\"\\é"}}]},)"
+        R"("indexes":[],"collectionName":"v","type":"view"})";
     const Metadata metadata = Metadata::parse(json);
     CHECK(metadata.is_view());
     CHECK(metadata.json() == json);
 }
 
 TEST_CASE("metadata of old dumps is read: plain numbers, missing fields, empty files") {
-    const Metadata old = Metadata::parse(R"({"options":{"capped":true,"size":4096},"indexes":[{"v":1,"key":{"_id":1},"ns":"shop.a","name":"_id_"}]})");
+    const Metadata old =
+        Metadata::parse(R"({"options":{"capped":true,"size":4096},"indexes":[{"v":1,"key":{"_id":1},"ns":"shop.a","name":"_id_"}]})");
     CHECK(old.type.empty());
     CHECK(to_json(bson::Document(old.options)) == R"({"capped":true,"size":{"$numberInt":"4096"}})");
     REQUIRE(old.indexes.size() == 1);
     CHECK(Metadata::parse("").indexes.empty());
     CHECK(Metadata::parse(R"({"indexes":null})").indexes.empty());
     CHECK(message_of<DataError>([] { Metadata::parse(R"({"indexes":[)"); }) == "JSON: byte 12: no JSON value");
-    CHECK(message_of<DataError>([] { Metadata::parse(R"({"a":{"$numberInt":"x"}})"); }) == "JSON: byte 22: 'x' is not a number of its type");
+    CHECK(message_of<DataError>([] { Metadata::parse(R"({"a":{"$numberInt":"x"}})"); }) ==
+          "JSON: byte 22: 'x' is not a number of its type");
 }
 
 TEST_CASE("metadata that says two things, or none of what it must, is refused") {
     const auto error = [](const std::string& json) { return message_of<DataError>([&] { Metadata::parse(json); }); };
     const std::string uuid = "0123456789abcdefABCDEF0123456789";
-    CHECK(Metadata::parse(R"({"uuid":")" + uuid + "\"}").uuid_bytes() == "\x01\x23\x45\x67\x89\xab\xcd\xef\xab\xcd\xef\x01\x23\x45\x67\x89");
+    CHECK(Metadata::parse(R"({"uuid":")" + uuid + "\"}").uuid_bytes() ==
+          "\x01\x23\x45\x67\x89\xab\xcd\xef\xab\xcd\xef\x01\x23\x45\x67\x89");
     CHECK(Metadata::parse(R"({"uuid":""})").uuid_bytes().empty());
-    for (const std::string& bad : {uuid.substr(1), uuid.substr(2), uuid + "00", "zz" + uuid.substr(2), "-1" + uuid.substr(2), "0x" + uuid.substr(2), " 1" + uuid.substr(2)})
+    for (const std::string& bad : {uuid.substr(1), uuid.substr(2), uuid + "00", "zz" + uuid.substr(2), "-1" + uuid.substr(2),
+                                   "0x" + uuid.substr(2), " 1" + uuid.substr(2)})
         CHECK(error(R"({"uuid":")" + bad + "\"}") == "uuid '" + bad + "' is not 32 hexadecimal digits");
     CHECK(error(R"({"options":{},"options":{}})") == "the metadata has the key 'options' twice");
     CHECK(error(R"({"options":{"capped":true,"capped":false}})") == "the options have the key 'capped' twice");
     CHECK(error(R"({"indexes":[{"name":"x","key":{},"name":"y"}]})") == "an index has the key 'name' twice");
     CHECK(error(R"({"indexes":[{"name":"x"}]})") == R"(an index has no name or no key: {"name":"x"})");
     CHECK(error(R"({"options":{"timeseries":{"timeField":1}}})") == "the option timeField has a wrong type");
-    CHECK(error(R"({"options":{"x":[)" + std::string(std::size_t{4} << 20, ' ') + "0" + [] {
-              std::string zeros;
-              for (int i = 0; i < 4'000'000; ++i) zeros += ",0";
-              return zeros;
-          }()).ends_with("more than 33554432 bytes as BSON"));
+    CHECK(error(R"({"options":{"x":[)" + std::string(std::size_t{4} << 20, ' ') + "0" +
+                [] {
+                    std::string zeros;
+                    for (int i = 0; i < 4'000'000; ++i) zeros += ",0";
+                    return zeros;
+                }())
+              .ends_with("more than 33554432 bytes as BSON"));
 }
 
 TEST_CASE("a view is told by what it is on, whatever type its metadata has") {
@@ -152,7 +160,8 @@ TEST_CASE("views have metadata only, and long and escaped names are found out") 
     put(path + "/d/" + dump_file_name(name) + ".bson", "");
     put(path + "/d/" + dump_file_name(name) + ".metadata.json", R"({"indexes":[],"collectionName":")" + name + "\"}");
     put(path + "/d/" + dump_file_name("system.buckets." + series) + ".bson", "");
-    put(path + "/d/" + dump_file_name(series) + ".metadata.json", R"({"indexes":[],"collectionName":")" + series + R"(","type":"timeseries"})");
+    put(path + "/d/" + dump_file_name(series) + ".metadata.json",
+        R"({"indexes":[],"collectionName":")" + series + R"(","type":"timeseries"})");
     put(path + "/d/notes.txt", "mine");
     const Dump dump(path);
     CHECK(names(dump) == "d.a/b d.v d." + name + " d." + series);
@@ -238,7 +247,9 @@ TEST_CASE("only a dump is replaced, and then as a whole") {
     CHECK(tree(full) == std::map<std::string, std::string>{{"prelude.json", "new"}});
     CHECK(directory.files() == 1);
 
-    const auto refused = [&](const std::string& path) { return message_of<ArgumentError>([&] { DumpWriter(path, {.if_exists = IfExists::replace}); }); };
+    const auto refused = [&](const std::string& path) {
+        return message_of<ArgumentError>([&] { DumpWriter(path, {.if_exists = IfExists::replace}); });
+    };
     put(directory / "home/letters/a.txt", "dear");
     CHECK(refused(directory / "home") == directory / "home" + " holds other things than a dump: not replaced");
     put(directory / "file", "x");

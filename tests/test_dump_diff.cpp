@@ -19,18 +19,23 @@ const std::string id_index = R"({"v":{"$numberInt":"2"},"key":{"_id":{"$numberIn
 class Recorded {
   public:
     std::string folder(const std::string& name) const { return directory_ / name; }
-    void dump(const std::string& folder, const std::string& name, const std::vector<std::string>& json, const std::string& options = "", const std::string& uuid = "") {
+    void dump(const std::string& folder, const std::string& name, const std::vector<std::string>& json, const std::string& options = "",
+              const std::string& uuid = "") {
         std::string bytes;
         for (const std::string& document : json) bytes += parse_json(document);
         fs::create_directories(directory_ / (folder + "/shop"));
         write_file(directory_ / (folder + "/shop/" + name + ".bson"), bytes);
         write_file(directory_ / (folder + "/shop/" + name + ".metadata.json"),
-                   "{" + (options.empty() ? "" : R"("options":{)" + options + "},") + R"("indexes":[)" + id_index + R"(],"uuid":")" + uuid + R"(","collectionName":")" + name + R"("})");
+                   "{" + (options.empty() ? "" : R"("options":{)" + options + "},") + R"("indexes":[)" + id_index + R"(],"uuid":")" + uuid +
+                       R"(","collectionName":")" + name + R"("})");
     }
     void add(const std::string& op, const std::string& ns, const std::string& o, int uuid = 0) {
         std::string id(16, 'A');
-        const std::string ui = uuid > 0 ? R"(,"ui":{"$binary":{"base64":")" + std::string(20, 'A') + static_cast<char>('A' + uuid) + "A==" + R"(","subType":"04"}})" : "";
-        entries_ += parse_json(R"({"op":")" + op + R"(","ns":")" + ns + R"(","ts":{"$timestamp":{"t":2,"i":)" + std::to_string(++ordinal_) + "}}" + ui + R"(,"o":)" + o + "}");
+        const std::string ui = uuid > 0 ? R"(,"ui":{"$binary":{"base64":")" + std::string(20, 'A') + static_cast<char>('A' + uuid) +
+                                              "A==" + R"(","subType":"04"}})"
+                                        : "";
+        entries_ += parse_json(R"({"op":")" + op + R"(","ns":")" + ns + R"(","ts":{"$timestamp":{"t":2,"i":)" + std::to_string(++ordinal_) +
+                               "}}" + ui + R"(,"o":)" + o + "}");
     }
     int now() const { return ordinal_; }
 
@@ -63,7 +68,10 @@ class Recorded {
         DumpDiff diff(before, after, {.scratch = directory_.path(), .one_chain = one_chain});
         diff.run(
             [&](const CollectionDiff& each) {
-                text += each.before + (each.is_renamed() ? " => " + each.after : each.is_added() ? "new " + each.after : each.is_removed() ? " gone" : "");
+                text += each.before + (each.is_renamed()   ? " => " + each.after
+                                       : each.is_added()   ? "new " + each.after
+                                       : each.is_removed() ? " gone"
+                                                           : "");
                 if (each.documents.reordered) text += " reordered";
                 for (const auto& option : each.options) text += " option " + option.name;
                 for (const auto& index : each.indexes) text += " index " + index.name;
@@ -148,7 +156,8 @@ TEST_CASE("documents that break off are an error with their place") {
     history.dump("one", "a", {R"({"_id":1})"});
     history.dump("two", "a", {R"({"_id":1})"});
     write_file(history.folder("two/shop/a.bson"), parse_json(R"({"_id":1})").substr(0, 10));
-    CHECK(message_of<FormatError>([&] { history.between_dumps("one", "two"); }).find("two/shop/a.bson: offset 0: document 1: ") != std::string::npos);
+    CHECK(message_of<FormatError>([&] { history.between_dumps("one", "two"); }).find("two/shop/a.bson: offset 0: document 1: ") !=
+          std::string::npos);
 }
 
 TEST_CASE("options are equal in any order, and indexes but for what has no meaning") {

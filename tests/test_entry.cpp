@@ -76,12 +76,21 @@ TEST_CASE("a failure names the entry's place, or its timestamp where there is no
     const std::string bytes = entry({5, 6});
     const Position where{"f.bson", 10, 2};
     CHECK(message_of<DataError>([&] { EntryView(bson::Document(bytes)).fail(Fault::bad_value, "why"); }) == "entry 5:6: why");
-    CHECK(message_of<FormatError>([&] { EntryView(bson::Document(bytes), &where).fail(Fault::bad_value, "why"); }) == "f.bson: offset 10: document 2: why");
+    CHECK(message_of<FormatError>([&] { EntryView(bson::Document(bytes), &where).fail(Fault::bad_value, "why"); }) ==
+          "f.bson: offset 10: document 2: why");
 }
 
 TEST_CASE("a field of another type fails with the entry's place") {
     const Position where{"f.bson", 10, 2};
-    const std::string bytes = Bson().timestamp("ts", {5, 6}).int32("op", 1).int32("ns", 1).int32("o", 1).int32("o2", 1).string("wall", "x").string("t", "x").bytes();
+    const std::string bytes = Bson()
+                                  .timestamp("ts", {5, 6})
+                                  .int32("op", 1)
+                                  .int32("ns", 1)
+                                  .int32("o", 1)
+                                  .int32("o2", 1)
+                                  .string("wall", "x")
+                                  .string("t", "x")
+                                  .bytes();
     const EntryView e{bson::Document(bytes), &where};
     const auto failure = [](auto read) { return message_of<FormatError>([&] { static_cast<void>(read()); }); };
     const std::string place = "f.bson: offset 10: document 2: ";
@@ -92,7 +101,8 @@ TEST_CASE("a field of another type fails with the entry's place") {
     CHECK(failure([&] { return e.o2(); }) == place + "field 'o2' is an int32, not a document");
     CHECK(failure([&] { return e.wall(); }) == place + "field 'wall' is a string, not a date");
     CHECK(failure([&] { return e.optime(); }) == place + "field 't' is a string, not a number");
-    CHECK(message_of<DataError>([&] { static_cast<void>(EntryView{e.document()}.op()); }) == "entry 5:6: field 'op' is an int32, not a string");
+    CHECK(message_of<DataError>([&] { static_cast<void>(EntryView{e.document()}.op()); }) ==
+          "entry 5:6: field 'op' is an int32, not a string");
 }
 
 TEST_CASE("a field that lies behind a damaged one fails with the entry's place") {

@@ -73,18 +73,20 @@ TEST_CASE("errors tell what is wrong with an entry") {
     CHECK(fault_of_entry(R"({"op":"u","ns":"a.b","o":{"$v":9},"o2":{"_id":1}})") == Fault::not_supported);
     CHECK(fault_of_entry(R"({"op":"u","ns":"a.b","o":{"_id":2},"o2":{"_id":1}})") == Fault::inconsistent);
     CHECK(fault_of([] {
-        const std::string bytes = parse_json(R"({"a":1})");
-        static_cast<void>(EntryView(bson::Document(bytes)));
-    }) == Fault::not_oplog);
+              const std::string bytes = parse_json(R"({"a":1})");
+              static_cast<void>(EntryView(bson::Document(bytes)));
+          }) == Fault::not_oplog);
 }
 
 TEST_CASE("a look into an entry fails with the entry's place") {
-    const std::string bytes = parse_json(R"({"ts":{"$timestamp":{"t":5,"i":6}},"op":"c","ns":"a.$cmd","o":{"applyOps":[{"op":"i","o":1}]}})");
+    const std::string bytes =
+        parse_json(R"({"ts":{"$timestamp":{"t":5,"i":6}},"op":"c","ns":"a.$cmd","o":{"applyOps":[{"op":"i","o":1}]}})");
     const Position where{"f.bson", 10, 2};
     const EntryView entry(bson::Document(bytes), &where);
     const std::string expected = "f.bson: offset 10: document 2: field 'o' is an int32, not a document";
     CHECK(message_of<FormatError>([&] { for_each_operation(entry, [](const Operation&) {}); }) == expected);
-    CHECK(message_of<FormatError>([&] { entry.with_place([&] { return entry.document().find("o.applyOps.0.o")->document(); }); }) == expected);
+    CHECK(message_of<FormatError>([&] { entry.with_place([&] { return entry.document().find("o.applyOps.0.o")->document(); }); }) ==
+          expected);
     CHECK(entry.with_place([] { return 7; }) == 7);
 }
 

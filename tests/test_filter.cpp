@@ -44,7 +44,8 @@ std::string gist(const std::vector<std::string>& entries) {
         text += " " + std::string(operation.command());
         if (operation.is_apply_ops()) {
             text += "[";
-            for_each_operation(operation.document, [&](const Operation& inner) { text += (text.back() == '[' ? "" : " ") + std::string(inner.ns); });
+            for_each_operation(operation.document,
+                               [&](const Operation& inner) { text += (text.back() == '[' ? "" : " ") + std::string(inner.ns); });
             text += "]";
         } else if (operation.o.begin()->is(bson::Type::string)) {
             text += " " + std::string(operation.o.begin()->string());
@@ -57,7 +58,8 @@ std::string gist(const std::vector<std::string>& entries) {
 /// Entries at 1:1, 1:2 …
 std::vector<std::string> numbered(const std::vector<std::string>& operations) {
     std::vector<std::string> entries;
-    for (const std::string& operation : operations) entries.push_back(as_entry({1, static_cast<std::uint32_t>(entries.size() + 1)}, operation));
+    for (const std::string& operation : operations)
+        entries.push_back(as_entry({1, static_cast<std::uint32_t>(entries.size() + 1)}, operation));
     return entries;
 }
 
@@ -94,7 +96,8 @@ std::string drop_database(std::string_view database) {
 }
 std::string view_entry(std::string_view op, std::string_view database, std::string_view name, std::string_view on) {
     const std::string ns = join_namespace(database, name);
-    return operation(op, join_namespace(database, "system.views"), command("_id", ns, bson::Builder().string("viewOn", on).begin_array("pipeline").end().finish()),
+    return operation(op, join_namespace(database, "system.views"),
+                     command("_id", ns, bson::Builder().string("viewOn", on).begin_array("pipeline").end().finish()),
                      bson::Builder().string("_id", ns).finish());
 }
 
@@ -135,8 +138,8 @@ TEST_CASE("a selection of nothing in particular keeps every byte") {
 }
 
 TEST_CASE("documents and commands are selected by the collection they name") {
-    const auto entries = numbered({noop(), create("a"), insert("shop.a", 1), insert("shop.b", 2), drop("b"), insert("other.a", 3), create("a", "other"),
-                                   drop_database("shop"), drop_database("other")});
+    const auto entries = numbered({noop(), create("a"), insert("shop.a", 1), insert("shop.b", 2), drop("b"), insert("other.a", 3),
+                                   create("a", "other"), drop_database("shop"), drop_database("other")});
     CHECK(gist(filtered(entries, only({"shop.a"}))) == "n , c shop.$cmd create a, i shop.a, c shop.$cmd dropDatabase");
     CHECK(gist(filtered(entries, only({"*.a"}))) ==
           "n , c shop.$cmd create a, i shop.a, i other.a, c other.$cmd create a, c shop.$cmd dropDatabase, c other.$cmd dropDatabase");
@@ -153,7 +156,8 @@ TEST_CASE("documents and commands are selected by the collection they name") {
 
 TEST_CASE("entries are selected by op, inside applyOps too, and no-ops by themselves") {
     const std::string removal = operation("d", "shop.a", bson::Builder().int32("_id", 1).finish());
-    const auto entries = numbered({noop(), insert("shop.a", 1), removal, create("b"), operation("c", "admin.$cmd", apply_ops({insert("shop.c", 1), removal}))});
+    const auto entries = numbered(
+        {noop(), insert("shop.a", 1), removal, create("b"), operation("c", "admin.$cmd", apply_ops({insert("shop.c", 1), removal}))});
     CHECK(gist(filtered(entries, [](Selection& s) { s.only("i"); })) == "i shop.a, c admin.$cmd applyOps[shop.c]");
     CHECK(gist(filtered(entries, [](Selection& s) {
               s.only("c");
@@ -182,8 +186,8 @@ TEST_CASE("$out is followed from its temporary collection to its target") {
 }
 
 TEST_CASE("a collection keeps being selected under the names it had and gets") {
-    const auto entries = numbered({insert("shop.a", 1), moved("shop.a", "shop.b"), insert("shop.b", 2), moved("shop.b", "shop.c"), insert("shop.c", 3),
-                                   insert("shop.a", 4), insert("shop.d", 5)});
+    const auto entries = numbered({insert("shop.a", 1), moved("shop.a", "shop.b"), insert("shop.b", 2), moved("shop.b", "shop.c"),
+                                   insert("shop.c", 3), insert("shop.a", 4), insert("shop.d", 5)});
     const std::string followed =
         "i shop.a, c shop.$cmd renameCollection shop.a shop.b, i shop.b, c shop.$cmd renameCollection shop.b shop.c, i shop.c";
     CHECK(gist(filtered(entries, only({"shop.c"}))) == followed);
@@ -200,7 +204,8 @@ TEST_CASE("a collection keeps being selected under the names it had and gets") {
 }
 
 TEST_CASE("a name that was dropped is another collection afterwards") {
-    const auto entries = numbered({insert("shop.a", 1), drop("a"), create("a"), insert("shop.a", 2), moved("shop.a", "shop.b"), insert("shop.b", 3)});
+    const auto entries =
+        numbered({insert("shop.a", 1), drop("a"), create("a"), insert("shop.a", 2), moved("shop.a", "shop.b"), insert("shop.b", 3)});
     CHECK(gist(filtered(entries, only({"shop.b"}))) ==
           "c shop.$cmd create a, i shop.a, c shop.$cmd renameCollection shop.a shop.b, i shop.b");
     const auto dropped = numbered({insert("shop.a", 1), drop_database("shop"), insert("shop.a", 2), moved("shop.a", "shop.b")});
@@ -212,8 +217,10 @@ TEST_CASE("a full dump's collections are selected by the names that they have th
         Selection selection;
         selection.include("shop.a");
         if (dumped_at) selection.dumped_at(*dumped_at);
-        const std::string rename = as_entry({100, 2}, operation("c", "shop.$cmd", command("renameCollection", "shop.a", bson::Builder().string("to", "shop.b").finish())));
-        for (const std::string& entry : {as_entry({100, 1}, insert("shop.a", 1)), rename, as_entry({100, 3}, insert("shop.b", 2))}) selection.learn(view(entry));
+        const std::string rename = as_entry(
+            {100, 2}, operation("c", "shop.$cmd", command("renameCollection", "shop.a", bson::Builder().string("to", "shop.b").finish())));
+        for (const std::string& entry : {as_entry({100, 1}, insert("shop.a", 1)), rename, as_entry({100, 3}, insert("shop.b", 2))})
+            selection.learn(view(entry));
         return selection.selects(name);
     };
     for (const auto& before : {std::optional<Timestamp>(), std::optional(Timestamp{100, 1})}) {
@@ -241,24 +248,23 @@ TEST_CASE("what an unselected collection puts itself in place of is dropped") {
 
 TEST_CASE("a view is selected by its name, a time series with its buckets") {
     const auto entries = numbered({create("system.views"), view_entry("i", "shop", "v", "a"), create("system.buckets.ts"),
-                                   view_entry("i", "shop", "ts", "system.buckets.ts"), insert("shop.system.buckets.ts", 1), insert("shop.a", 2),
-                                   view_entry("d", "shop", "v", "a"), drop("system.buckets.ts")});
+                                   view_entry("i", "shop", "ts", "system.buckets.ts"), insert("shop.system.buckets.ts", 1),
+                                   insert("shop.a", 2), view_entry("d", "shop", "v", "a"), drop("system.buckets.ts")});
     CHECK(gist(filtered(entries, only({"shop.ts"}))) ==
           "c shop.$cmd create system.views, c shop.$cmd create system.buckets.ts, i shop.system.views, i shop.system.buckets.ts, "
           "c shop.$cmd drop system.buckets.ts");
     CHECK(gist(filtered(entries, only({"shop.v"}))) == "c shop.$cmd create system.views, i shop.system.views, d shop.system.views");
     CHECK(gist(filtered(entries, only({"shop.a"}))) == "i shop.a");
-    CHECK(gist(filtered(entries, without({"shop.ts", "shop.a"}))) == "c shop.$cmd create system.views, i shop.system.views, d shop.system.views");
+    CHECK(gist(filtered(entries, without({"shop.ts", "shop.a"}))) ==
+          "c shop.$cmd create system.views, i shop.system.views, d shop.system.views");
 }
 
 TEST_CASE("a transaction keeps its chain, its end and its count when its operations go") {
     const std::string a = insert("shop.a", 1), b = insert("shop.b", 2);
-    const std::vector<std::string> entries{transaction_entry({1, 1}, apply_ops({a, b}, "partialTxn")),
-                                           transaction_entry({1, 2}, apply_ops({b}, "partialTxn"), {1, 1}),
-                                           transaction_entry({1, 3}, apply_ops({a}, "", 4), {1, 2}),
-                                           transaction_entry({1, 4}, apply_ops({b, b}), {}, 8),
-                                           transaction_entry({1, 5}, apply_ops({b}, "prepare"), {}, 9),
-                                           transaction_entry({1, 6}, commit_it(), {1, 5}, 9)};
+    const std::vector<std::string> entries{
+        transaction_entry({1, 1}, apply_ops({a, b}, "partialTxn")),  transaction_entry({1, 2}, apply_ops({b}, "partialTxn"), {1, 1}),
+        transaction_entry({1, 3}, apply_ops({a}, "", 4), {1, 2}),    transaction_entry({1, 4}, apply_ops({b, b}), {}, 8),
+        transaction_entry({1, 5}, apply_ops({b}, "prepare"), {}, 9), transaction_entry({1, 6}, commit_it(), {1, 5}, 9)};
     const auto result = filtered(entries, only({"shop.a"}));
     CHECK(gist(result) == "c admin.$cmd applyOps[shop.a], c admin.$cmd applyOps[], c admin.$cmd applyOps[shop.a], c admin.$cmd applyOps[], "
                           "c admin.$cmd commitTransaction");
@@ -271,18 +277,22 @@ TEST_CASE("a transaction keeps its chain, its end and its count when its operati
     CHECK(tracker.began_before().empty());
     CHECK(json(Operation(view(result[2])).o.bytes()) == R"({"applyOps":[)" + json(a) + R"(],"count":2})");
     CHECK(result[4] == entries[5]); // a commit, byte for byte
-    CHECK(gist(filtered(entries, [](Selection& s) { s.only("u"); })) ==
-          "c admin.$cmd applyOps[], c admin.$cmd applyOps[], c admin.$cmd applyOps[], c admin.$cmd applyOps[], c admin.$cmd commitTransaction");
+    CHECK(
+        gist(filtered(entries, [](Selection& s) { s.only("u"); })) ==
+        "c admin.$cmd applyOps[], c admin.$cmd applyOps[], c admin.$cmd applyOps[], c admin.$cmd applyOps[], c admin.$cmd commitTransaction");
 }
 
 TEST_CASE("collections and databases get other names everywhere") {
-    const auto entries = numbered({create("a"), insert("shop.a", 1), operation("c", "admin.$cmd", apply_ops({insert("shop.a", 2), insert("shop.b", 3)})),
-                                   moved("shop.a", "shop.c"), insert("shop.c", 4), drop_database("shop")});
-    CHECK(gist(filtered(entries, renaming("shop.a", "shop.x"))) ==
-          "c shop.$cmd create x, i shop.x, c admin.$cmd applyOps[shop.x shop.b], c shop.$cmd renameCollection shop.x shop.c, i shop.c, c shop.$cmd dropDatabase");
-    CHECK(gist(filtered(entries, renaming("shop.*", "store.*"))) ==
-          "c store.$cmd create a, i store.a, c admin.$cmd applyOps[store.a store.b], c store.$cmd renameCollection store.a store.c, i store.c, "
-          "c store.$cmd dropDatabase");
+    const auto entries =
+        numbered({create("a"), insert("shop.a", 1), operation("c", "admin.$cmd", apply_ops({insert("shop.a", 2), insert("shop.b", 3)})),
+                  moved("shop.a", "shop.c"), insert("shop.c", 4), drop_database("shop")});
+    CHECK(
+        gist(filtered(entries, renaming("shop.a", "shop.x"))) ==
+        "c shop.$cmd create x, i shop.x, c admin.$cmd applyOps[shop.x shop.b], c shop.$cmd renameCollection shop.x shop.c, i shop.c, c shop.$cmd dropDatabase");
+    CHECK(
+        gist(filtered(entries, renaming("shop.*", "store.*"))) ==
+        "c store.$cmd create a, i store.a, c admin.$cmd applyOps[store.a store.b], c store.$cmd renameCollection store.a store.c, i store.c, "
+        "c store.$cmd dropDatabase");
     // Patterns are about the old names.
     CHECK(gist(filtered(entries, [](Selection& s) {
               s.include("shop.b");
@@ -292,9 +302,11 @@ TEST_CASE("collections and databases get other names everywhere") {
 
 TEST_CASE("the temporary collection of $out goes with its target to another database") {
     const std::string tmp = "tmp.agg_out.992d70b8-f214-41cf-ac99-b35ecc3416bd";
-    const auto entries = numbered({create(tmp), insert("shop." + tmp, 1), moved("shop." + tmp, "shop.agg", true), insert("shop.agg", 2), insert("shop.a", 3)});
+    const auto entries = numbered(
+        {create(tmp), insert("shop." + tmp, 1), moved("shop." + tmp, "shop.agg", true), insert("shop.agg", 2), insert("shop.a", 3)});
     CHECK(gist(filtered(entries, renaming("shop.agg", "store.sums"))) == "c store.$cmd create " + tmp + ", i store." + tmp +
-                                                                             ", c store.$cmd renameCollection store." + tmp + " store.sums, i store.sums, i shop.a");
+                                                                             ", c store.$cmd renameCollection store." + tmp +
+                                                                             " store.sums, i store.sums, i shop.a");
 }
 
 TEST_CASE("what cannot be followed is refused, with the entry") {
@@ -318,12 +330,14 @@ TEST_CASE("what cannot be followed is refused, with the entry") {
           }) == "");
     CHECK(refused({moved("shop.a", "shop.b")}, renaming("shop.a", "store.a")) ==
           "entry 1:1: renameCollection shop.a to shop.b would cross databases, as store.a to shop.b: rename both");
-    CHECK(refused({drop_database("store")}, renaming("shop.a", "store.a")) == "entry 1:1: dropDatabase of store would also drop what is renamed into it");
+    CHECK(refused({drop_database("store")}, renaming("shop.a", "store.a")) ==
+          "entry 1:1: dropDatabase of store would also drop what is renamed into it");
     CHECK(refused({drop_database("store")}, renaming("shop.*", "store.*")).starts_with("entry 1:1: store is there already"));
     Selection unlearned;
     unlearned.include("shop.a");
-    CHECK(message_of<Error>([&] { unlearned.apply(view(as_entry({1, 1}, moved("shop.a", "shop.b")))); }) ==
-          "entry 1:1: a renameCollection that was not there when the entries were learned");
+    CHECK(message_of<Error>([&] {
+              unlearned.apply(view(as_entry({1, 1}, moved("shop.a", "shop.b"))));
+          }) == "entry 1:1: a renameCollection that was not there when the entries were learned");
 }
 
 TEST_CASE("errors in the data have the entry's place") {
@@ -331,8 +345,10 @@ TEST_CASE("errors in the data have the entry's place") {
     Selection selection;
     selection.include("shop.a");
     for (const EntryView entry : reader(bad)) {
-        CHECK(message_of<FormatError>([&] { selection.learn(entry); }) == "in: offset 0: document 1: field 'create' is an int32, not a string");
-        CHECK(message_of<FormatError>([&] { selection.apply(entry); }) == "in: offset 0: document 1: field 'create' is an int32, not a string");
+        CHECK(message_of<FormatError>([&] { selection.learn(entry); }) ==
+              "in: offset 0: document 1: field 'create' is an int32, not a string");
+        CHECK(message_of<FormatError>([&] { selection.apply(entry); }) ==
+              "in: offset 0: document 1: field 'create' is an int32, not a string");
     }
 }
 

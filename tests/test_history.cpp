@@ -27,7 +27,8 @@ Last play(const std::string& chain_directory, const std::string& full_name) {
     for (const std::string& name : names) slices.push_back({name, name});
     const Chain chain(chain_directory + "/" + full_name, slices);
     TempDirectory scratch;
-    History history(&*chain.full(), chain.dump_start(), chain.consistent_point(), {.scratch = scratch.path(), .form = History::Form::images});
+    History history(&*chain.full(), chain.dump_start(), chain.consistent_point(),
+                    {.scratch = scratch.path(), .form = History::Form::images});
     Merge<Reader> entries = chain.merged<Reader>();
     for (const EntryView& entry : entries) history.add(entry);
     Last last;
@@ -69,8 +70,8 @@ TEST_CASE("the last version of each document is what a dump has that was made at
             const bool buckets = fs::path(collection.data).filename().string().starts_with(buckets_prefix);
             DocumentReader documents(collection.data);
             for (const bson::Document& document : documents)
-                dumped[collection.database + "." + (buckets ? std::string(buckets_prefix) : "") + collection.name + to_json(of_bytes(bson::Builder().append(*document.find("_id")).finish()))] =
-                    document.bytes();
+                dumped[collection.database + "." + (buckets ? std::string(buckets_prefix) : "") + collection.name +
+                       to_json(of_bytes(bson::Builder().append(*document.find("_id")).finish()))] = document.bytes();
         }
         std::size_t wrong = 0;
         for (const auto& [id, document] : last.documents) {

@@ -23,13 +23,16 @@ std::vector<bson::Value> ids() {
         put(out);
         ids.push_back(out.finish());
     };
-    for (const std::int64_t number : {0l, 1l, -1l, 5l, 10l, 1000000l, -40l, 1l << 40, (1l << 53) + 1, std::numeric_limits<long>::max(), std::numeric_limits<long>::min()}) {
-        if (number == static_cast<std::int32_t>(number)) add([&](bson::Builder& out) { out.int32("_id", static_cast<std::int32_t>(number)); });
+    for (const std::int64_t number : {0l, 1l, -1l, 5l, 10l, 1000000l, -40l, 1l << 40, (1l << 53) + 1, std::numeric_limits<long>::max(),
+                                      std::numeric_limits<long>::min()}) {
+        if (number == static_cast<std::int32_t>(number))
+            add([&](bson::Builder& out) { out.int32("_id", static_cast<std::int32_t>(number)); });
         add([&](bson::Builder& out) { out.int64("_id", number); });
         add([&](bson::Builder& out) { out.real("_id", static_cast<double>(number)); });
         if (number >= 0) add([&](bson::Builder& out) { out.decimal128("_id", {static_cast<std::uint64_t>(number), 0x3040000000000000}); });
     }
-    for (const double number : {0.5, -0.0, 1e300, 1e-300, std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()})
+    for (const double number :
+         {0.5, -0.0, 1e300, 1e-300, std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()})
         add([&](bson::Builder& out) { out.real("_id", number); });
     for (const char* const text : {"", "a", "b", "longer than eight bytes", "longer than eight bytez", "longer, and as long, byt"}) {
         add([&](bson::Builder& out) { out.string("_id", text); });
@@ -91,9 +94,24 @@ TEST_CASE("what makes collections, views or anything unusual does not pass a sie
     CHECK(!passes(sieve, change("n", other)));
     CHECK(!passes(sieve, change("d", bson::Builder().int32("no", 2).finish())));
     // Without a UUID, in another order, and without a document.
-    CHECK(!passes(sieve, bson::Builder().string("op", "i").string("ns", "shop.a").document("o", other).timestamp("ts", {1, 1}).int64("t", 1).finish()));
-    CHECK(!passes(sieve, bson::Builder().timestamp("ts", {1, 1}).string("op", "d").binary("ui", 4, "0123456789abcdef").document("o", other).string("ns", "shop.system.views").finish()));
-    CHECK(!passes(sieve, bson::Builder().string("op", "u").string("ns", "shop.a").binary("ui", 4, "0123456789abcdef").document("o", other).timestamp("ts", {1, 1}).int64("t", 1).finish()));
+    CHECK(!passes(
+        sieve,
+        bson::Builder().string("op", "i").string("ns", "shop.a").document("o", other).timestamp("ts", {1, 1}).int64("t", 1).finish()));
+    CHECK(!passes(sieve, bson::Builder()
+                             .timestamp("ts", {1, 1})
+                             .string("op", "d")
+                             .binary("ui", 4, "0123456789abcdef")
+                             .document("o", other)
+                             .string("ns", "shop.system.views")
+                             .finish()));
+    CHECK(!passes(sieve, bson::Builder()
+                             .string("op", "u")
+                             .string("ns", "shop.a")
+                             .binary("ui", 4, "0123456789abcdef")
+                             .document("o", other)
+                             .timestamp("ts", {1, 1})
+                             .int64("t", 1)
+                             .finish()));
 }
 
 TEST_CASE("the whole number of a key is the one that made it") {

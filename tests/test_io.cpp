@@ -174,7 +174,9 @@ TEST_CASE("a directory stands for the oplog in it") {
     CHECK(resolve_input(directory / "inc") == directory / "inc/local/oplog.rs.bson.gz");
     for (const char* const other : {"inc/local/oplog.rs.bson", "inc/oplog.bson.zst", "inc/oplog.bson"}) {
         write_file(directory / other, "");
-        CHECK(message_of<DataError>([&] { resolve_input((directory / "inc") + "/"); }).ends_with(": two oplogs in one directory: name the file that is meant"));
+        CHECK(message_of<DataError>([&] {
+                  resolve_input((directory / "inc") + "/");
+              }).ends_with(": two oplogs in one directory: name the file that is meant"));
         std::filesystem::remove(directory / "inc/local/oplog.rs.bson.gz");
         CHECK(resolve_input(directory / "inc") == directory / other);
         std::filesystem::remove(directory / other);

@@ -56,9 +56,7 @@ std::string string_value(std::string_view text) { return little_endian(text.size
 std::string printed_string(std::string_view text) { return printed(0x02, string_value(text)); }
 std::string double_value(double value) { return little_endian(std::bit_cast<std::uint64_t>(value), 8); }
 std::string int64_value(std::int64_t value) { return little_endian(static_cast<std::uint64_t>(value), 8); }
-std::string binary_value(int subtype, const std::string& data) {
-    return little_endian(data.size(), 4) + static_cast<char>(subtype) + data;
-}
+std::string binary_value(int subtype, const std::string& data) { return little_endian(data.size(), 4) + static_cast<char>(subtype) + data; }
 std::string scoped(std::string_view code, const Bson& scope) {
     const std::string value = string_value(code) + scope.bytes();
     return little_endian(value.size() + 4, 4) + value;
@@ -68,12 +66,38 @@ const std::string oid = "\x01\x23\x45\x67\x89\xAB\xCD\xEF\x01\x23\x45\x67";
 
 /// Characters, and what stands for them in JSON.
 const std::pair<std::string, std::string> characters[] = {
-    {"\0"s, "\\u0000"}, {"\x01", "\\u0001"}, {"\a", "\\u0007"}, {"\b", "\\b"}, {"\t", "\\t"}, {"\n", "\\n"}, {"\v", "\\u000b"}, {"\f", "\\f"},
-    {"\r", "\\r"}, {"\x1F", "\\u001f"}, {"\"", "\\\""}, {"\\", "\\\\"}, {"/", "/"}, {"<>&'", "<>&'"}, {" ", " "}, {"\x7F", "\x7F"},
-    {"\xC2\x80", "\xC2\x80"}, {"\xC3\xA9", "\xC3\xA9"}, {"\xDF\xBF", "\xDF\xBF"}, {"\xE0\xA0\x80", "\xE0\xA0\x80"}, {"\xE2\x80\xA7", "\xE2\x80\xA7"},
-    {"\xE2\x80\xA8", "\\u2028"}, {"\xE2\x80\xA9", "\\u2029"}, {"\xE2\x80\xAA", "\xE2\x80\xAA"}, {"\xE2\x81\xA8", "\xE2\x81\xA8"},
-    {"\xED\x9F\xBF", "\xED\x9F\xBF"}, {"\xEE\x80\x80", "\xEE\x80\x80"}, {"\xEF\xBF\xBD", "\xEF\xBF\xBD"}, {"\xEF\xBF\xBF", "\xEF\xBF\xBF"},
-    {"\xF0\x90\x80\x80", "\xF0\x90\x80\x80"}, {"\xF0\x9F\x98\x80", "\xF0\x9F\x98\x80"}, {"\xF4\x8F\xBF\xBF", "\xF4\x8F\xBF\xBF"},
+    {"\0"s, "\\u0000"},
+    {"\x01", "\\u0001"},
+    {"\a", "\\u0007"},
+    {"\b", "\\b"},
+    {"\t", "\\t"},
+    {"\n", "\\n"},
+    {"\v", "\\u000b"},
+    {"\f", "\\f"},
+    {"\r", "\\r"},
+    {"\x1F", "\\u001f"},
+    {"\"", "\\\""},
+    {"\\", "\\\\"},
+    {"/", "/"},
+    {"<>&'", "<>&'"},
+    {" ", " "},
+    {"\x7F", "\x7F"},
+    {"\xC2\x80", "\xC2\x80"},
+    {"\xC3\xA9", "\xC3\xA9"},
+    {"\xDF\xBF", "\xDF\xBF"},
+    {"\xE0\xA0\x80", "\xE0\xA0\x80"},
+    {"\xE2\x80\xA7", "\xE2\x80\xA7"},
+    {"\xE2\x80\xA8", "\\u2028"},
+    {"\xE2\x80\xA9", "\\u2029"},
+    {"\xE2\x80\xAA", "\xE2\x80\xAA"},
+    {"\xE2\x81\xA8", "\xE2\x81\xA8"},
+    {"\xED\x9F\xBF", "\xED\x9F\xBF"},
+    {"\xEE\x80\x80", "\xEE\x80\x80"},
+    {"\xEF\xBF\xBD", "\xEF\xBF\xBD"},
+    {"\xEF\xBF\xBF", "\xEF\xBF\xBF"},
+    {"\xF0\x90\x80\x80", "\xF0\x90\x80\x80"},
+    {"\xF0\x9F\x98\x80", "\xF0\x9F\x98\x80"},
+    {"\xF4\x8F\xBF\xBF", "\xF4\x8F\xBF\xBF"},
 };
 
 /// Every type there is, nested and not.
@@ -134,12 +158,14 @@ TEST_CASE("every type is printed in its canonical form") {
 }
 
 TEST_CASE("integers are printed in full") {
-    for (const std::int32_t value : {0, 1, -1, 9, 10, 99, 100, 1234567890, std::numeric_limits<std::int32_t>::max(), std::numeric_limits<std::int32_t>::min()}) {
+    for (const std::int32_t value :
+         {0, 1, -1, 9, 10, 99, 100, 1234567890, std::numeric_limits<std::int32_t>::max(), std::numeric_limits<std::int32_t>::min()}) {
         CHECK(json(Bson().int32("x", value).bytes()) == R"({"x":{"$numberInt":")" + std::to_string(value) + R"("}})");
         CHECK(json(Bson().int32("x", value).bytes(), JsonMode::relaxed) == R"({"x":)" + std::to_string(value) + "}");
     }
-    for (const std::int64_t value : {std::int64_t{0}, std::int64_t{-1}, std::int64_t{99999999}, std::int64_t{100000000}, std::int64_t{1} << 53,
-                                     std::numeric_limits<std::int64_t>::max(), std::numeric_limits<std::int64_t>::min()}) {
+    for (const std::int64_t value :
+         {std::int64_t{0}, std::int64_t{-1}, std::int64_t{99999999}, std::int64_t{100000000}, std::int64_t{1} << 53,
+          std::numeric_limits<std::int64_t>::max(), std::numeric_limits<std::int64_t>::min()}) {
         CHECK(json(Bson().int64("x", value).bytes()) == R"({"x":{"$numberLong":")" + std::to_string(value) + R"("}})");
         CHECK(json(Bson().int64("x", value).bytes(), JsonMode::relaxed) == R"({"x":)" + std::to_string(value) + "}");
     }
@@ -199,20 +225,30 @@ TEST_CASE("doubles read back as they were, in as few digits as that takes") {
 }
 
 TEST_CASE("dates are milliseconds, however far out") {
-    for (const std::int64_t value : {std::int64_t{0}, std::int64_t{-1}, std::int64_t{1610422195248}, std::int64_t{-62135596800000}, std::int64_t{253402300800000},
-                                     std::numeric_limits<std::int64_t>::max(), std::numeric_limits<std::int64_t>::min()})
+    for (const std::int64_t value :
+         {std::int64_t{0}, std::int64_t{-1}, std::int64_t{1610422195248}, std::int64_t{-62135596800000}, std::int64_t{253402300800000},
+          std::numeric_limits<std::int64_t>::max(), std::numeric_limits<std::int64_t>::min()})
         CHECK(printed(0x09, int64_value(value)) == R"({"$date":{"$numberLong":")" + std::to_string(value) + R"("}})");
 }
 
 TEST_CASE("relaxed dates are ISO dates from 1970 to 9999") {
     const std::pair<std::int64_t, const char*> dates[] = {
-        {0, "1970-01-01T00:00:00Z"}, {1, "1970-01-01T00:00:00.001Z"}, {10, "1970-01-01T00:00:00.01Z"}, {100, "1970-01-01T00:00:00.1Z"},
-        {999, "1970-01-01T00:00:00.999Z"}, {1356351330500, "2012-12-24T12:15:30.5Z"}, {1356351330501, "2012-12-24T12:15:30.501Z"},
-        {1610422195248, "2021-01-12T03:29:55.248Z"}, {951782400000, "2000-02-29T00:00:00Z"}, {4107542400000, "2100-03-01T00:00:00Z"},
-        {4107542399999, "2100-02-28T23:59:59.999Z"}, {253402300799999, "9999-12-31T23:59:59.999Z"},
+        {0, "1970-01-01T00:00:00Z"},
+        {1, "1970-01-01T00:00:00.001Z"},
+        {10, "1970-01-01T00:00:00.01Z"},
+        {100, "1970-01-01T00:00:00.1Z"},
+        {999, "1970-01-01T00:00:00.999Z"},
+        {1356351330500, "2012-12-24T12:15:30.5Z"},
+        {1356351330501, "2012-12-24T12:15:30.501Z"},
+        {1610422195248, "2021-01-12T03:29:55.248Z"},
+        {951782400000, "2000-02-29T00:00:00Z"},
+        {4107542400000, "2100-03-01T00:00:00Z"},
+        {4107542399999, "2100-02-28T23:59:59.999Z"},
+        {253402300799999, "9999-12-31T23:59:59.999Z"},
     };
     for (const auto& [value, text] : dates) CHECK(relaxed(0x09, int64_value(value)) == R"({"$date":")"s + text + R"("})");
-    for (const std::int64_t value : {std::int64_t{-1}, std::int64_t{253402300800000}, std::numeric_limits<std::int64_t>::max(), std::numeric_limits<std::int64_t>::min()})
+    for (const std::int64_t value : {std::int64_t{-1}, std::int64_t{253402300800000}, std::numeric_limits<std::int64_t>::max(),
+                                     std::numeric_limits<std::int64_t>::min()})
         CHECK(relaxed(0x09, int64_value(value)) == R"({"$date":{"$numberLong":")" + std::to_string(value) + R"("}})");
 }
 
@@ -223,14 +259,35 @@ TEST_CASE("decimals have the specification's form") {
     };
     constexpr std::uint64_t negative = 0x8000000000000000, unit = 0x3040000000000000, step = 0x0002000000000000; // exponents 0 and 1
     const Case cases[] = {
-        {0x7C00000000000000, 0, "NaN"}, {0xFC00000000000000, 0, "NaN"}, {0x7E00000000000000, 18, "NaN"},
-        {0x7800000000000000, 0, "Infinity"}, {0xF800000000000000, 0, "-Infinity"},
-        {unit, 0, "0"}, {unit | negative, 0, "-0"}, {unit, 1, "1"}, {unit | negative, 1, "-1"}, {unit, 1234567890, "1234567890"},
-        {unit + step, 0, "0E+1"}, {unit + 3 * step, 1, "1E+3"}, {unit + 3 * step, 1050, "1.050E+6"}, {unit + 3 * step, 10, "1.0E+4"},
-        {unit - step, 0, "0.0"}, {unit - 6 * step, 0, "0.000000"}, {unit - 7 * step, 0, "0E-7"}, {unit - 2 * step, 150, "1.50"},
-        {unit - step, 1, "0.1"}, {unit - 6 * step, 1, "0.000001"}, {unit - 7 * step, 1, "1E-7"}, {unit - 7 * step, 12, "0.0000012"},
-        {unit - 8 * step, 12, "1.2E-7"}, {unit - 4 * step, 1234, "0.1234"}, {unit - 3 * step, 1234, "1.234"}, {unit - 10 * step, 1234, "1.234E-7"},
-        {0, 1, "1E-6176"}, {0, 0, "0E-6176"}, {0x5FFE000000000000, 0, "0E+6111"},
+        {0x7C00000000000000, 0, "NaN"},
+        {0xFC00000000000000, 0, "NaN"},
+        {0x7E00000000000000, 18, "NaN"},
+        {0x7800000000000000, 0, "Infinity"},
+        {0xF800000000000000, 0, "-Infinity"},
+        {unit, 0, "0"},
+        {unit | negative, 0, "-0"},
+        {unit, 1, "1"},
+        {unit | negative, 1, "-1"},
+        {unit, 1234567890, "1234567890"},
+        {unit + step, 0, "0E+1"},
+        {unit + 3 * step, 1, "1E+3"},
+        {unit + 3 * step, 1050, "1.050E+6"},
+        {unit + 3 * step, 10, "1.0E+4"},
+        {unit - step, 0, "0.0"},
+        {unit - 6 * step, 0, "0.000000"},
+        {unit - 7 * step, 0, "0E-7"},
+        {unit - 2 * step, 150, "1.50"},
+        {unit - step, 1, "0.1"},
+        {unit - 6 * step, 1, "0.000001"},
+        {unit - 7 * step, 1, "1E-7"},
+        {unit - 7 * step, 12, "0.0000012"},
+        {unit - 8 * step, 12, "1.2E-7"},
+        {unit - 4 * step, 1234, "0.1234"},
+        {unit - 3 * step, 1234, "1.234"},
+        {unit - 10 * step, 1234, "1.234E-7"},
+        {0, 1, "1E-6176"},
+        {0, 0, "0E-6176"},
+        {0x5FFE000000000000, 0, "0E+6111"},
         {0x5FFFED09BEAD87C0, 0x378D8E63FFFFFFFF, "9.999999999999999999999999999999999E+6144"},
         {0x3041ED09BEAD87C0, 0x378D8E63FFFFFFFF, "9999999999999999999999999999999999"},
         {0x302FED09BEAD87C0, 0x378D8E63FFFFFFFF, "9999999999999999999999999.999999999"},
@@ -238,7 +295,9 @@ TEST_CASE("decimals have the specification's form") {
         {0x3041ED09BEAD87C0, 0x378D8E6400000000, "10000000000000000000000000000000000"},
         {0xB041FFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF, "-10384593717069655257060992658440191"},
         {0xB03FFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF, "-1038459371706965525706099265844019.1"},
-        {0x6C10000000000000, 0, "0"}, {0xEC107FFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF, "-0"}, {0x6000000000000000, 1, "0E-6176"},
+        {0x6C10000000000000, 0, "0"},
+        {0xEC107FFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF, "-0"},
+        {0x6000000000000000, 1, "0E-6176"},
     };
     for (const Case& c : cases) {
         CHECK(printed(0x13, little_endian(c.low, 8) + little_endian(c.high, 8)) == R"({"$numberDecimal":")"s + c.text + R"("})");
@@ -247,8 +306,14 @@ TEST_CASE("decimals have the specification's form") {
 }
 
 TEST_CASE("binary data is base64") {
-    const std::pair<const char*, const char*> forms[] = {{"", ""},         {"f", "Zg=="},     {"fo", "Zm8="},        {"foo", "Zm9v"},
-                                                         {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}, {"\xFF\xEF\xBE\xFB", "/+++\x2Bw=="}};
+    const std::pair<const char*, const char*> forms[] = {{"", ""},
+                                                         {"f", "Zg=="},
+                                                         {"fo", "Zm8="},
+                                                         {"foo", "Zm9v"},
+                                                         {"foob", "Zm9vYg=="},
+                                                         {"fooba", "Zm9vYmE="},
+                                                         {"foobar", "Zm9vYmFy"},
+                                                         {"\xFF\xEF\xBE\xFB", "/+++\x2Bw=="}};
     for (const auto& [data, text] : forms)
         CHECK(printed(0x05, binary_value(0, data)) == R"({"$binary":{"base64":")"s + text + R"(","subType":"00"}})");
     for (const auto& [subtype, text] : {std::pair{3, "03"}, {4, "04"}, {5, "05"}, {9, "09"}, {0x80, "80"}, {0xFF, "ff"}})
@@ -260,8 +325,8 @@ TEST_CASE("binary data is base64") {
 
 TEST_CASE("a regular expression's options are sorted") {
     CHECK(printed(0x0B, "a\0xmi\0"s) == R"({"$regularExpression":{"pattern":"a","options":"imx"}})");
-    CHECK(printed(0x0B, "a\0i\xF0\x9F\x98\x80\xC3\xA9" "\"ai\0"s) ==
-          "{\"$regularExpression\":{\"pattern\":\"a\",\"options\":\"\\\"aii\xC3\xA9\xF0\x9F\x98\x80\"}}");
+    CHECK(printed(0x0B, "a\0i\xF0\x9F\x98\x80\xC3\xA9"
+                        "\"ai\0"s) == "{\"$regularExpression\":{\"pattern\":\"a\",\"options\":\"\\\"aii\xC3\xA9\xF0\x9F\x98\x80\"}}");
 }
 
 TEST_CASE("a DBPointer's namespace is escaped") {
@@ -270,7 +335,8 @@ TEST_CASE("a DBPointer's namespace is escaped") {
 
 TEST_CASE("fields that look like Extended JSON are fields like any other") {
     CHECK(json(Bson().document("x", Bson().string("$date", "today")).bytes()) == R"({"x":{"$date":"today"}})");
-    CHECK(json(Bson().document("x", Bson().int32("$type", 1).string("$ref", "")).bytes()) == R"({"x":{"$type":{"$numberInt":"1"},"$ref":""}})");
+    CHECK(json(Bson().document("x", Bson().int32("$type", 1).string("$ref", "")).bytes()) ==
+          R"({"x":{"$type":{"$numberInt":"1"},"$ref":""}})");
 }
 
 TEST_CASE("strings are escaped as bsondump does it, wherever in a string a character is") {
@@ -296,7 +362,8 @@ TEST_CASE("text that is a mixture is printed whole, and an error is found anywhe
         const auto plain = 1 + random() % 20; // in so many of them, one is not
         std::string raw, escaped;
         for (std::size_t piece = 0; piece < pieces; ++piece) {
-            const auto& [from, to] = random() % plain == 0 ? characters[random() % std::size(characters)] : std::pair<std::string, std::string>("a", "a");
+            const auto& [from, to] =
+                random() % plain == 0 ? characters[random() % std::size(characters)] : std::pair<std::string, std::string>("a", "a");
             raw += from;
             escaped += to;
         }
@@ -327,8 +394,10 @@ TEST_CASE("long runs of characters that need escapes fit") {
         CHECK(json(Bson().raw(0x0A, std::string(size, '\x01'), "").bytes()) == "{\"" + controls + "\":null}");
         CHECK(json(Bson().raw(0x0A, raw, "").bytes()) == "{\"" + separators + "\":null}");
         CHECK(printed_string(std::string(size, 'x')) == "\"" + std::string(size, 'x') + "\"");
-        CHECK(printed(0x05, binary_value(0, std::string(size * 3, '\0'))) == R"({"$binary":{"base64":")" + std::string(size * 4, 'A') + R"(","subType":"00"}})");
-        CHECK(printed(0x0B, "\0"s + std::string(size, 'i') + '\0') == R"({"$regularExpression":{"pattern":"","options":")" + std::string(size, 'i') + R"("}})");
+        CHECK(printed(0x05, binary_value(0, std::string(size * 3, '\0'))) ==
+              R"({"$binary":{"base64":")" + std::string(size * 4, 'A') + R"(","subType":"00"}})");
+        CHECK(printed(0x0B, "\0"s + std::string(size, 'i') + '\0') ==
+              R"({"$regularExpression":{"pattern":"","options":")" + std::string(size, 'i') + R"("}})");
     }
 }
 
@@ -341,12 +410,16 @@ TEST_CASE("escapes fit wherever the buffer's memory ends") {
     };
     for (std::size_t size = 0; size < 4200; ++size) { // the buffer grows from 2 KiB to 8
         Bson document;
-        document.string("a", std::string(size, 'x')).raw(0x0B, std::string(32, 'k') + quotes, quotes + '\0' + more + '\0').raw(0x0C, quotes, string_value(more) + oid);
+        document.string("a", std::string(size, 'x'))
+            .raw(0x0B, std::string(32, 'k') + quotes, quotes + '\0' + more + '\0')
+            .raw(0x0C, quotes, string_value(more) + oid);
         document.raw(0x0F, quotes, scoped(more, Bson().string(quotes, more))).string(more, more).string("after", std::string(100, 'z'));
         const std::string q31 = printed_quotes(31), q100 = printed_quotes(100);
-        REQUIRE(json(document.bytes()) == R"({"a":")" + std::string(size, 'x') + "\",\"" + std::string(32, 'k') + q31 + R"(":{"$regularExpression":{"pattern":")" + q31 + R"(","options":")" + q100 +
-                                              "\"}},\"" + q31 + R"(":{"$dbPointer":{"$ref":")" + q100 + R"(","$id":{"$oid":"0123456789abcdef01234567"}}},")" + q31 + R"(":{"$code":")" + q100 +
-                                              R"(","$scope":{")" + q31 + "\":\"" + q100 + "\"}},\"" + q100 + "\":\"" + q100 + R"(","after":")" + std::string(100, 'z') + "\"}");
+        REQUIRE(json(document.bytes()) ==
+                R"({"a":")" + std::string(size, 'x') + "\",\"" + std::string(32, 'k') + q31 + R"(":{"$regularExpression":{"pattern":")" +
+                    q31 + R"(","options":")" + q100 + "\"}},\"" + q31 + R"(":{"$dbPointer":{"$ref":")" + q100 +
+                    R"(","$id":{"$oid":"0123456789abcdef01234567"}}},")" + q31 + R"(":{"$code":")" + q100 + R"(","$scope":{")" + q31 +
+                    "\":\"" + q100 + "\"}},\"" + q100 + "\":\"" + q100 + R"(","after":")" + std::string(100, 'z') + "\"}");
     }
 }
 
@@ -403,7 +476,8 @@ TEST_CASE("a document that is cut or changed anywhere is an error or still a doc
         REQUIRE((buffer.text() == "before") == !refused.empty());
         ++(refused.empty() ? good : bad);
     };
-    for (const Bson& document : {all_types(), Bson().document("d", all_types()).array("a", all_types()).raw(0x0F, "c", scoped("x", all_types()))}) {
+    for (const Bson& document :
+         {all_types(), Bson().document("d", all_types()).array("a", all_types()).raw(0x0F, "c", scoped("x", all_types()))}) {
         const std::string whole = document.bytes();
         for (std::size_t at = 4; at < whole.size(); ++at) {
             for (const int change : {0x00, 0x01, 0x22, 0x7F, 0x80, 0xFF, whole[at] + 1, whole[at] - 1, whole[at] ^ 0x10}) {
@@ -468,16 +542,17 @@ TEST_CASE("the pretty layout is bsondump's") {
 }
 
 TEST_CASE("relaxed JSON keeps to the canonical form where there is no plain one") {
-    CHECK(json(all_types().bytes(), JsonMode::relaxed) ==
-          R"({"double":0.1,"string":")"
-          "\xC3\xA9\xE6\xBC\xA2\xF0\x9F\x98\x80 and 16 bytes of text"
-          R"(","document":{"a":1,"b":{}},"array":[1,[]],)"
-          R"("binary":{"$binary":{"base64":"YWJjZA==","subType":"00"}},"old":{"$binary":{"base64":"YWJj","subType":"02"}},)"
-          R"("undefined":{"$undefined":true},"oid":{"$oid":"0123456789abcdef01234567"},"true":true,)"
-          R"("date":{"$date":"2021-01-12T03:29:55.248Z"},"null":null,"regex":{"$regularExpression":{"pattern":"a","options":"imx"}},)"
-          R"("pointer":{"$dbPointer":{"$ref":"a.b","$id":{"$oid":"0123456789abcdef01234567"}}},"code":{"$code":"f"},)"
-          R"("symbol":{"$symbol":"s"},"scoped":{"$code":"f","$scope":{"a":1,"b":[2]}},)"
-          R"("int32":-1,"timestamp":{"$timestamp":{"t":1,"i":2}},"int64":1,"decimal":{"$numberDecimal":"1.50"},"min":{"$minKey":1},"max":{"$maxKey":1}})");
+    CHECK(
+        json(all_types().bytes(), JsonMode::relaxed) ==
+        R"({"double":0.1,"string":")"
+        "\xC3\xA9\xE6\xBC\xA2\xF0\x9F\x98\x80 and 16 bytes of text"
+        R"(","document":{"a":1,"b":{}},"array":[1,[]],)"
+        R"("binary":{"$binary":{"base64":"YWJjZA==","subType":"00"}},"old":{"$binary":{"base64":"YWJj","subType":"02"}},)"
+        R"("undefined":{"$undefined":true},"oid":{"$oid":"0123456789abcdef01234567"},"true":true,)"
+        R"("date":{"$date":"2021-01-12T03:29:55.248Z"},"null":null,"regex":{"$regularExpression":{"pattern":"a","options":"imx"}},)"
+        R"("pointer":{"$dbPointer":{"$ref":"a.b","$id":{"$oid":"0123456789abcdef01234567"}}},"code":{"$code":"f"},)"
+        R"("symbol":{"$symbol":"s"},"scoped":{"$code":"f","$scope":{"a":1,"b":[2]}},)"
+        R"("int32":-1,"timestamp":{"$timestamp":{"t":1,"i":2}},"int64":1,"decimal":{"$numberDecimal":"1.50"},"min":{"$minKey":1},"max":{"$maxKey":1}})");
 }
 
 TEST_CASE("a buffer collects documents and is used again") {
@@ -532,7 +607,8 @@ TEST_CASE("every oplog of every chain is printed as the real bsondump printed it
     for (const fs::directory_entry& golden : fs::recursive_directory_iterator(data)) {
         if (golden.path().parent_path().filename() != "golden" || golden.path().extension() != ".json") continue;
         const fs::path chain = golden.path().parent_path().parent_path();
-        for (const fs::directory_entry& input : fs::recursive_directory_iterator(chain)) { // inc1-local-oplog.rs.bson.json: inc1/local/oplog.rs.bson
+        for (const fs::directory_entry& input :
+             fs::recursive_directory_iterator(chain)) { // inc1-local-oplog.rs.bson.json: inc1/local/oplog.rs.bson
             std::string name = input.path().lexically_relative(chain).generic_string() + ".json";
             std::replace(name.begin(), name.end(), '/', '-');
             if (name != golden.path().filename()) continue;

@@ -37,7 +37,8 @@ bool passes(const std::string& bytes) {
         const EntryView entry{bson::Document(bytes)};
         static_cast<void>(transaction_info(entry));
         bool followed = true;
-        for_each_operation(entry.document(), [&](const Operation& operation) { followed &= meaning_of(operation).meaning != Meaning::refused; });
+        for_each_operation(entry.document(),
+                           [&](const Operation& operation) { followed &= meaning_of(operation).meaning != Meaning::refused; });
         return followed;
     } catch (const DataError&) {
         return false;
@@ -61,16 +62,19 @@ TEST_CASE("changes of documents are followed where a dump has the collection, an
     CHECK(meaning(R"({"op":"d","ns":"shop.a","o":{"_id":1}})") == Meaning::followed);
     CHECK(meaning(R"({"op":"u","ns":"shop.a","o":{"$v":2,"diff":{"u":{"x":1}}},"o2":{"_id":1}})") == Meaning::followed);
     CHECK(meaning(R"({"op":"i","ns":"config.chunks","o":{"_id":1}})") == Meaning::followed);
-    for (const char* const ns : {"config.transactions", "config.system.sessions", "local.x", "__mdb_internal_search.x", "admin.system.keys"})
+    for (const char* const ns :
+         {"config.transactions", "config.system.sessions", "local.x", "__mdb_internal_search.x", "admin.system.keys"})
         CHECK(meaning(R"({"op":"i","ns":")" + std::string(ns) + R"(","o":{"x":1}})") == Meaning::nothing);
 }
 
 TEST_CASE("what has no effect on a dump is nothing, whatever else it says") {
-    for (const char* const op : {"n", "ci", "cu", "cd", "km", "db"}) CHECK(meaning(R"({"op":")" + std::string(op) + R"(","ns":"","o":{}})") == Meaning::nothing);
-    for (const char* const name : {"dbCheck", "setMultikeyMetadata", "dropIdent", "createDatabaseMetadata", "dropDatabaseMetadata", "invalidateAllDatabaseMetadata",
-                                   "invalidateAllCollectionMetadata", "invalidateCollectionMetadata", "updateCollectionMetadata", "setAllowChunkOperations",
-                                   "modifyCollectionShardingIndexCatalog"})
-        for (const char* const value : {"\"a\"", "\"\"", "1", "{}"}) CHECK(command("shop", "{\"" + std::string(name) + "\":" + value + "}") == Meaning::nothing);
+    for (const char* const op : {"n", "ci", "cu", "cd", "km", "db"})
+        CHECK(meaning(R"({"op":")" + std::string(op) + R"(","ns":"","o":{}})") == Meaning::nothing);
+    for (const char* const name : {"dbCheck", "setMultikeyMetadata", "dropIdent", "createDatabaseMetadata", "dropDatabaseMetadata",
+                                   "invalidateAllDatabaseMetadata", "invalidateAllCollectionMetadata", "invalidateCollectionMetadata",
+                                   "updateCollectionMetadata", "setAllowChunkOperations", "modifyCollectionShardingIndexCatalog"})
+        for (const char* const value : {"\"a\"", "\"\"", "1", "{}"})
+            CHECK(command("shop", "{\"" + std::string(name) + "\":" + value + "}") == Meaning::nothing);
     CHECK(command("config", R"({"drop":"cache.chunks.shop.a"})") == Meaning::nothing);
     CHECK(command("config", R"({"frobnicate":"a"})") == Meaning::nothing);
     CHECK(command("config", R"({"truncateRange":"config.system.preimages"})") == Meaning::nothing);
@@ -78,9 +82,10 @@ TEST_CASE("what has no effect on a dump is nothing, whatever else it says") {
 
 TEST_CASE("what nobody can follow is refused with a reason") {
     CHECK(meaning(R"({"op":"xi","ns":"shop.a","o":{"_id":1}})") == Meaning::refused);
-    for (const char* const o : {R"({"frobnicate":"a"})", R"({"convertToCapped":"a","size":1})", R"({"importCollection":"shop.a"})", R"({"truncateRange":"shop.a"})",
-                                R"({"upgradeDowngradeViewlessTimeseries":"a"})", R"({"create":"a","frob":1})", R"({"collMod":"a","frob":1})",
-                                R"({"collMod":"v","viewOn":"b"})", R"({"create":"ts","timeseries":{"timeField":"t"}})"}) {
+    for (const char* const o :
+         {R"({"frobnicate":"a"})", R"({"convertToCapped":"a","size":1})", R"({"importCollection":"shop.a"})",
+          R"({"truncateRange":"shop.a"})", R"({"upgradeDowngradeViewlessTimeseries":"a"})", R"({"create":"a","frob":1})",
+          R"({"collMod":"a","frob":1})", R"({"collMod":"v","viewOn":"b"})", R"({"create":"ts","timeseries":{"timeField":"t"}})"}) {
         CAPTURE(o);
         CHECK(command("shop", o) == Meaning::refused);
     }
@@ -88,8 +93,9 @@ TEST_CASE("what nobody can follow is refused with a reason") {
 }
 
 TEST_CASE("options of other servers are nothing, or an option that a dump has") {
-    for (const char* const o : {"noPadding", "usePowerOf2Sizes", "recordPreImages", "isTemp", "dryRun", "isTimeseriesNamespace", "timeseriesBucketingParametersHaveChanged",
-                                "_removeLegacyTimeseriesBucketingParametersHaveChanged", "recordIdsReplicated"})
+    for (const char* const o :
+         {"noPadding", "usePowerOf2Sizes", "recordPreImages", "isTemp", "dryRun", "isTimeseriesNamespace",
+          "timeseriesBucketingParametersHaveChanged", "_removeLegacyTimeseriesBucketingParametersHaveChanged", "recordIdsReplicated"})
         CHECK(command("shop", R"({"collMod":"a",")" + std::string(o) + R"(":true})") == Meaning::followed);
     CHECK(is_followed_change("recordPreImages"));
     CHECK_FALSE(is_followed_change("isTemp"));
@@ -99,7 +105,9 @@ TEST_CASE("options of other servers are nothing, or an option that a dump has") 
 }
 
 TEST_CASE("what the source's admin.system.version says of itself is left out, but not what users are") {
-    const auto of = [](const char* id) { return judge(R"({"op":"u","ns":"admin.system.version","o":{"$v":1,"$set":{"x":1}},"o2":{"_id":")" + std::string(id) + R"("}})"); };
+    const auto of = [](const char* id) {
+        return judge(R"({"op":"u","ns":"admin.system.version","o":{"$v":1,"$set":{"x":1}},"o2":{"_id":")" + std::string(id) + R"("}})");
+    };
     CHECK(of("authSchema").meaning == Meaning::followed);
     CHECK(of("featureCompatibilityVersion").meaning == Meaning::refused);
     for (const char* const id : {"shardIdentity", "minOpTimeRecovery", "anything"}) {
@@ -122,7 +130,9 @@ TEST_CASE("a change that lacks what it needs is damaged") {
     check_damaged(R"({"op":"i","ns":"shop.system.views","o":{"_id":"other.v"}})", "another database");
     check_damaged(R"({"op":"i","ns":"shop.system.views","o":{"_id":1}})", "without a name");
     for (const char* op : {R"("op":"i")", R"("op":"u","o2":{"_id":"shop.v"})"}) {
-        const auto view = [&](std::string_view rest) { return std::string("{") + op + R"(,"ns":"shop.system.views","o":{"_id":"shop.v",)" + std::string(rest) + "}}"; };
+        const auto view = [&](std::string_view rest) {
+            return std::string("{") + op + R"(,"ns":"shop.system.views","o":{"_id":"shop.v",)" + std::string(rest) + "}}";
+        };
         CHECK(meaning(view(R"("viewOn":"a","pipeline":[],"collation":{"locale":"fr"})")) == Meaning::followed);
         check_damaged(view(R"("viewIn":"a","pipeline":[])"), "a view's definition with the unknown field 'viewIn'");
         check_damaged(view(R"("pipeline":[])"), "a view's definition without 'viewOn'");
@@ -161,7 +171,8 @@ TEST_CASE("a command that lacks what it needs is damaged") {
 }
 
 TEST_CASE("no flipped bit in a name that matters passes") {
-    const std::string insert = R"({"op":"i","ns":"shop.a","ui":{"$binary":{"base64":"EAAAAAAAQACAAAAAAAAAAQ==","subType":"04"}},"o":{"_id":1},"ts":{"$timestamp":{"t":1,"i":1}}})";
+    const std::string insert =
+        R"({"op":"i","ns":"shop.a","ui":{"$binary":{"base64":"EAAAAAAAQACAAAAAAAAAAQ==","subType":"04"}},"o":{"_id":1},"ts":{"$timestamp":{"t":1,"i":1}}})";
     const std::vector<std::string> kinds = {
         insert,
         R"({"op":"u","ns":"shop.a","o":{"$v":2,"diff":{"d":{"z":false},"u":{"x":2},"i":{"y":1}}},"o2":{"_id":1},"ts":{"$timestamp":{"t":1,"i":1}}})",

@@ -94,7 +94,8 @@ TEST_CASE("an entry missing on one side of a common span is a divergence") {
     CHECK(refusal({entries({1, 2, 3}), entries({3, 4}), entries({3, 5})}, chain, divergence) ==
           place('b', 1) + "divergence: c spans entry 100:4 and has it not");
     // It begins inside the span of another with an entry that this has not.
-    CHECK(refusal({entries({1, 3}), entries({2, 3})}, chain, divergence) == place('b', 0) + "divergence: a spans entry 100:2 and has it not");
+    CHECK(refusal({entries({1, 3}), entries({2, 3})}, chain, divergence) ==
+          place('b', 0) + "divergence: a spans entry 100:2 and has it not");
 }
 
 TEST_CASE("equal, contained and empty slices continue a chain") {
@@ -111,7 +112,8 @@ TEST_CASE("a slice out of order is refused, not sorted") {
 }
 
 TEST_CASE("bad data in any slice is an error with its place") {
-    CHECK(refusal({entries({1, 2}), entries({1, 2, 3}) + "x"}, Continuity::any) == place('b', 3) + "the stream ends inside a document: 1 stray bytes");
+    CHECK(refusal({entries({1, 2}), entries({1, 2, 3}) + "x"}, Continuity::any) ==
+          place('b', 3) + "the stream ends inside a document: 1 stray bytes");
     CHECK(refusal({"x", entries({1})}, Continuity::any) == place('a', 0) + "the stream ends inside a document: 1 stray bytes");
 }
 

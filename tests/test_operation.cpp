@@ -44,8 +44,12 @@ TEST_CASE("a namespace is split at its first dot") {
 TEST_CASE("an operation knows its fields in whatever order they come") {
     const std::string bytes = bson::Builder()
                                   .timestamp("ts", {1, 1})
-                                  .begin_document("o2").int32("_id", 2).end()
-                                  .begin_document("o").int32("_id", 1).end()
+                                  .begin_document("o2")
+                                  .int32("_id", 2)
+                                  .end()
+                                  .begin_document("o")
+                                  .int32("_id", 1)
+                                  .end()
                                   .string("unknown", "x")
                                   .binary("ui", 4, std::string(16, 'u'))
                                   .string("ns", "shop.a")
@@ -61,12 +65,13 @@ TEST_CASE("an operation knows its fields in whatever order they come") {
     const std::string bare = bson::Builder().timestamp("ts", {1, 1}).finish();
     CHECK(Operation(bson::Document(bare)).op == "");
     CHECK(Operation(bson::Document(bare)).o.empty());
-    CHECK(message_of<DataError>([] { Operation(of_bytes(bson::Builder().int32("op", 1).finish())); }) == "field 'op' is an int32, not a string");
+    CHECK(message_of<DataError>([] { Operation(of_bytes(bson::Builder().int32("op", 1).finish())); }) ==
+          "field 'op' is an int32, not a string");
 }
 
 TEST_CASE("every command that names a collection is told from the others") {
-    for (const char* name : {"create", "drop", "createIndexes", "startIndexBuild", "commitIndexBuild", "abortIndexBuild", "dropIndexes", "deleteIndexes",
-                             "dropIndex", "deleteIndex", "collMod", "convertToCapped", "emptycapped"}) {
+    for (const char* name : {"create", "drop", "createIndexes", "startIndexBuild", "commitIndexBuild", "abortIndexBuild", "dropIndexes",
+                             "deleteIndexes", "dropIndex", "deleteIndex", "collMod", "convertToCapped", "emptycapped"}) {
         CAPTURE(name);
         const std::string bytes = operation("c", "shop.$cmd", command(name, "a.b"));
         const Command parsed = parse_command(Operation(bson::Document(bytes)));
@@ -76,30 +81,39 @@ TEST_CASE("every command that names a collection is told from the others") {
         CHECK(parsed.ns == "shop.a.b");
         CHECK(parsed.target == "");
         CHECK(names(bytes) == "shop.a.b");
-        CHECK(renamed_json(bytes, renaming({{"shop.a.b", "shop.c"}})) == std::string(R"({"op":"c","ns":"shop.$cmd","o":{")") + name + R"(":"c"}})");
-        CHECK(renamed_json(bytes, renaming({{"shop.*", "store.*"}})) == std::string(R"({"op":"c","ns":"store.$cmd","o":{")") + name + R"(":"a.b"}})");
+        CHECK(renamed_json(bytes, renaming({{"shop.a.b", "shop.c"}})) ==
+              std::string(R"({"op":"c","ns":"shop.$cmd","o":{")") + name + R"(":"c"}})");
+        CHECK(renamed_json(bytes, renaming({{"shop.*", "store.*"}})) ==
+              std::string(R"({"op":"c","ns":"store.$cmd","o":{")") + name + R"(":"a.b"}})");
         CHECK(renamed_json(bytes, renaming({{"shop.a", "shop.c"}})) == "same");
     }
     for (const char* name : {"dbCheck", "truncateRange", "setMultikeyMetadata"}) {
         CAPTURE(name);
         const std::string bytes = operation("c", name == std::string("dbCheck") ? "shop.a" : "shop.$cmd", command(name, "shop.a"));
         CHECK(names(bytes) == "shop.a");
-        CHECK(renamed_json(bytes, renaming({{"shop.a", "store.b"}})) ==
-              std::string(R"({"op":"c","ns":"store.)") + (name == std::string("dbCheck") ? "b" : "$cmd") + R"(","o":{")" + name + R"(":"store.b"}})");
+        CHECK(renamed_json(bytes, renaming({{"shop.a", "store.b"}})) == std::string(R"({"op":"c","ns":"store.)") +
+                                                                            (name == std::string("dbCheck") ? "b" : "$cmd") +
+                                                                            R"(","o":{")" + name + R"(":"store.b"}})");
     }
 }
 
 TEST_CASE("renameCollection names two, by their full names") {
     const std::string bytes = operation("c", "shop.$cmd", command("renameCollection", "shop.a", with("to", "shop.b")));
     CHECK(names(bytes) == "shop.a shop.b");
-    CHECK(renamed_json(bytes, renaming({{"shop.a", "shop.x"}})) == R"({"op":"c","ns":"shop.$cmd","o":{"renameCollection":"shop.x","to":"shop.b"}})");
-    CHECK(renamed_json(bytes, renaming({{"shop.b", "shop.x"}})) == R"({"op":"c","ns":"shop.$cmd","o":{"renameCollection":"shop.a","to":"shop.x"}})");
-    CHECK(renamed_json(bytes, renaming({{"shop.*", "store.*"}})) == R"({"op":"c","ns":"store.$cmd","o":{"renameCollection":"store.a","to":"store.b"}})");
-    CHECK(message_of<Error>([&] { renamed_json(bytes, renaming({{"shop.a", "store.a"}})); }) ==
-          "renameCollection shop.a to shop.b would cross databases, as store.a to shop.b: rename both");
-    CHECK(message_of<Error>([&] { renamed_json(bytes, renaming({{"shop.a", "shop.b"}})); }) ==
-          "renameCollection shop.a to shop.b would become nothing: both would be shop.b");
-    CHECK(message_of<DataError>([&] { names(operation("c", "shop.$cmd", command("renameCollection", "shop.a"))); }) == "renameCollection without 'to'");
+    CHECK(renamed_json(bytes, renaming({{"shop.a", "shop.x"}})) ==
+          R"({"op":"c","ns":"shop.$cmd","o":{"renameCollection":"shop.x","to":"shop.b"}})");
+    CHECK(renamed_json(bytes, renaming({{"shop.b", "shop.x"}})) ==
+          R"({"op":"c","ns":"shop.$cmd","o":{"renameCollection":"shop.a","to":"shop.x"}})");
+    CHECK(renamed_json(bytes, renaming({{"shop.*", "store.*"}})) ==
+          R"({"op":"c","ns":"store.$cmd","o":{"renameCollection":"store.a","to":"store.b"}})");
+    CHECK(message_of<Error>([&] {
+              renamed_json(bytes, renaming({{"shop.a", "store.a"}}));
+          }) == "renameCollection shop.a to shop.b would cross databases, as store.a to shop.b: rename both");
+    CHECK(message_of<Error>([&] {
+              renamed_json(bytes, renaming({{"shop.a", "shop.b"}}));
+          }) == "renameCollection shop.a to shop.b would become nothing: both would be shop.b");
+    CHECK(message_of<DataError>([&] { names(operation("c", "shop.$cmd", command("renameCollection", "shop.a"))); }) ==
+          "renameCollection without 'to'");
 }
 
 TEST_CASE("what names a database or nothing, and what is not known") {
@@ -112,11 +126,13 @@ TEST_CASE("what names a database or nothing, and what is not known") {
     const std::string unknown = operation("c", "shop.$cmd", command("frobnicate", "a"));
     CHECK(names(unknown) == "");
     CHECK(parse_command(Operation(bson::Document(unknown))).kind == CommandKind::unknown);
-    CHECK(message_of<Error>([&] { renamed_json(unknown, renaming({{"shop.a", "shop.b"}})); }) ==
-          "the command frobnicate on shop.$cmd is not known, so what it names cannot be renamed");
+    CHECK(message_of<Error>([&] {
+              renamed_json(unknown, renaming({{"shop.a", "shop.b"}}));
+          }) == "the command frobnicate on shop.$cmd is not known, so what it names cannot be renamed");
     const std::string import = operation("c", "shop.$cmd", command("importCollection", "shop.a"));
-    CHECK(message_of<Error>([&] { renamed_json(import, renaming({{"shop.a", "shop.b"}})); }) ==
-          "importCollection of shop.a cannot be renamed: it holds the storage engine's own metadata");
+    CHECK(message_of<Error>([&] {
+              renamed_json(import, renaming({{"shop.a", "shop.b"}}));
+          }) == "importCollection of shop.a cannot be renamed: it holds the storage engine's own metadata");
     CHECK(renamed_json(import, renaming({{"shop.b", "shop.c"}})) == "same");
 }
 
@@ -134,7 +150,8 @@ TEST_CASE("a time series takes its buckets and its view along") {
     CHECK(renamed_json(insert("shop.system.buckets.ts", 1), rules) == R"({"op":"i","ns":"shop.system.buckets.series","o":{"_id":1}})");
     CHECK(renamed_json(operation("c", "shop.$cmd", command("create", "system.buckets.ts")), rules) ==
           R"({"op":"c","ns":"shop.$cmd","o":{"create":"system.buckets.series"}})");
-    const std::string view = operation("i", "shop.system.views", command("_id", "shop.ts", with("viewOn", "system.buckets.ts")), with("_id", "shop.ts"));
+    const std::string view =
+        operation("i", "shop.system.views", command("_id", "shop.ts", with("viewOn", "system.buckets.ts")), with("_id", "shop.ts"));
     CHECK(names(view) == "shop.ts");
     CHECK(renamed_json(view, rules) ==
           R"({"op":"i","ns":"shop.system.views","o":{"_id":"shop.series","viewOn":"system.buckets.series"},"o2":{"_id":"shop.series"}})");
@@ -146,21 +163,34 @@ TEST_CASE("a view follows what it reads, as far as that can be") {
     const std::string pipeline = bson::Builder()
                                      .string("_id", "shop.v")
                                      .string("viewOn", "a")
-                                     .begin_array("pipeline").begin_document("0").begin_document("$lookup").string("from", "b").end().end().end()
+                                     .begin_array("pipeline")
+                                     .begin_document("0")
+                                     .begin_document("$lookup")
+                                     .string("from", "b")
+                                     .end()
+                                     .end()
+                                     .end()
                                      .finish();
     const std::string view = operation("i", "shop.system.views", pipeline);
     CHECK(renamed_json(view, renaming({{"shop.a", "shop.x"}})) ==
           R"({"op":"i","ns":"shop.system.views","o":{"_id":"shop.v","viewOn":"x","pipeline":[{"$lookup":{"from":"b"}}]}})");
     CHECK(renamed_json(view, renaming({{"shop.c", "shop.x"}})) == "same");
-    CHECK(renamed_json(view, renaming({{"shop.*", "store.*"}})).starts_with(R"({"op":"i","ns":"store.system.views","o":{"_id":"store.v","viewOn":"a")"));
-    CHECK(message_of<Error>([&] { renamed_json(view, renaming({{"shop.b", "shop.x"}})); }) ==
-          "the view shop.v cannot follow a renamed collection: its pipeline names that collection");
-    CHECK(message_of<Error>([&] { renamed_json(view, renaming({{"shop.a", "store.a"}})); }) ==
-          "the view shop.v cannot follow a renamed collection: a view and what it reads stay in one database; rename the whole database (db.*=other.*)");
+    CHECK(renamed_json(view, renaming({{"shop.*", "store.*"}}))
+              .starts_with(R"({"op":"i","ns":"store.system.views","o":{"_id":"store.v","viewOn":"a")"));
+    CHECK(message_of<Error>([&] {
+              renamed_json(view, renaming({{"shop.b", "shop.x"}}));
+          }) == "the view shop.v cannot follow a renamed collection: its pipeline names that collection");
+    CHECK(
+        message_of<Error>([&] {
+            renamed_json(view, renaming({{"shop.a", "store.a"}}));
+        }) ==
+        "the view shop.v cannot follow a renamed collection: a view and what it reads stay in one database; rename the whole database (db.*=other.*)");
 }
 
 TEST_CASE("index specifications of old servers name their collection once more") {
-    const auto spec = [](const char* ns) { return bson::Builder().begin_document("key").int32("x", 1).end().string("name", "x_1").string("ns", ns).finish(); };
+    const auto spec = [](const char* ns) {
+        return bson::Builder().begin_document("key").int32("x", 1).end().string("name", "x_1").string("ns", ns).finish();
+    };
     const auto rules = renaming({{"shop.a", "store.b"}});
     CHECK(renamed_json(operation("c", "shop.$cmd", command("createIndexes", "a", spec("shop.a"))), rules) ==
           R"({"op":"c","ns":"store.$cmd","o":{"createIndexes":"b","key":{"x":1},"name":"x_1","ns":"store.b"}})");
@@ -177,12 +207,17 @@ TEST_CASE("index specifications of old servers name their collection once more")
 TEST_CASE("rules that make no sense are refused") {
     const auto refused = [](const char* from, const char* to) { return message_of<ArgumentError>([&] { renaming({{from, to}}); }); };
     CHECK(refused("shop", "store") == "cannot rename shop to store: a name is <database>.<collection> or <database>.*");
-    CHECK(refused("shop.a", "store.*") == "cannot rename shop.a to store.*: a database (<database>.*) becomes a database, a collection a collection");
+    CHECK(refused("shop.a", "store.*") ==
+          "cannot rename shop.a to store.*: a database (<database>.*) becomes a database, a collection a collection");
     CHECK(refused("shop.a*", "shop.b*") == "cannot rename shop.a* to shop.b*: only <database>.* stands for more than one name");
     CHECK(refused("shop.system.views", "shop.v") == "cannot rename shop.system.views to shop.v: system collections keep their names");
     CHECK(refused("shop.*", "admin.*") == "cannot rename shop.* to admin.*: the server's own databases keep their names");
-    CHECK(message_of<ArgumentError>([] { renaming({{"a.a", "a.c"}, {"a.a", "a.d"}}); }) == "cannot rename a.a to a.d: it has another new name already");
-    CHECK(message_of<ArgumentError>([] { renaming({{"a.a", "a.c"}, {"a.b", "a.c"}}); }) == "cannot rename a.b to a.c: another one has that new name already");
+    CHECK(message_of<ArgumentError>([] {
+              renaming({{"a.a", "a.c"}, {"a.a", "a.d"}});
+          }) == "cannot rename a.a to a.d: it has another new name already");
+    CHECK(message_of<ArgumentError>([] {
+              renaming({{"a.a", "a.c"}, {"a.b", "a.c"}});
+          }) == "cannot rename a.b to a.c: another one has that new name already");
     CHECK(renaming({{"a.a", "a.b"}}).collides("a.b"));
     CHECK(renaming({{"a.*", "b.*"}}).collides("b.x"));
     CHECK_FALSE(renaming({{"a.a", "a.b"}, {"a.b", "a.a"}}).collides("a.b"));
@@ -203,7 +238,8 @@ TEST_CASE("the operations of an applyOps are seen one by one, however nested") {
     for_each_operation(bson::Document(deep), [&](const Operation&) { ++found; });
     CHECK(found == 1);
     deep = operation("c", "admin.$cmd", apply_ops({deep}));
-    CHECK(message_of<DataError>([&] { for_each_operation(bson::Document(deep), [](const Operation&) {}); }) == "applyOps nested more than 100 levels deep");
+    CHECK(message_of<DataError>([&] { for_each_operation(bson::Document(deep), [](const Operation&) {}); }) ==
+          "applyOps nested more than 100 levels deep");
     CHECK(message_of<DataError>([&] { edit_operations(bson::Document(deep), [](const Operation&) { return Edit::keep(); }); }) ==
           "applyOps nested more than 100 levels deep");
 }
@@ -221,16 +257,22 @@ TEST_CASE("an edit copies nothing as long as nothing changes, and only what chan
         return json(outer.o.bytes());
     };
     CHECK(edited([](const Operation&) { return Edit::keep(); }) == "keep");
-    const auto without = [&](std::string_view ns) { return edited([=](const Operation& o) { return o.ns == ns ? Edit::drop() : Edit::keep(); }); };
-    const std::string a = json(insert("shop.a", 1)), b = json(insert("shop.b", 2)), c = json(insert("shop.c", 3)), d = json(insert("shop.d", 4));
+    const auto without = [&](std::string_view ns) {
+        return edited([=](const Operation& o) { return o.ns == ns ? Edit::drop() : Edit::keep(); });
+    };
+    const std::string a = json(insert("shop.a", 1)), b = json(insert("shop.b", 2)), c = json(insert("shop.c", 3)),
+                      d = json(insert("shop.d", 4));
     const std::string outer = R"({"op":"c","ns":"admin.$cmd","o":{"applyOps":[)";
     CHECK(without("shop.a") == R"({"applyOps":[)" + outer + b + "," + c + "]}}," + d + R"(],"partialTxn":true})");
     CHECK(without("shop.b") == R"({"applyOps":[)" + a + "," + outer + c + "]}}," + d + R"(],"partialTxn":true})");
     CHECK(without("shop.d") == R"({"applyOps":[)" + a + "," + outer + b + "," + c + R"(]}}],"partialTxn":true})");
     CHECK(edited([](const Operation&) { return Edit::drop(); }) == R"({"applyOps":[],"partialTxn":true})");
-    CHECK(edited([](const Operation& o) { return o.ns < "shop.d" ? Edit::drop() : Edit::keep(); }) == R"({"applyOps":[)" + d + R"(],"partialTxn":true})");
-    CHECK(edited([&](const Operation& o) { return o.ns == "shop.a" ? Edit{Edit::Kind::replace, {bson::Value(insert("x.y", 1)), bson::Value(insert("x.z", 2))}} : Edit::keep(); })
-              .starts_with(R"({"applyOps":[)" + json(insert("x.y", 1)) + "," + json(insert("x.z", 2)) + "," + outer));
+    CHECK(edited([](const Operation& o) { return o.ns < "shop.d" ? Edit::drop() : Edit::keep(); }) ==
+          R"({"applyOps":[)" + d + R"(],"partialTxn":true})");
+    CHECK(edited([&](const Operation& o) {
+              return o.ns == "shop.a" ? Edit{Edit::Kind::replace, {bson::Value(insert("x.y", 1)), bson::Value(insert("x.z", 2))}}
+                                      : Edit::keep();
+          }).starts_with(R"({"applyOps":[)" + json(insert("x.y", 1)) + "," + json(insert("x.z", 2)) + "," + outer));
     CHECK(edit_operations(of_bytes(insert("shop.a", 1)), [](const Operation&) { return Edit::drop(); }).kind == Edit::Kind::drop);
 }
 
@@ -278,7 +320,8 @@ TEST_CASE("names that no server takes are refused, by the rule") {
     CHECK(refused("x" + db + ".*").ends_with(": a database's name has at most 63 bytes"));
     CHECK(refused("\xC3\xA9" + db.substr(1) + ".c").ends_with(": a database's name has at most 63 bytes"));
     CHECK(refused("shop." + rest + "x").ends_with(": <database>.<collection> has at most 255 bytes"));
-    for (const char* bad : {"shop..c", "shop.c.", "shop.."}) CHECK(refused(bad).ends_with(": a collection's name neither begins nor ends with a dot"));
+    for (const char* bad : {"shop..c", "shop.c.", "shop.."})
+        CHECK(refused(bad).ends_with(": a collection's name neither begins nor ends with a dot"));
     for (const char* bad : {"shop.a$b", "shop.$cmd"}) CHECK(refused(bad).ends_with(": a collection's name has no $ or NUL in it"));
     for (const char* bad : {"shop.system.x", "shop.a.system.b"}) CHECK(refused(bad).ends_with(": system collections keep their names"));
     for (const char* bad : {"shop.\xFF", "s\xC3.c"}) CHECK(refused(bad).ends_with(": a name is UTF-8"));
@@ -290,6 +333,8 @@ TEST_CASE("names that no server takes are refused, by the rule") {
     good.add("b.c", "shop.a/\\\" b..c\n");
     good.add("b.d", "a\x01:|<>.c");
     CHECK(good.collection("a." + std::string(191, 'c')) == db + "." + std::string(191, 'c'));
-    CHECK(message_of<Error>([&] { static_cast<void>(good.collection("a." + std::string(192, 'c'))); }).ends_with(": <database>.<collection> has at most 255 bytes"));
+    CHECK(message_of<Error>([&] {
+              static_cast<void>(good.collection("a." + std::string(192, 'c')));
+          }).ends_with(": <database>.<collection> has at most 255 bytes"));
     CHECK(good.collection("a.system.buckets." + std::string(191, 'c')));
 }

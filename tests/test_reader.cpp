@@ -79,7 +79,8 @@ TEST_CASE("a stream cut anywhere but between documents is an error with the plac
     for (std::size_t cut = 0; cut <= bytes.size(); ++cut) {
         CAPTURE(cut);
         const std::size_t whole = cut / size, rest = cut % size;
-        const std::string place = "in: offset " + std::to_string(whole * size) + ": document " + std::to_string(whole + 1) + ": the stream ends inside a document: ";
+        const std::string place = "in: offset " + std::to_string(whole * size) + ": document " + std::to_string(whole + 1) +
+                                  ": the stream ends inside a document: ";
         const std::string why = refusal(bytes.substr(0, cut));
         if (rest == 0)
             CHECK(why == "");
@@ -95,17 +96,20 @@ TEST_CASE("impossible lengths are refused before anything is read for them") {
         const std::string why = "impossible document length " + std::to_string(length);
         const std::string head = little_endian(static_cast<std::uint32_t>(length), 4);
         CHECK(refusal(head) == "in: offset 0: document 1: " + why);
-        CHECK(refusal(entry({1, 1}) + head + std::string(100, 'x')) == "in: offset " + std::to_string(entry({1, 1}).size()) + ": document 2: " + why);
+        CHECK(refusal(entry({1, 1}) + head + std::string(100, 'x')) ==
+              "in: offset " + std::to_string(entry({1, 1}).size()) + ": document 2: " + why);
     }
     CHECK(refusal(little_endian(0x7FFFFFFF, 4)) == "in: offset 0: document 1: document length 2147483647 is over the limit of 16793600");
-    CHECK(refusal(little_endian(0x7FFFFFFF, 4) + "\x11ts") == "in: offset 0: document 1: document length 2147483647 is over the limit of 16793600");
+    CHECK(refusal(little_endian(0x7FFFFFFF, 4) + "\x11ts") ==
+          "in: offset 0: document 1: document length 2147483647 is over the limit of 16793600");
     CHECK(refusal(std::string(failure_mark)) == "in: offset 0: document 1: impossible document length -1");
 }
 
 TEST_CASE("a document of 16 MiB + 16 KiB is read, a larger one refused") {
     const std::string largest = document_of(bson::max_document_size);
     CHECK(all_bytes(reader(entry({0, 1}) + largest + entry({2, 1}))) == entry({0, 1}) + largest + entry({2, 1}));
-    CHECK(refusal(document_of(bson::max_document_size + 1)) == "in: offset 0: document 1: document length 16793601 is over the limit of 16793600");
+    CHECK(refusal(document_of(bson::max_document_size + 1)) ==
+          "in: offset 0: document 1: document length 16793601 is over the limit of 16793600");
 }
 
 TEST_CASE("documents around the size of the buffer come out whole") {
@@ -184,7 +188,8 @@ TEST_CASE("documents are read a block at a time, and the block stays as it is wh
             got += last;
         }
     };
-    CHECK(message_of<FormatError>(read_on) == "x: offset " + std::to_string(damaged.size() - 4) + ": document 3002: impossible document length 3");
+    CHECK(message_of<FormatError>(read_on) ==
+          "x: offset " + std::to_string(damaged.size() - 4) + ": document 3002: impossible document length 3");
     CHECK(got == damaged.substr(0, damaged.size() - 4));
     CHECK(blocks > 5);
     CHECK(blocks < 100);

@@ -25,7 +25,9 @@ std::string changes(const Bson& fields) {
 std::string of_binary(int subtype, std::string_view data) {
     return changes(Bson().raw(0x05, "b", little_endian(data.size(), 4) + static_cast<char>(subtype) + std::string(data)));
 }
-std::string of_options(std::string_view options) { return changes(Bson().raw(0x0B, "r", std::string("x\0", 2) + std::string(options) + '\0')); }
+std::string of_options(std::string_view options) {
+    return changes(Bson().raw(0x0B, "r", std::string("x\0", 2) + std::string(options) + '\0'));
+}
 Bson numbered(const std::vector<std::string>& keys) {
     Bson array;
     for (const std::string& key : keys) array.int32(key, 1);
@@ -62,21 +64,27 @@ TEST_CASE("a binary of the old subtype keeps its bytes if its second length is r
     CHECK(of_binary(0, "") == "");
     CHECK(of_binary(3, "abcd") == "");
     CHECK(of_binary(2, little_endian(1, 4) + "x") == "");
-    for (const std::string& data : {std::string(), std::string("x"), std::string("abcd"), little_endian(0, 4)}) CHECK(of_binary(2, data) == "binary o.b");
-    for (const std::string& data : {little_endian(0, 4) + "x", little_endian(2, 4) + "x", little_endian(0xFFFFFFFF, 4) + "x"}) CHECK(of_binary(2, data) == "unreadable o.b");
+    for (const std::string& data : {std::string(), std::string("x"), std::string("abcd"), little_endian(0, 4)})
+        CHECK(of_binary(2, data) == "binary o.b");
+    for (const std::string& data : {little_endian(0, 4) + "x", little_endian(2, 4) + "x", little_endian(0xFFFFFFFF, 4) + "x"})
+        CHECK(of_binary(2, data) == "unreadable o.b");
 }
 
 TEST_CASE("a regular expression keeps options that are sorted UTF-8") {
-    for (const char* sorted : {"", "i", "im", "ii", "imsx", "\xC3\xA9", "i\xC3\xA9", "\xEF\xBF\xBD\xF0\x9F\x98\x80"}) CHECK(of_options(sorted) == "");
-    for (const char* other : {"mi", "xsmi", "\xC3\xA9i", "\xE9", "i\xFF", "\xF0\x9F\x98\x80\xEF\xBF\xBD"}) CHECK(of_options(other) == "options o.r");
+    for (const char* sorted : {"", "i", "im", "ii", "imsx", "\xC3\xA9", "i\xC3\xA9", "\xEF\xBF\xBD\xF0\x9F\x98\x80"})
+        CHECK(of_options(sorted) == "");
+    for (const char* other : {"mi", "xsmi", "\xC3\xA9i", "\xE9", "i\xFF", "\xF0\x9F\x98\x80\xEF\xBF\xBD"})
+        CHECK(of_options(other) == "options o.r");
 }
 
 TEST_CASE("everything is found, however deep, and a code's scope is looked into") {
     const Bson scope = Bson().array("a", numbered({"7"}));
-    const std::string code = little_endian(4 + 4 + 2 + scope.bytes().size(), 4) + little_endian(2, 4) + std::string("f\0", 2) + scope.bytes();
+    const std::string code =
+        little_endian(4 + 4 + 2 + scope.bytes().size(), 4) + little_endian(2, 4) + std::string("f\0", 2) + scope.bytes();
     CHECK(changes(Bson().raw(0x0F, "c", code)) == "keys o.c.a");
-    CHECK(changes(Bson().array("a", Bson().document("0", Bson().raw(0x0B, "r", std::string("x\0mi\0", 5)).array("z", numbered({"1"})))).int32("n", 1)) ==
-          "options o.a.0.r; keys o.a.0.z");
+    CHECK(changes(Bson()
+                      .array("a", Bson().document("0", Bson().raw(0x0B, "r", std::string("x\0mi\0", 5)).array("z", numbered({"1"}))))
+                      .int32("n", 1)) == "options o.a.0.r; keys o.a.0.z");
 }
 
 TEST_CASE("an ordinary document needs no closer look") {
@@ -92,13 +100,15 @@ TEST_CASE("an ordinary document needs no closer look") {
 }
 
 TEST_CASE("what replay changes is told once, with the first place and how often") {
-    const auto found = findings({as_entry({100, 1}, operation("i", "shop.a", with_regex(1))), as_entry({100, 2}, operation("u", "shop.b", with_regex(2), with_regex(2))),
+    const auto found = findings({as_entry({100, 1}, operation("i", "shop.a", with_regex(1))),
+                                 as_entry({100, 2}, operation("u", "shop.b", with_regex(2), with_regex(2))),
                                  as_entry({100, 3}, operation("i", "shop.a", with_regex(3)))});
     REQUIRE(found.size() == 1);
     CHECK(found[0].severity == Finding::Severity::note);
     CHECK(found[0].of_replay);
-    CHECK(to_string(found[0]) == "100:1: o.r in shop.a is a regular expression whose options mongorestore sorts (the first of 3 entries in 2 collections); "
-                                 "oplog-apply restores it as it was");
+    CHECK(to_string(found[0]) ==
+          "100:1: o.r in shop.a is a regular expression whose options mongorestore sorts (the first of 3 entries in 2 collections); "
+          "oplog-apply restores it as it was");
 }
 
 TEST_CASE("operations inside applyOps and transactions are looked at") {
@@ -108,10 +118,13 @@ TEST_CASE("operations inside applyOps and transactions are looked at") {
 }
 
 TEST_CASE("what is not replayed is not told of, but must be readable") {
-    CHECK(findings({as_entry({100, 1}, operation("n", "", with_regex(1))), as_entry({100, 2}, operation("i", "config.transactions", with_regex(1)))}).empty());
+    CHECK(findings({as_entry({100, 1}, operation("n", "", with_regex(1))),
+                    as_entry({100, 2}, operation("i", "config.transactions", with_regex(1)))})
+              .empty());
     const std::string unreadable = Bson().int32("_id", 1).raw(0x05, "b", little_endian(5, 4) + "\2" + little_endian(2, 4) + "x").bytes();
     for (const char* op : {"n", "i"}) {
-        const auto found = findings({as_entry({100, 1}, operation(op, "shop.a", unreadable)), as_entry({100, 2}, operation(op, "shop.a", unreadable))});
+        const auto found =
+            findings({as_entry({100, 1}, operation(op, "shop.a", unreadable)), as_entry({100, 2}, operation(op, "shop.a", unreadable))});
         REQUIRE(found.size() == 1);
         CHECK(found[0].severity == Finding::Severity::error);
         CHECK(found[0].text.starts_with("o.b in shop.a is a binary of subtype 2 with two lengths that differ"));
@@ -122,8 +135,12 @@ TEST_CASE("a timestamp of zero matters at the top of a document that replaces an
     const std::string zero = Bson().int32("_id", 1).timestamp("when", {0, 0}).bytes(), id = Bson().int32("_id", 1).bytes();
     CHECK(findings({as_entry({100, 1}, operation("i", "shop.a", zero))}).empty());
     CHECK(findings({as_entry({100, 1}, operation("u", "shop.a", zero, id))}).size() == 1);
-    CHECK(findings({as_entry({100, 1}, operation("u", "shop.a", Bson().timestamp("_id", {0, 0}).bytes(), Bson().timestamp("_id", {0, 0}).bytes()))}).empty());
-    CHECK(findings({as_entry({100, 1}, operation("u", "shop.a", Bson().int32("_id", 1).document("d", Bson().timestamp("when", {0, 0})).bytes(), id))}).empty());
+    CHECK(findings({as_entry({100, 1},
+                             operation("u", "shop.a", Bson().timestamp("_id", {0, 0}).bytes(), Bson().timestamp("_id", {0, 0}).bytes()))})
+              .empty());
+    CHECK(findings({as_entry({100, 1},
+                             operation("u", "shop.a", Bson().int32("_id", 1).document("d", Bson().timestamp("when", {0, 0})).bytes(), id))})
+              .empty());
     const std::string delta = Bson().int32("$v", 2).document("diff", Bson().document("i", Bson().timestamp("when", {0, 0}))).bytes();
     CHECK(findings({as_entry({100, 1}, operation("u", "shop.a", delta, id))}).empty());
 }

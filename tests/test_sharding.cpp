@@ -31,7 +31,8 @@ ChunkMap chunks(const std::string& pattern, const std::vector<std::pair<std::str
         most += (most.empty() ? "\"" : ",\"") + std::string(field.key()) + "\":{\"$maxKey\":1}";
     }
     for (std::size_t i = 0; i < starts.size(); ++i) {
-        const std::string min = i == 0 ? "{" + least + "}" : starts[i].first, max = i + 1 < starts.size() ? starts[i + 1].first : "{" + most + "}";
+        const std::string min = i == 0 ? "{" + least + "}" : starts[i].first,
+                          max = i + 1 < starts.size() ? starts[i + 1].first : "{" + most + "}";
         documents.emplace_back(parse_json("{\"min\":" + min + ",\"max\":" + max + ",\"shard\":\"" + starts[i].second + "\"}"));
     }
     std::swap(documents.front(), documents.back()); // in any order
@@ -98,12 +99,14 @@ TEST_CASE("bounds of compound and refined keys are compared field by field") {
 }
 
 TEST_CASE("chunks that leave a part to nobody, overlap, or are of another key are refused") {
-    const std::string low = R"({"min":{"a":{"$minKey":1}},"max":{"a":1},"shard":"A"})", high = R"({"min":{"a":1},"max":{"a":{"$maxKey":1}},"shard":"B"})";
+    const std::string low = R"({"min":{"a":{"$minKey":1}},"max":{"a":1},"shard":"A"})",
+                      high = R"({"min":{"a":1},"max":{"a":{"$maxKey":1}},"shard":"B"})";
     CHECK(refusal(R"({"a":1})", {high, low}).empty());
     CHECK(refusal(R"({"a":1})", {}) == "no chunks");
     CHECK(refusal(R"({"a":1})", {low}).starts_with("no chunk has what is at or above"));
     CHECK(refusal(R"({"a":1})", {high}).starts_with("no chunk has what is below"));
-    CHECK(refusal(R"({"a":1})", {low, R"({"min":{"a":2},"max":{"a":{"$maxKey":1}},"shard":"B"})"}).find("is followed by one from") != std::string::npos);
+    CHECK(refusal(R"({"a":1})", {low, R"({"min":{"a":2},"max":{"a":{"$maxKey":1}},"shard":"B"})"}).find("is followed by one from") !=
+          std::string::npos);
     CHECK(refusal(R"({"a":1})", {low, low, high}).find("is followed by one from") != std::string::npos);
     CHECK(refusal(R"({"a":1,"b":1})", {low, high}).find("is not of the shard key") != std::string::npos);
     CHECK(refusal(R"({"a":1})", {R"({"min":{"a":{"$minKey":1}},"max":{"a":1}})"}).starts_with("a chunk without 'shard'"));

@@ -19,7 +19,12 @@ struct OddOrdinals {
 std::string binary(const std::string& content) { return little_endian(content.size(), 4) + '\0' + content; }
 
 std::string one(std::uint32_t ordinal, const std::string& body) {
-    return Bson().string("op", "i").string("ns", "shop.a").document("o", Bson().raw(0x05, "b", body)).timestamp("ts", {100, ordinal}).bytes();
+    return Bson()
+        .string("op", "i")
+        .string("ns", "shop.a")
+        .document("o", Bson().raw(0x05, "b", body))
+        .timestamp("ts", {100, ordinal})
+        .bytes();
 }
 /// Entries of rising ts, up to `size` bytes.
 std::string many(std::size_t size, const std::string& body) {

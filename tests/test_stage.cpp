@@ -23,7 +23,9 @@ std::string command_on(std::string_view database, std::string_view name, std::st
     bson::Builder copy = more;
     return operation("c", join_namespace(database, "$cmd"), command(name, collection, copy.finish()));
 }
-std::string shop(std::string_view name, std::string_view collection, const bson::Builder& more = {}) { return command_on("shop", name, collection, more); }
+std::string shop(std::string_view name, std::string_view collection, const bson::Builder& more = {}) {
+    return command_on("shop", name, collection, more);
+}
 std::string moved(std::string_view from, std::string_view to, char drop_target = 0) {
     bson::Builder more;
     more.string("to", to);
@@ -31,7 +33,9 @@ std::string moved(std::string_view from, std::string_view to, char drop_target =
     return shop("renameCollection", from, more);
 }
 
-bson::Builder index(std::string_view name) { return bson::Builder().int32("v", 2).begin_document("key").int32("n", 1).end().string("name", name); }
+bson::Builder index(std::string_view name) {
+    return bson::Builder().int32("v", 2).begin_document("key").int32("n", 1).end().string("name", name);
+}
 std::string build(std::string_view command, std::string_view collection, std::string_view name) {
     bson::Builder more;
     bson::Builder spec = index(name);
@@ -43,7 +47,8 @@ std::string build(std::string_view command, std::string_view collection, std::st
 void dumped(Catalog& catalog, std::string_view ns, char letter, const std::vector<std::string>& indexes = {}) {
     Collection& collection = catalog.create(ns, letter ? uuid(letter) : "");
     collection.dumped_as = ns;
-    for (const std::string& name : indexes) collection.indexes.push_back({name, index(name).finish(), std::string(split_namespace(ns).collection)});
+    for (const std::string& name : indexes)
+        collection.indexes.push_back({name, index(name).finish(), std::string(split_namespace(ns).collection)});
 }
 
 /// "i shop.a 1", "create shop.a", "[drop shop.b, renameCollection shop.a shop.b]".
@@ -55,7 +60,8 @@ std::string told(const Operation& operation) {
     }
     if (!operation.is_command()) {
         const auto id = operation.o.find("_id");
-        return std::string(operation.op) + " " + std::string(operation.ns) + (id && id->is_number() ? " " + std::to_string(id->integer()) : "");
+        return std::string(operation.op) + " " + std::string(operation.ns) +
+               (id && id->is_number() ? " " + std::to_string(id->integer()) : "");
     }
     const Command command = parse_command(operation);
     const auto name = command.kind == CommandKind::create_indexes ? operation.o.find("name") : std::nullopt;
@@ -161,34 +167,45 @@ TEST_CASE("A rename without dropTarget passes byte for byte") {
 }
 
 TEST_CASE("$out onto a collection leaves its documents and indexes, and no temporary collection") {
-    const Staged staged(from(one()), {of('T', shop("create", "tmp.agg_out.1", bson::Builder().boolean("temp", true))), of('T', shop("createIndexes", "tmp.agg_out.1", index("old"))),
+    const Staged staged(from(one()), {of('T', shop("create", "tmp.agg_out.1", bson::Builder().boolean("temp", true))),
+                                      of('T', shop("createIndexes", "tmp.agg_out.1", index("old"))),
                                       of('T', insert("shop.tmp.agg_out.1", 1)), of('T', moved("shop.tmp.agg_out.1", "shop.a", 'A'))});
-    CHECK(staged.text() == "create shop.tmp.agg_out.1; i shop.tmp.agg_out.1 1; [drop shop.a, renameCollection shop.tmp.agg_out.1 shop.a]; createIndexes shop.a old");
+    CHECK(
+        staged.text() ==
+        "create shop.tmp.agg_out.1; i shop.tmp.agg_out.1 1; [drop shop.a, renameCollection shop.tmp.agg_out.1 shop.a]; createIndexes shop.a old");
     CHECK(staged.errors().empty());
 }
 
 TEST_CASE("A collection that was converted to a capped one has lost its indexes") {
-    const Staged staged(from(one()), {of('T', shop("create", "tmp1.convertToCapped.a", bson::Builder().boolean("capped", true))), of('T', moved("shop.tmp1.convertToCapped.a", "shop.a", 'A'))});
+    const Staged staged(from(one()), {of('T', shop("create", "tmp1.convertToCapped.a", bson::Builder().boolean("capped", true))),
+                                      of('T', moved("shop.tmp1.convertToCapped.a", "shop.a", 'A'))});
     CHECK(staged.text() == "create shop.tmp1.convertToCapped.a; [drop shop.a, renameCollection shop.tmp1.convertToCapped.a shop.a]");
 }
 
 TEST_CASE("A rename across databases drops in the target's") {
     Catalog both = one();
     dumped(both, "other.b", 'B');
-    const Staged staged(from(std::move(both)), {operation("c", "shop.$cmd", command("renameCollection", "shop.a", bson::Builder().string("to", "other.b").boolean("dropTarget", true).finish()))});
+    const Staged staged(
+        from(std::move(both)),
+        {operation("c", "shop.$cmd",
+                   command("renameCollection", "shop.a", bson::Builder().string("to", "other.b").boolean("dropTarget", true).finish()))});
     const Operation applied(bson::Document(staged.documents.front()));
     CHECK(Operation(applied.apply_ops().begin()->document()).ns == "other.$cmd");
     CHECK(staged.text() == "[drop other.b, renameCollection shop.a other.b]; createIndexes other.b old");
-    CHECK(Staged(from(one()), {of('A', moved("shop.a", "shop.b", 'B'))}).text() == "renameCollection shop.a shop.b; createIndexes shop.b old"); // there was none
+    CHECK(Staged(from(one()), {of('A', moved("shop.a", "shop.b", 'B'))}).text() ==
+          "renameCollection shop.a shop.b; createIndexes shop.b old"); // there was none
 }
 
 TEST_CASE("Indexes come at the end, as they are then, for those collections alone whose indexes or names have changed") {
     Catalog catalog = one();
     dumped(catalog, "shop.quiet", 'Q', {"_id_", "untouched"});
-    const Staged staged(from(std::move(catalog)), {of('A', shop("createIndexes", "a", index("x"))), of('A', shop("createIndexes", "a", index("y"))),
-                                                   of('A', shop("dropIndexes", "a", bson::Builder().string("index", "x"))), insert("shop.quiet", 1)});
+    const Staged staged(from(std::move(catalog)),
+                        {of('A', shop("createIndexes", "a", index("x"))), of('A', shop("createIndexes", "a", index("y"))),
+                         of('A', shop("dropIndexes", "a", bson::Builder().string("index", "x"))), insert("shop.quiet", 1)});
     CHECK(staged.text() == "i shop.quiet 1; createIndexes shop.a old; createIndexes shop.a y");
-    CHECK(json(staged.documents.back()) == R"({"op":"c","ns":"shop.$cmd","o":{"createIndexes":"a","v":2,"key":{"n":1},"name":"y","collation":{"locale":"simple"}},"ts":{"$timestamp":{"t":100,"i":6}},"v":2})");
+    CHECK(
+        json(staged.documents.back()) ==
+        R"({"op":"c","ns":"shop.$cmd","o":{"createIndexes":"a","v":2,"key":{"n":1},"name":"y","collation":{"locale":"simple"}},"ts":{"$timestamp":{"t":100,"i":6}},"v":2})");
 }
 
 TEST_CASE("What old servers said of an index's namespace is left out") {
@@ -218,7 +235,8 @@ TEST_CASE("A change of an index alone is left out; what else a collMod changes s
 }
 
 TEST_CASE("A transaction's indexes count when it commits, and never when it aborts") {
-    const std::vector<std::string> operations = {of('N', shop("create", "n")), of('N', shop("createIndexes", "n", index("x"))), of('N', insert("shop.n", 1))};
+    const std::vector<std::string> operations = {of('N', shop("create", "n")), of('N', shop("createIndexes", "n", index("x"))),
+                                                 of('N', insert("shop.n", 1))};
     const std::string whole = transaction_entry({100, 1}, apply_ops(operations));
     CHECK(Staged(from({}), {whole}).text() == "[create shop.n, i shop.n 1]; createIndexes shop.n x");
 
@@ -228,8 +246,10 @@ TEST_CASE("A transaction's indexes count when it commits, and never when it abor
     CHECK(chained.text() == "[create shop.n]; drop shop.other; [i shop.n 1]; createIndexes shop.n x");
 
     const std::string prepared = transaction_entry({100, 1}, apply_ops(operations, "prepare"));
-    CHECK(Staged({}, {prepared, transaction_entry({100, 2}, commit_it(), {100, 1})}).text() == "[create shop.n, i shop.n 1]; commitTransaction; createIndexes shop.n x");
-    CHECK(Staged({}, {prepared, transaction_entry({100, 2}, abort_it(), {100, 1})}).text() == "[create shop.n, i shop.n 1]; abortTransaction");
+    CHECK(Staged({}, {prepared, transaction_entry({100, 2}, commit_it(), {100, 1})}).text() ==
+          "[create shop.n, i shop.n 1]; commitTransaction; createIndexes shop.n x");
+    CHECK(Staged({}, {prepared, transaction_entry({100, 2}, abort_it(), {100, 1})}).text() ==
+          "[create shop.n, i shop.n 1]; abortTransaction");
 }
 
 TEST_CASE("Transactions to be left out are left out whole, their commits too") {
@@ -244,19 +264,23 @@ TEST_CASE("applyOps may be nested and empty") {
     const std::string inner = operation("c", "admin.$cmd", apply_ops({of('A', moved("shop.a", "shop.b", 'B')), insert("shop.b", 1)}));
     Catalog both = one();
     dumped(both, "shop.b", 'B');
-    CHECK(Staged(from(std::move(both)), {operation("c", "admin.$cmd", apply_ops({inner}))}).text() == "[[[drop shop.b, renameCollection shop.a shop.b], i shop.b 1]]; createIndexes shop.b old");
+    CHECK(Staged(from(std::move(both)), {operation("c", "admin.$cmd", apply_ops({inner}))}).text() ==
+          "[[[drop shop.b, renameCollection shop.a shop.b], i shop.b 1]]; createIndexes shop.b old");
     CHECK(Staged({}, {operation("c", "admin.$cmd", apply_ops({}))}).text() == "[]");
-    CHECK(Staged({}, {operation("c", "admin.$cmd", apply_ops({shop("createIndexes", "a", index("x"))}))}).text() == "[]; createIndexes shop.a x");
+    CHECK(Staged({}, {operation("c", "admin.$cmd", apply_ops({shop("createIndexes", "a", index("x"))}))}).text() ==
+          "[]; createIndexes shop.a x");
 }
 
 TEST_CASE("Up to the consistent point an entry is for the collection with its UUID") {
     SUBCASE("under the name that the dump has it by") {
-        const Staged staged(from(one(), 9), {of('A', insert("shop.before", 1)), of('A', operation("d", "shop.a", bson::Builder().int32("_id", 2).finish()))});
+        const Staged staged(from(one(), 9), {of('A', insert("shop.before", 1)),
+                                             of('A', operation("d", "shop.a", bson::Builder().int32("_id", 2).finish()))});
         CHECK(staged.text() == "i shop.a 1; d shop.a 2");
     }
     SUBCASE("and for none that has its name by now") {
-        const Staged staged(from(one('B', {}), 9), {of('A', insert("shop.a", 1)), of('A', shop("createIndexes", "a", index("x"))), of('A', shop("drop", "a")), of('B', shop("create", "a")),
-                                                    of('B', insert("shop.a", 2))});
+        const Staged staged(from(one('B', {}), 9),
+                            {of('A', insert("shop.a", 1)), of('A', shop("createIndexes", "a", index("x"))), of('A', shop("drop", "a")),
+                             of('B', shop("create", "a")), of('B', insert("shop.a", 2))});
         CHECK(staged.text() == "i shop.a 2");
         CHECK(staged.errors().empty());
     }
@@ -264,7 +288,8 @@ TEST_CASE("Up to the consistent point an entry is for the collection with its UU
         CHECK(Staged(from(one(), 1), {of('A', insert("shop.a", 1)), insert("shop.a", 2)}).text() == "i shop.a 1; i shop.a 2");
     }
     SUBCASE("one that is made, filled and dropped in between is made and dropped") {
-        const Staged staged(from(one(), 9), {of('C', shop("create", "c")), of('C', insert("shop.c", 1)), of('C', shop("drop", "c")), of('C', insert("shop.c", 2))});
+        const Staged staged(from(one(), 9), {of('C', shop("create", "c")), of('C', insert("shop.c", 1)), of('C', shop("drop", "c")),
+                                             of('C', insert("shop.c", 2))});
         CHECK(staged.text().starts_with("create shop.c; i shop.c 1; drop shop.c"));
         CHECK(staged.text().find("i shop.c 2") == std::string::npos);
     }
@@ -280,7 +305,8 @@ TEST_CASE("Up to the consistent point an entry is for the collection with its UU
 }
 
 TEST_CASE("A collection that is written to while the dump runs, and is neither in it nor dropped, was lost") {
-    const std::string lost = "100:1: the full dump lacks shop.z, which was being made as it began: mongodump can miss that. Give it an increment that begins before the dump";
+    const std::string lost =
+        "100:1: the full dump lacks shop.z, which was being made as it began: mongodump can miss that. Give it an increment that begins before the dump";
     const std::string write = of('Z', insert("shop.z", 1));
     CHECK(Staged(from(one(), 2), {write, insert("shop.a", 2)}).errors() == lost);
     CHECK(Staged(from(one(), 2), {write, of('Z', insert("shop.z", 2)), insert("shop.a", 3)}).errors() == lost);
@@ -294,23 +320,29 @@ TEST_CASE("What comes before the dump's own oplog is in the dump, but for docume
     SUBCASE("renames, also back and forth, onto names that others have now") {
         Catalog catalog = one('A', {});
         dumped(catalog, "shop.b", 'B');
-        const Staged staged(from(std::move(catalog), 9, 9), {of('A', moved("shop.a", "shop.b")), of('A', insert("shop.b", 1)), of('A', moved("shop.b", "shop.a"))});
+        const Staged staged(from(std::move(catalog), 9, 9),
+                            {of('A', moved("shop.a", "shop.b")), of('A', insert("shop.b", 1)), of('A', moved("shop.b", "shop.a"))});
         CHECK(staged.text() == "i shop.a 1");
     }
     SUBCASE("a chain of renames") {
         Catalog catalog;
         dumped(catalog, "shop.c", 'A');
-        CHECK(Staged(from(std::move(catalog), 9, 9), {of('A', moved("shop.a", "shop.b")), of('A', moved("shop.b", "shop.c", 'X')), of('A', insert("shop.c", 1))}).text() == "i shop.c 1");
+        CHECK(Staged(from(std::move(catalog), 9, 9),
+                     {of('A', moved("shop.a", "shop.b")), of('A', moved("shop.b", "shop.c", 'X')), of('A', insert("shop.c", 1))})
+                  .text() == "i shop.c 1");
     }
     SUBCASE("a database that was dropped and filled again") {
-        const Staged staged(from(one('B', {}), 9, 9), {of('A', insert("shop.a", 1)), of('A', shop("drop", "a")), operation("c", "shop.$cmd", bson::Builder().int32("dropDatabase", 1).finish()),
+        const Staged staged(from(one('B', {}), 9, 9), {of('A', insert("shop.a", 1)), of('A', shop("drop", "a")),
+                                                       operation("c", "shop.$cmd", bson::Builder().int32("dropDatabase", 1).finish()),
                                                        of('B', shop("create", "a")), of('B', insert("shop.a", 2))});
         CHECK(staged.text() == "dropDatabase; create shop.a; i shop.a 2"); // all that it holds was written after that
     }
     SUBCASE("what was made and renamed, and is gone") {
-        const std::vector<std::string> out{of('T', shop("create", "tmp")), of('T', insert("shop.tmp", 1)), of('T', moved("shop.tmp", "shop.c", 'X')),
-                                           of('T', insert("shop.c", 2)), of('T', shop("drop", "c"))};
-        CHECK(Staged(from(one(), 9, 9), out).text() == "create shop.tmp; i shop.tmp 1; [drop shop.c, renameCollection shop.tmp shop.c]; i shop.c 2; drop shop.c");
+        const std::vector<std::string> out{of('T', shop("create", "tmp")), of('T', insert("shop.tmp", 1)),
+                                           of('T', moved("shop.tmp", "shop.c", 'X')), of('T', insert("shop.c", 2)),
+                                           of('T', shop("drop", "c"))};
+        CHECK(Staged(from(one(), 9, 9), out).text() ==
+              "create shop.tmp; i shop.tmp 1; [drop shop.c, renameCollection shop.tmp shop.c]; i shop.c 2; drop shop.c");
         Catalog another = one(); // of the name that it got
         dumped(another, "shop.c", 'C');
         CHECK(Staged(from(another, 9, 9), out).text() == "create shop.tmp; i shop.tmp 1; drop shop.tmp");
@@ -318,16 +350,19 @@ TEST_CASE("What comes before the dump's own oplog is in the dump, but for docume
         CHECK(Staged(from(another, 9, 9), onto).text() == "create shop.tmp; drop shop.tmp");
     }
     SUBCASE("what was made and renamed, and the dump missed") {
-        const std::vector<std::string> out{of('T', shop("create", "tmp")), of('T', build("commitIndexBuild", "tmp", "x")), of('T', insert("shop.tmp", 1)),
-                                           of('T', moved("shop.tmp", "shop.a", 'A')), of('T', insert("shop.a", 2))};
+        const std::vector<std::string> out{of('T', shop("create", "tmp")), of('T', build("commitIndexBuild", "tmp", "x")),
+                                           of('T', insert("shop.tmp", 1)), of('T', moved("shop.tmp", "shop.a", 'A')),
+                                           of('T', insert("shop.a", 2))};
         const Staged staged(from(one(), 9, 9), out);
-        CHECK(staged.text() == "create shop.tmp; i shop.tmp 1; [drop shop.a, renameCollection shop.tmp shop.a]; i shop.a 2; createIndexes shop.a x");
+        CHECK(staged.text() ==
+              "create shop.tmp; i shop.tmp 1; [drop shop.a, renameCollection shop.tmp shop.a]; i shop.a 2; createIndexes shop.a x");
         CHECK(staged.errors().empty());
     }
     SUBCASE("what nobody could replay") {
         bson::Builder version;
         const std::string id = bson::Builder().string("_id", "featureCompatibilityVersion").finish();
-        const Staged staged(from(one(), 9, 9), {operation("u", "admin.system.version", version.string("version", "6.0").finish(), id), shop("frobnicate", "a"), insert("shop.a", 1)});
+        const Staged staged(from(one(), 9, 9), {operation("u", "admin.system.version", version.string("version", "6.0").finish(), id),
+                                                shop("frobnicate", "a"), insert("shop.a", 1)});
         CHECK(staged.text() == "i shop.a 1");
         CHECK(staged.errors().empty());
     }
@@ -340,7 +375,8 @@ TEST_CASE("system.views is made before its first entry, where nothing else makes
         return operation(op, "shop.system.views", op == "d" ? id : definition, op == "u" ? std::string_view(id) : std::string_view());
     };
     const Staged staged({}, {change("i"), change("u"), change("d"), change("i")});
-    CHECK(staged.text() == "[create shop.system.views, i shop.system.views]; u shop.system.views; d shop.system.views; i shop.system.views");
+    CHECK(staged.text() ==
+          "[create shop.system.views, i shop.system.views]; u shop.system.views; d shop.system.views; i shop.system.views");
     CHECK(json(Operation(bson::Document(staged.documents[0])).apply_ops().begin()->document().bytes()) ==
           R"({"op":"c","ns":"shop.$cmd","o":{"create":"system.views","idIndex":{"v":2,"key":{"_id":1},"name":"_id_"}}})");
     CHECK(Staged({}, {change("u")}).text() == "[create shop.system.views, u shop.system.views]");
@@ -385,8 +421,10 @@ TEST_CASE("Looking ahead finds the builds that were under way all the time") {
     std::set<std::pair<std::string, std::string>> started, unfinished;
     Renaming renaming;
     renaming.add("shop.c", "shop.k");
-    for (const std::string& operation : {build("startIndexBuild", "a", "later"), build("commitIndexBuild", "a", "later"), build("commitIndexBuild", "a", "x"), build("abortIndexBuild", "b", "y"),
-                                         build("commitIndexBuild", "c", "z"), shop("createIndexes", "a", index("no")), insert("shop.a", 1)}) {
+    for (const std::string& operation :
+         {build("startIndexBuild", "a", "later"), build("commitIndexBuild", "a", "later"), build("commitIndexBuild", "a", "x"),
+          build("abortIndexBuild", "b", "y"), build("commitIndexBuild", "c", "z"), shop("createIndexes", "a", index("no")),
+          insert("shop.a", 1)}) {
         const std::string entry = as_entry({100, 1}, operation);
         Stager::look_ahead(view(entry), renaming, started, unfinished);
     }
@@ -395,12 +433,14 @@ TEST_CASE("Looking ahead finds the builds that were under way all the time") {
 
 TEST_CASE("What is deleted while the dump runs is not inserted and updated before, where that would do harm") {
     const auto update = [](std::string_view ns, int id) {
-        return operation("u", ns, bson::Builder().int32("$v", 1).begin_document("$set").int32("x", 1).end().finish(), bson::Builder().int32("_id", id).finish());
+        return operation("u", ns, bson::Builder().int32("$v", 1).begin_document("$set").int32("x", 1).end().finish(),
+                         bson::Builder().int32("_id", id).finish());
     };
     const auto removal = [](std::string_view ns, int id) { return operation("d", ns, bson::Builder().int32("_id", id).finish()); };
     const auto changes = [&](std::string_view ns) {
-        return std::vector{of('A', update(ns, 1)), of('A', insert(ns, 2)), of('A', removal(ns, 1)), of('A', insert(ns, 1)), of('A', removal(ns, 2)), of('A', update(ns, 1)),
-                           of('A', removal(ns, 1)), of('A', update(ns, 3)), of('A', insert(ns, 1)), of('A', update(ns, 2)), of('A', removal(ns, 2))};
+        return std::vector{of('A', update(ns, 1)),  of('A', insert(ns, 2)), of('A', removal(ns, 1)), of('A', insert(ns, 1)),
+                           of('A', removal(ns, 2)), of('A', update(ns, 1)), of('A', removal(ns, 1)), of('A', update(ns, 3)),
+                           of('A', insert(ns, 1)),  of('A', update(ns, 2)), of('A', removal(ns, 2))};
     };
     for (const std::string ns : {"shop.system.buckets.ts", "shop.a", "admin.system.users"}) {
         Catalog catalog;
@@ -427,8 +467,9 @@ TEST_CASE("A transaction of several entries that may not commit deletes nothing 
 }
 
 TEST_CASE("A collection that is dropped while the dump runs is dropped, and nothing else is done with it") {
-    const std::vector<std::string> entries{of('N', shop("create", "a")), of('N', insert("shop.a", 1)), of('N', shop("createIndexes", "a", index("x"))),
-                                           of('N', shop("drop", "a")), of('A', insert("shop.a", 2))};
+    const std::vector<std::string> entries{of('N', shop("create", "a")), of('N', insert("shop.a", 1)),
+                                           of('N', shop("createIndexes", "a", index("x"))), of('N', shop("drop", "a")),
+                                           of('A', insert("shop.a", 2))};
     CHECK(staged_knowing(from({}, 9), {entries.begin(), entries.end() - 1}).text().empty());
     CHECK(staged_knowing(from(one('A', {"_id_"}), 9), entries).text() == "i shop.a 2");
     CHECK(staged_knowing(from(one('N', {"_id_"}), 9), {entries.begin(), entries.end() - 1}).text() == "drop shop.a");
@@ -475,16 +516,19 @@ TEST_CASE("What holds users and roles is made before the first one, where the du
 
 TEST_CASE("Of an index that may be older than the first entry, nothing but its making can be followed without the full dump") {
     const std::string drop = shop("dropIndexes", "a", bson::Builder().string("index", "x"));
-    const std::string what_to_do = " an index of shop.a that was made before these slices begin, which mongorestore would not do; stage with the full dump (--full)";
-    for (const std::vector<std::string>& begin : {std::vector{shop("createIndexes", "a", index("x"))}, std::vector{build("startIndexBuild", "a", "x"), build("commitIndexBuild", "a", "x")},
-                                                   std::vector{build("commitIndexBuild", "a", "x")}}) {
+    const std::string what_to_do =
+        " an index of shop.a that was made before these slices begin, which mongorestore would not do; stage with the full dump (--full)";
+    for (const std::vector<std::string>& begin : {std::vector{shop("createIndexes", "a", index("x"))},
+                                                  std::vector{build("startIndexBuild", "a", "x"), build("commitIndexBuild", "a", "x")},
+                                                  std::vector{build("commitIndexBuild", "a", "x")}}) {
         std::vector<std::string> entries = begin;
         CHECK(Staged({}, entries).text() == "createIndexes shop.a x");
         entries.push_back(drop);
         CHECK(Staged({}, entries).errors() == "100:" + std::to_string(entries.size()) + ": dropIndexes drops" + what_to_do);
         CHECK(Staged(from(one('A', {})), entries).errors().empty());
     }
-    CHECK(Staged({}, {build("startIndexBuild", "a", "x"), build("abortIndexBuild", "a", "x")}).errors() == "100:2: abortIndexBuild gives up" + what_to_do);
+    CHECK(Staged({}, {build("startIndexBuild", "a", "x"), build("abortIndexBuild", "a", "x")}).errors() ==
+          "100:2: abortIndexBuild gives up" + what_to_do);
     CHECK(Staged({}, {insert("shop.a", 1), build("startIndexBuild", "a", "x"), build("abortIndexBuild", "a", "x")}).errors().empty());
     CHECK(Staged({}, {insert("shop.a", 1), shop("createIndexes", "a", index("x")), drop}).errors().empty());
 }
@@ -492,39 +536,46 @@ TEST_CASE("Of an index that may be older than the first entry, nothing but its m
 TEST_CASE("What cannot be followed without the full dump is an error that says so") {
     bson::Builder hide;
     hide.begin_document("index").string("name", "old").boolean("hidden", true).end();
-    const std::string what_to_do = " an index of shop.a that was made before these slices begin, which mongorestore would not do; stage with the full dump (--full)";
+    const std::string what_to_do =
+        " an index of shop.a that was made before these slices begin, which mongorestore would not do; stage with the full dump (--full)";
     CHECK(Staged({}, {shop("collMod", "a", hide)}).errors() == "100:1: collMod changes" + what_to_do);
-    CHECK(Staged({}, {shop("dropIndexes", "a", bson::Builder().string("index", "old"))}).errors() == "100:1: dropIndexes drops" + what_to_do);
-    CHECK(Staged({}, {shop("deleteIndexes", "a", bson::Builder().string("index", "*"))}).errors() == "100:1: deleteIndexes drops" + what_to_do);
+    CHECK(Staged({}, {shop("dropIndexes", "a", bson::Builder().string("index", "old"))}).errors() ==
+          "100:1: dropIndexes drops" + what_to_do);
+    CHECK(Staged({}, {shop("deleteIndexes", "a", bson::Builder().string("index", "*"))}).errors() ==
+          "100:1: deleteIndexes drops" + what_to_do);
     CHECK(Staged({}, {build("abortIndexBuild", "a", "old")}).errors() == "100:1: abortIndexBuild gives up" + what_to_do);
     CHECK(Staged(from(one()), {shop("collMod", "a", hide)}).errors().empty());
     CHECK_THROWS_WITH(Staged({}, {shop("dropIndexes", "a")}), "entry 100:1: dropIndexes of shop.a names no index");
 }
 
 TEST_CASE("What mongorestore does not replay is no error where it passes it over") {
-    for (const char* op : {"n", "ci", "cd", "cu", "km"}) CHECK(Staged({}, {operation(op, "shop.a", bson::Document().bytes())}).errors().empty());
+    for (const char* op : {"n", "ci", "cd", "cu", "km"})
+        CHECK(Staged({}, {operation(op, "shop.a", bson::Document().bytes())}).errors().empty());
     const auto refused = [](const std::string& why) { return "100:1: " + why + "; stage up to before it (--before 100:1)"; };
     CHECK(Staged({}, {operation("xi", "shop.a", bson::Document().bytes())}).errors() == refused("operation 'xi' on shop.a is not known"));
-    for (const char* name : {"dropIdent", "setMultikeyMetadata", "emptycapped", "invalidateCollectionMetadata"}) CHECK(Staged({}, {shop(name, "a")}).errors().empty());
-    for (const char* name : {"upgradeDowngradeViewlessTimeseries", "frobnicate"}) CHECK(Staged({}, {shop(name, "shop.a")}).errors() == refused("the command " + std::string(name) + " is not known"));
+    for (const char* name : {"dropIdent", "setMultikeyMetadata", "emptycapped", "invalidateCollectionMetadata"})
+        CHECK(Staged({}, {shop(name, "a")}).errors().empty());
+    for (const char* name : {"upgradeDowngradeViewlessTimeseries", "frobnicate"})
+        CHECK(Staged({}, {shop(name, "shop.a")}).errors() == refused("the command " + std::string(name) + " is not known"));
     for (const char* name : {"importCollection", "truncateRange", "convertToCapped"})
         CHECK(Staged({}, {shop(name, "shop.a")}).errors().starts_with("100:1: the command " + std::string(name) + " of shop."));
     CHECK(Staged({}, {command_on("config", "frobnicate", "a")}).errors().empty());
     CHECK(Staged({}, {operation("c", "shop.a", command("dbCheck", "shop.a"))}).documents.empty());
-    CHECK(Staged(from(one(), 9), {of('Z', operation("d", "config.transactions", bson::Builder().int32("_id", 1).finish()))}).errors().empty());
+    CHECK(Staged(from(one(), 9), {of('Z', operation("d", "config.transactions", bson::Builder().int32("_id", 1).finish()))})
+              .errors()
+              .empty());
 }
 
 TEST_CASE("Only the feature version among what admin.system.version holds is an error") {
     const auto version = [](const char* id) { return operation("i", "admin.system.version", bson::Builder().string("_id", id).finish()); };
     CHECK(Staged({}, {version("authSchema")}).errors().empty());
-    CHECK(Staged({}, {version("featureCompatibilityVersion")}).errors() ==
-          "100:1: the source's featureCompatibilityVersion changes here, and a replay would change the target's; stage up to before it (--before 100:1)");
+    CHECK(
+        Staged({}, {version("featureCompatibilityVersion")}).errors() ==
+        "100:1: the source's featureCompatibilityVersion changes here, and a replay would change the target's; stage up to before it (--before 100:1)");
 }
 
 TEST_CASE("Malformed operations are errors with a place") {
-    const auto fails = [](const std::string& operation) {
-        return message_of<DataError>([&] { Staged({}, {operation}); });
-    };
+    const auto fails = [](const std::string& operation) { return message_of<DataError>([&] { Staged({}, {operation}); }); };
     CHECK(fails(operation("c", "shop.$cmd", bson::Builder().int32("create", 1).finish())).starts_with("entry 100:1: "));
     CHECK(fails(shop("renameCollection", "shop.a")) == "entry 100:1: renameCollection without 'to'");
     CHECK(fails(operation("c", "admin.$cmd", bson::Builder().int32("applyOps", 1).finish())).starts_with("entry 100:1: "));

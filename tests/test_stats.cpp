@@ -11,10 +11,11 @@ using namespace oplog::test;
 TEST_CASE("operations are counted a namespace, inside transactions too") {
     const std::string change = operation("u", "shop.b", bson::Builder().int32("$v", 2).finish(), bson::Builder().int32("_id", 1).finish());
     const std::string removal = operation("d", "shop.a", bson::Builder().int32("_id", 1).finish());
-    const std::vector<std::string> entries{
-        as_entry({100, 1}, insert("shop.a", 1)), as_entry({100, 2}, operation("n", "", bson::Builder().string("msg", "noop").finish())),
-        transaction_entry({100, 3}, apply_ops({insert("shop.a", 2), change, removal})),
-        as_entry({100, 4}, operation("c", "shop.$cmd", command("create", "b"))), as_entry({100, 5}, operation("xi", "shop.a", bson::Document().bytes()))};
+    const std::vector<std::string> entries{as_entry({100, 1}, insert("shop.a", 1)),
+                                           as_entry({100, 2}, operation("n", "", bson::Builder().string("msg", "noop").finish())),
+                                           transaction_entry({100, 3}, apply_ops({insert("shop.a", 2), change, removal})),
+                                           as_entry({100, 4}, operation("c", "shop.$cmd", command("create", "b"))),
+                                           as_entry({100, 5}, operation("xi", "shop.a", bson::Document().bytes()))};
     Stats stats;
     std::uint64_t bytes = 0;
     for (const std::string& entry : entries) {

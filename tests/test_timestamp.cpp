@@ -144,7 +144,7 @@ TEST_CASE("what is no time is refused with the reason") {
     for (const char* text : {"", "x", "-1", "+1", " 1", "1 ", "1:", ":1", "1:2:3", "1:-1", "1:x", "1.5", "0x10", "2026-", "2026-11", "2026-11-",
                              "2026-11-2", "2026-1-22", "26-11-22", "2026-11-22T", "2026-11-22T14", "2026-11-22T14:6Z", "2026-11-22X14:06Z",
                              "2026-11-22T14:06:Z", "2026-11-22T14:06:59Zx", "2026-11-22T14:06:59ZZ", "2026-11-22T14:06:59 Z", "2026-11-22Z"}) {
-    // clang-format on
+        // clang-format on
         CAPTURE(text);
         CHECK(refusal(text) == "time '" + std::string(text) + "' " + forms);
     }
@@ -158,7 +158,8 @@ TEST_CASE("what is no time is refused with the reason") {
     CHECK(refusal("2026-11-22T14:06:59.5Z") == "time '2026-11-22T14:06:59.5Z' has a fraction; an oplog's clock has whole seconds");
     CHECK(refusal("2026-11-22T14:06:59") ==
           "time '2026-11-22T14:06:59' has no offset; end it with Z or +HH:MM, or put a space instead of the T for local time");
-    for (const char* text : {"2026-11-22T14:06:59+1:00", "2026-11-22T14:06:59+0100", "2026-11-22T14:06:59+24:00", "2026-11-22T14:06:59+01:60"})
+    for (const char* text :
+         {"2026-11-22T14:06:59+1:00", "2026-11-22T14:06:59+0100", "2026-11-22T14:06:59+24:00", "2026-11-22T14:06:59+01:60"})
         CHECK(refusal(text) == "time '" + std::string(text) + "' has an offset that is not ±HH:MM");
     for (const char* text : {"1969-12-31T23:59:59Z", "1970-01-01T00:00:00+00:01", "2106-02-07T06:28:16Z", "9999-12-31T23:59:59Z"})
         CHECK(refusal(text) == "time '" + std::string(text) + "' is out of range: timestamps run from 1970 to 2106");

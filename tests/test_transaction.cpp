@@ -27,7 +27,9 @@ std::string open_counts(TransactionTracker& tracker, const std::vector<std::stri
 std::string chain_part(std::uint32_t ordinal, std::uint32_t previous) {
     return transaction_entry({100, ordinal}, apply_ops({one}, "partialTxn"), previous ? Timestamp{100, previous} : Timestamp());
 }
-std::string chain_end(std::uint32_t ordinal, std::uint32_t previous) { return transaction_entry({100, ordinal}, apply_ops({one}, "", 3), {100, previous}); }
+std::string chain_end(std::uint32_t ordinal, std::uint32_t previous) {
+    return transaction_entry({100, ordinal}, apply_ops({one}, "", 3), {100, previous});
+}
 std::string prepared(std::uint32_t ordinal, std::uint32_t previous) {
     return transaction_entry({100, ordinal}, apply_ops({one}, "prepare"), previous ? Timestamp{100, previous} : Timestamp());
 }
@@ -57,14 +59,18 @@ TEST_CASE("what looks like a transaction and is none") {
         builder.document("lsid", bson::Document(lsid)).string("op", op).document("o", bson::Document(o)).timestamp("ts", {1, 1});
         return builder;
     };
-    const auto previous = [](bson::Builder builder) { return builder.begin_document("prevOpTime").timestamp("ts", {}).int64("t", -1).end().finish(); };
+    const auto previous = [](bson::Builder builder) {
+        return builder.begin_document("prevOpTime").timestamp("ts", {}).int64("t", -1).end().finish();
+    };
     bson::Builder vectored, retryable, user, index;
-    CHECK(role(previous(with(vectored.int64("txnNumber", 1).int32("multiOpType", 1), "c", apply_ops({one, one})))) == TransactionRole::none);
+    CHECK(role(previous(with(vectored.int64("txnNumber", 1).int32("multiOpType", 1), "c", apply_ops({one, one})))) ==
+          TransactionRole::none);
     CHECK(role(previous(with(retryable.int64("txnNumber", 1), "i", bson::Builder().int32("_id", 1).finish()))) == TransactionRole::none);
     CHECK(role(with(user, "c", apply_ops({one})).finish()) == TransactionRole::none);
     CHECK(role(previous(with(index.int64("txnNumber", 1), "c", command("createIndexes", "a")))) == TransactionRole::none);
     // lsid and the rest inside o: an applyOps that somebody ran
-    const std::string inside = bson::Builder().begin_array("applyOps").document("0", bson::Document(one)).end().document("lsid", bson::Document(lsid)).finish();
+    const std::string inside =
+        bson::Builder().begin_array("applyOps").document("0", bson::Document(one)).end().document("lsid", bson::Document(lsid)).finish();
     CHECK(role(as_entry({1, 1}, operation("c", "admin.$cmd", inside))) == TransactionRole::none);
     CHECK(role(entry({1, 1})) == TransactionRole::none);
 }
@@ -80,8 +86,10 @@ TEST_CASE("session fields of other types fail with the entry's place") {
     const std::string lsid = bson::Builder().binary("id", 4, std::string(16, 'a')).finish();
     CHECK(failure(bson::Builder().string("lsid", "x")) == place + "field 'lsid' is a string, not a document");
     CHECK(failure(bson::Builder().string("prevOpTime", "x")) == place + "field 'prevOpTime' is a string, not a document");
-    CHECK(failure(bson::Builder().document("lsid", bson::Document(lsid)).string("txnNumber", "x").int32("o", 1)) == place + "field 'txnNumber' is a string, not a number");
-    CHECK(failure(bson::Builder().document("lsid", bson::Document(lsid)).int64("txnNumber", 1).int32("o", 1)) == place + "field 'o' is an int32, not a document");
+    CHECK(failure(bson::Builder().document("lsid", bson::Document(lsid)).string("txnNumber", "x").int32("o", 1)) ==
+          place + "field 'txnNumber' is a string, not a number");
+    CHECK(failure(bson::Builder().document("lsid", bson::Document(lsid)).int64("txnNumber", 1).int32("o", 1)) ==
+          place + "field 'o' is an int32, not a document");
 }
 
 TEST_CASE("what tracks transactions fails with the entry's place") {
@@ -105,7 +113,10 @@ TEST_CASE("a retryable write's internal transaction is one, of a session of its 
                                   .string("op", "c")
                                   .document("o", of_bytes(apply_ops({one}, "partialTxn")))
                                   .timestamp("ts", {100, 1})
-                                  .begin_document("prevOpTime").timestamp("ts", {}).int64("t", -1).end()
+                                  .begin_document("prevOpTime")
+                                  .timestamp("ts", {})
+                                  .int64("t", -1)
+                                  .end()
                                   .finish();
     CHECK(role(bytes) == TransactionRole::part);
     TransactionTracker tracker;
@@ -114,13 +125,16 @@ TEST_CASE("a retryable write's internal transaction is one, of a session of its 
 
 TEST_CASE("chained, prepared and aborted transactions are open until they are decided") {
     TransactionTracker chained;
-    CHECK(open_counts(chained, {entry({100, 1}), chain_part(2, 0), entry({100, 3}), chain_part(4, 2), chain_end(5, 4), entry({100, 6})}) == "0 1 1 1 0 0");
+    CHECK(open_counts(chained, {entry({100, 1}), chain_part(2, 0), entry({100, 3}), chain_part(4, 2), chain_end(5, 4), entry({100, 6})}) ==
+          "0 1 1 1 0 0");
     CHECK(chained.clean_cut() == Timestamp{100, 6});
     CHECK(chained.began_before().empty());
 
     TransactionTracker decided;
-    CHECK(open_counts(decided, {chain_part(1, 0), prepared(2, 1), entry({100, 3}), transaction_entry({100, 4}, commit_it(), {100, 2})}) == "1 1 1 0");
-    CHECK(open_counts(decided, {transaction_entry({100, 5}, apply_ops({one}, "prepare"), {}, 8), transaction_entry({100, 6}, abort_it(), {100, 5}, 8)}) == "1 0");
+    CHECK(open_counts(decided, {chain_part(1, 0), prepared(2, 1), entry({100, 3}), transaction_entry({100, 4}, commit_it(), {100, 2})}) ==
+          "1 1 1 0");
+    CHECK(open_counts(decided, {transaction_entry({100, 5}, apply_ops({one}, "prepare"), {}, 8),
+                                transaction_entry({100, 6}, abort_it(), {100, 5}, 8)}) == "1 0");
     CHECK(decided.began_before().empty());
 
     TransactionTracker whole;
@@ -141,7 +155,8 @@ TEST_CASE("what a decided transaction was is told at its end") {
     CHECK(step.closed->first == Timestamp{100, 1});
     CHECK(step.closed->last == Timestamp{100, 9});
     CHECK(step.closed->entries == 3);
-    CHECK(step.closed->bytes == chain_part(1, 0).size() + prepared(2, 1).size() + transaction_entry({100, 9}, commit_it(), {100, 2}).size());
+    CHECK(step.closed->bytes ==
+          chain_part(1, 0).size() + prepared(2, 1).size() + transaction_entry({100, 9}, commit_it(), {100, 2}).size());
     CHECK(step.closed->prepared);
     CHECK_FALSE(step.closed->began_before);
     CHECK_FALSE(step.closed->broken);
@@ -186,7 +201,8 @@ TEST_CASE("a session's new transaction ends its undecided old one, but no prepar
 TEST_CASE("the cut comes before all that is open together") {
     // a: 2..5, b: 3..4 within it, c: from 6 on
     const auto part = [](std::uint32_t ordinal, char session, std::uint32_t previous = 0) {
-        return transaction_entry({100, ordinal}, apply_ops({one}, "partialTxn"), previous ? Timestamp{100, previous} : Timestamp(), 7, session);
+        return transaction_entry({100, ordinal}, apply_ops({one}, "partialTxn"), previous ? Timestamp{100, previous} : Timestamp(), 7,
+                                 session);
     };
     const auto end = [](std::uint32_t ordinal, char session, std::uint32_t previous) {
         return transaction_entry({100, ordinal}, apply_ops({one}), {100, previous}, 7, session);

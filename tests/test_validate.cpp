@@ -16,13 +16,15 @@ std::string with_string(std::string_view value) { return Bson().string("s", valu
 } // namespace
 
 TEST_CASE("UTF-8 is told from what is not") {
-    for (const char* good : {"", "ascii only, and long enough for a word at a time", "\xC2\x80", "\xDF\xBF", "\xE0\xA0\x80", "\xED\x9F\xBF",
-                             "\xEE\x80\x80", "\xEF\xBF\xBF", "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF", "1234567\xC3\xA9", "12345678\xC3\xA9"}) {
+    for (const char* good :
+         {"", "ascii only, and long enough for a word at a time", "\xC2\x80", "\xDF\xBF", "\xE0\xA0\x80", "\xED\x9F\xBF", "\xEE\x80\x80",
+          "\xEF\xBF\xBF", "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF", "1234567\xC3\xA9", "12345678\xC3\xA9"}) {
         CAPTURE(good);
         CHECK(bson::is_utf8(good));
     }
-    for (const char* bad : {"\x80", "\xBF", "\xC0\x80", "\xC1\xBF", "\xC2", "\xC2x", "\xE0\x9F\xBF", "\xE0\xA0", "\xED\xA0\x80", "\xED\xBF\xBF",
-                            "\xF0\x8F\xBF\xBF", "\xF0\x90\x80", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFE", "\xFF", "12345678\xFF", "1234567\xC3"}) {
+    for (const char* bad :
+         {"\x80", "\xBF", "\xC0\x80", "\xC1\xBF", "\xC2", "\xC2x", "\xE0\x9F\xBF", "\xE0\xA0", "\xED\xA0\x80", "\xED\xBF\xBF",
+          "\xF0\x8F\xBF\xBF", "\xF0\x90\x80", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFE", "\xFF", "12345678\xFF", "1234567\xC3"}) {
         CAPTURE(bad);
         CHECK(!bson::is_utf8(bad));
     }
@@ -53,11 +55,13 @@ TEST_CASE("the content of values is checked") {
     CHECK(refusal(Bson().raw(0x0D, "c", little_endian(2, 4) + std::string("\xFF\0", 2)).bytes()) == "code 'c' is not valid UTF-8");
     CHECK(refusal(Bson().raw(0x0E, "c", little_endian(2, 4) + std::string("\xFF\0", 2)).bytes()) == "symbol 'c' is not valid UTF-8");
     CHECK(refusal(Bson().raw(0x0B, "r", std::string("\xFF\0\0", 3)).bytes()) == "regular expression 'r' is not valid UTF-8");
-    CHECK(refusal(Bson().raw(0x0C, "p", little_endian(2, 4) + std::string("\xFF\0", 2) + "abcdefghijkl").bytes()) == "DBPointer 'p' is not valid UTF-8");
+    CHECK(refusal(Bson().raw(0x0C, "p", little_endian(2, 4) + std::string("\xFF\0", 2) + "abcdefghijkl").bytes()) ==
+          "DBPointer 'p' is not valid UTF-8");
     CHECK(refusal(Bson().raw(0x08, "b", "\2").bytes()) == "boolean 'b' is neither true nor false");
     CHECK(refusal(Bson().int32("\xFF", 1).bytes()) == "a field name is not valid UTF-8");
     CHECK(refusal(Bson().raw(0x05, "b", little_endian(5, 4) + "\2" + little_endian(1, 4) + "x").bytes()) == "");
-    CHECK(refusal(Bson().raw(0x05, "b", little_endian(5, 4) + "\2" + little_endian(2, 4) + "x").bytes()) == "binary 'b' has two lengths that differ");
+    CHECK(refusal(Bson().raw(0x05, "b", little_endian(5, 4) + "\2" + little_endian(2, 4) + "x").bytes()) ==
+          "binary 'b' has two lengths that differ");
     CHECK(refusal(Bson().raw(0x05, "b", little_endian(1, 4) + "\2x").bytes()) == "binary 'b' has two lengths that differ");
 }
 

@@ -64,7 +64,10 @@ TEST_CASE("entries, documents and runs of them can be written") {
 
 TEST_CASE("a writer destroyed without close does not close its sink") {
     std::string log;
-    { BasicWriter<Noting> out{Noting{&log}}; out.write(entry({1, 1})); }
+    {
+        BasicWriter<Noting> out{Noting{&log}};
+        out.write(entry({1, 1}));
+    }
     CHECK(log.find("close") == std::string::npos);
     log.clear();
     BasicWriter<Noting> out{Noting{&log}};
@@ -78,10 +81,12 @@ TEST_CASE("a full sink is an error, at the latest at close") {
     for (const std::size_t room : {std::size_t{0}, std::size_t{100'000}, std::size_t{1'000'000}, bytes.size() - 1}) {
         CAPTURE(room);
         BasicWriter<Full> out{Full{room}};
-        CHECK_THROWS_AS([&] {
-            for (const EntryView e : reader(bytes)) out.write(e);
-            out.close();
-        }(), std::system_error);
+        CHECK_THROWS_AS(
+            [&] {
+                for (const EntryView e : reader(bytes)) out.write(e);
+                out.close();
+            }(),
+            std::system_error);
     }
     BasicWriter<Full> out{Full{bytes.size()}};
     out.write(bytes);

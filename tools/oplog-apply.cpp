@@ -20,10 +20,12 @@ AppliedCollection& only_collection(Applier& applier, Timestamp last) {
         if (!is_hidden_in_dumps(collection.ns())) found.push_back(&collection);
     if (found.size() == 1) return *found.front();
     if (found.empty())
-        throw DataError(Fault::empty, fmt::format("no such collection at {} ({}){}", to_string(last), to_utc_string(last), applier.views().empty() ? "" : ": a view has no documents"));
+        throw DataError(Fault::empty, fmt::format("no such collection at {} ({}){}", to_string(last), to_utc_string(last),
+                                                  applier.views().empty() ? "" : ": a view has no documents"));
     std::string names;
     for (std::size_t i = 0; i < std::min<std::size_t>(found.size(), 3); ++i) names += (i > 0 ? ", " : "") + found[i]->logical_ns();
-    throw ArgumentError(fmt::format("-o - writes the documents of one collection, and here are {}: {}{}; name one with --ns", found.size(), names, found.size() > 3 ? ", ..." : ""));
+    throw ArgumentError(fmt::format("-o - writes the documents of one collection, and here are {}: {}{}; name one with --ns", found.size(),
+                                    names, found.size() > 3 ? ", ..." : ""));
 }
 
 } // namespace
@@ -38,10 +40,13 @@ int main(int argc, char** argv) {
               "  oplog-apply --full full inc1 inc2 inc3 --to 2021-01-12T03:39:59Z --ns shop.orders -o - | oplog-cat\n");
     tool.streams_bson(false);
     tool.add_options()("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")(
-        "o,output", "the directory to make; -: the documents of one collection, named with --ns, to stdout", cxxopts::value<std::string>(), "OUT")("f,force", "replace OUT if it is a dump")(
-        "to", "the state at T, entries at T included", cxxopts::value<std::string>(), "T")("before", "the state before T", cxxopts::value<std::string>(), "T")(
-        "allow-gap", "go on even where entries are missing between slices")("copy", "copy the full dump's unchanged files instead of linking them")(
-        "gzip", "write a dump as of mongodump --gzip, even if the full one is not")("jobs", "collections to work on at a time (default: one a processor)", cxxopts::value<std::string>(), "N");
+        "o,output", "the directory to make; -: the documents of one collection, named with --ns, to stdout", cxxopts::value<std::string>(),
+        "OUT")("f,force", "replace OUT if it is a dump")("to", "the state at T, entries at T included", cxxopts::value<std::string>(),
+                                                         "T")("before", "the state before T", cxxopts::value<std::string>(), "T")(
+        "allow-gap", "go on even where entries are missing between slices")("copy",
+                                                                            "copy the full dump's unchanged files instead of linking them")(
+        "gzip", "write a dump as of mongodump --gzip, even if the full one is not")(
+        "jobs", "collections to work on at a time (default: one a processor)", cxxopts::value<std::string>(), "N");
     add_selection(tool);
     return tool.run(argc, argv, [&] {
         const auto output = tool.optional("output");
@@ -59,18 +64,24 @@ int main(int argc, char** argv) {
         inputs.warn_of_dump(tool);
         std::optional<DumpOutput> directory;
         if (!streams)
-            directory.emplace(*output, DumpWriter::Options{.if_exists = tool.if_exists(), .take_over = tool.has("copy") ? TakeOver::copy : TakeOver::link,
-                                                           .gzip = tool.has("gzip") || full.gzip(), .inputs = inputs.named()});
+            directory.emplace(*output, DumpWriter::Options{.if_exists = tool.if_exists(),
+                                                           .take_over = tool.has("copy") ? TakeOver::copy : TakeOver::link,
+                                                           .gzip = tool.has("gzip") || full.gzip(),
+                                                           .inputs = inputs.named()});
         Readings readings;
         const Selection selection = learned_selection(tool, chain, bounds, continuity, readings);
         warn_of_unmatched(tool, selection.unmatched());
-        Applier applier(full, applier_options(tool, chain, directory ? oplog::detail::parent_directory(directory->path()) : std::filesystem::temp_directory_path().string(), selection));
+        Applier applier(full, applier_options(tool, chain,
+                                              directory ? oplog::detail::parent_directory(directory->path())
+                                                        : std::filesystem::temp_directory_path().string(),
+                                              selection));
         tool.show_progress(size_of(chain));
         WantedState state{&applier, bounds};
         play(tool, chain, continuity, readings, {&state, 1});
         progress.stop();
         if (streams) {
-            AppliedDocuments documents = applier.documents(only_collection(applier, *state.last), Check::frame, [](std::uint64_t bytes) { progress.add(bytes); });
+            AppliedDocuments documents =
+                applier.documents(only_collection(applier, *state.last), Check::frame, [](std::uint64_t bytes) { progress.add(bytes); });
             Output stream = tool.open_output();
             while (const auto document = documents.next()) stream.write(*document);
             full.require_unchanged();
@@ -96,7 +107,7 @@ int main(int argc, char** argv) {
         full.require_unchanged();
         out.close();
         warn_of_old(tool, out);
-        tool.say(fmt::format("the state of {} ({}); to restore it: mongorestore {}{}{}", to_string(last), to_utc_string(last), options_of_restore(applier),
-                             out.gzip() ? "--gzip " : "", shell_word(*output)));
+        tool.say(fmt::format("the state of {} ({}); to restore it: mongorestore {}{}{}", to_string(last), to_utc_string(last),
+                             options_of_restore(applier), out.gzip() ? "--gzip " : "", shell_word(*output)));
     });
 }

@@ -56,9 +56,9 @@ struct Wanted {
         if (!operation.ns.empty()) names.emplace_back(operation.ns);
         // Asks every pattern, because each notes whether it matched anything.
         return std::ranges::count_if(namespaces, [&](const Pattern& pattern) {
-            return pattern.matches(std::ranges::any_of(names, [&](const std::string& name) { return pattern.glob.matches(name); }) ||
-                                   (operation.command() == "dropDatabase" && pattern.glob.may_match_in(operation.database())));
-        }) > 0;
+                   return pattern.matches(std::ranges::any_of(names, [&](const std::string& name) { return pattern.glob.matches(name); }) ||
+                                          (operation.command() == "dropDatabase" && pattern.glob.may_match_in(operation.database())));
+               }) > 0;
     }
 };
 
@@ -66,7 +66,7 @@ struct Wanted {
 struct Batch {
     DocumentInput::Block block;
     JsonBuffer text;
-    std::exception_ptr error; ///< The fault after the text.
+    std::exception_ptr error;  ///< The fault after the text.
     std::uint64_t strange = 0; ///< The number of documents with text that is not UTF-8.
     Position first_strange;
 
@@ -108,14 +108,16 @@ class Printer {
         std::vector<std::jthread> threads;
         work_or_fail([&] { // a small file is not worth a thread
             try {
-                while (threads.size() + 1 < std::clamp(std::thread::hardware_concurrency(), 1u, 4u)) threads.emplace_back([this] { work_or_fail([] {}); });
+                while (threads.size() + 1 < std::clamp(std::thread::hardware_concurrency(), 1u, 4u))
+                    threads.emplace_back([this] { work_or_fail([] {}); });
             } catch (const std::exception&) { // fewer threads can do it too
             }
         });
         threads.clear();
         if (strange_ > 0)
-            tool.warn(fmt::format("text that is not UTF-8 in {} document{}, its bytes shown as U+FFFD; the first: {}: offset {}: document {}", strange_,
-                                  strange_ == 1 ? "" : "s", first_strange_.file, first_strange_.offset, first_strange_.document));
+            tool.warn(
+                fmt::format("text that is not UTF-8 in {} document{}, its bytes shown as U+FFFD; the first: {}: offset {}: document {}",
+                            strange_, strange_ == 1 ? "" : "s", first_strange_.file, first_strange_.offset, first_strange_.document));
         if (failure_) std::rethrow_exception(failure_);
     }
 
@@ -214,8 +216,9 @@ int main(int argc, char** argv) {
               "oplog or not, in order or not.",
               "  oplog-cat --ns 'shop.*' --op d --from 2021-01-12T03:29:00Z oplog.bson\n");
     tool.add_options()("relaxed", "relaxed Extended JSON: plain numbers, ISO dates")("pretty", "a line a field, indented")(
-        "ns", "only entries on collections that match GLOB, in transactions too; may be repeated", cxxopts::value<std::vector<std::string>>(), "GLOB")(
-        "op", "only these operations, as in i,u,d,c", cxxopts::value<std::string>(), "LIST");
+        "ns", "only entries on collections that match GLOB, in transactions too; may be repeated",
+        cxxopts::value<std::vector<std::string>>(),
+        "GLOB")("op", "only these operations, as in i,u,d,c", cxxopts::value<std::string>(), "LIST");
     tool.add_bounds();
     tool.add_output();
     return tool.run(argc, argv, [&] {

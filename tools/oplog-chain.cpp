@@ -166,7 +166,8 @@ void publish(const fs::path& made, const fs::path& parent, Timestamp at, Then th
     const std::string name = directory_name(at);
     for (int more = 1;; ++more) {
         const fs::path target = parent / (more == 1 ? name : name + "_" + std::to_string(more));
-        if (!oplog::detail::rename_as(made, target, RENAME_NOREPLACE) && !(oplog::detail::flags_are_unknown() && ::rename(made.c_str(), target.c_str()) == 0)) {
+        if (!oplog::detail::rename_as(made, target, RENAME_NOREPLACE) &&
+            !(oplog::detail::flags_are_unknown() && ::rename(made.c_str(), target.c_str()) == 0)) {
             if (errno == EEXIST || errno == ENOTEMPTY) continue;
             oplog::detail::throw_errno(target.string());
         }
@@ -185,7 +186,8 @@ void publish(const fs::path& made, const fs::path& parent, Timestamp at, Then th
 class Records {
   public:
     explicit Records(const fs::path& made) {
-        for (const char* added : {"step.json", "full/step.json", "slice/step.json", "chain.json", "inc"}) names_.push_back((made / added).string());
+        for (const char* added : {"step.json", "full/step.json", "slice/step.json", "chain.json", "inc"})
+            names_.push_back((made / added).string());
     }
     Records(const Records&) = delete;
     ~Records() {
@@ -217,9 +219,11 @@ void verify(const Chain& chain) {
             const auto file = recorded.find(path);
             if (file == recorded.end()) throw DataError(Fault::inconsistent, path.string() + ": not in the step's record");
             const OplogFacts facts = path == oplog ? read_oplog(path) : OplogFacts{{}, {}, {}, read_file(path)};
-            if (facts.file_sha256 != file->second->sha256) throw DataError(Fault::inconsistent, path.string() + ": its SHA-256 is not the one of its record");
-            if (path == oplog && (facts.first_sha256 != step->first_sha256 || facts.last_sha256 != step->last_sha256 || facts.range.first != step->first ||
-                                  facts.range.last != step->last || facts.range.entries != step->entries || facts.range.bytes != step->bytes))
+            if (facts.file_sha256 != file->second->sha256)
+                throw DataError(Fault::inconsistent, path.string() + ": its SHA-256 is not the one of its record");
+            if (path == oplog &&
+                (facts.first_sha256 != step->first_sha256 || facts.last_sha256 != step->last_sha256 || facts.range.first != step->first ||
+                 facts.range.last != step->last || facts.range.entries != step->entries || facts.range.bytes != step->bytes))
                 throw DataError(Fault::inconsistent, path.string() + ": not the entries of its record");
             recorded.erase(file);
         }
@@ -262,16 +266,18 @@ std::vector<Window> windows(const std::vector<Chain>& chains) {
 
 std::string step_json(const Step& step) {
     const std::string made_of = step.made_of.empty() ? "" : "\"madeOf\":" + json_quoted(step.made_of) + ",";
-    return fmt::format(R"({{"type":"{}","number":{},"directory":{},{}"first":"{}","last":"{}","entries":{},"size":{},"started":"{}","seconds":{}}})", step.type,
-                       step.number, json_quoted(step.directory.string()), made_of, to_string(step.first), to_string(step.last), step.entries, step.size(),
-                       to_utc_string(step.started), step.seconds());
+    return fmt::format(
+        R"({{"type":"{}","number":{},"directory":{},{}"first":"{}","last":"{}","entries":{},"size":{},"started":"{}","seconds":{}}})",
+        step.type, step.number, json_quoted(step.directory.string()), made_of, to_string(step.first), to_string(step.last), step.entries,
+        step.size(), to_utc_string(step.started), step.seconds());
 }
 
 std::string chain_json(const Chain& chain) {
-    std::string text = fmt::format(R"({{"id":{},"state":{},"good":{},"doubtfulEnd":{},)", json_quoted(chain.id), json_quoted(chain.state()), chain.good, chain.doubtful());
+    std::string text = fmt::format(R"({{"id":{},"state":{},"good":{},"doubtfulEnd":{},)", json_quoted(chain.id), json_quoted(chain.state()),
+                                   chain.good, chain.doubtful());
     if (chain.good)
-        text += fmt::format(R"("from":"{}","fromTime":"{}","to":"{}","toTime":"{}",)", to_string(chain.begin()), to_utc_string(chain.begin()), to_string(chain.end()),
-                            to_utc_string(chain.end()));
+        text += fmt::format(R"("from":"{}","fromTime":"{}","to":"{}","toTime":"{}",)", to_string(chain.begin()),
+                            to_utc_string(chain.begin()), to_string(chain.end()), to_utc_string(chain.end()));
     if (!chain.damage.empty()) text += fmt::format(R"("damage":{},)", json_quoted(chain.damage));
     if (!chain.unproved.empty()) text += fmt::format(R"("unproved":{},)", json_quoted(chain.unproved));
     text += fmt::format(R"("increments":{},"size":{},"steps":[)", chain.increments.size(), chain.size());
@@ -294,23 +300,36 @@ Due due(const std::vector<Chain>& chains, const BackupConfig& config) {
     const Chain& chain = chains.back();
     const std::uint32_t next = chain.newest().finished.seconds + config.interval;
     const std::uint32_t over = chain.full->started.seconds + BackupConfig::day;
-    if (chain.increments.size() < config.increments && (!config.whole_day || next < over)) return {"inc", chain.increments.size() + 1, {next, 0}};
+    if (chain.increments.size() < config.increments && (!config.whole_day || next < over))
+        return {"inc", chain.increments.size() + 1, {next, 0}};
     return {"full", 0, {config.whole_day ? over : next, 0}};
 }
 
 class Commands {
   public:
     explicit Commands(const Tool& tool) : tool_(tool), arguments_(tool.inputs()) {
-        if (!tool.has("inputs")) throw ArgumentError("say what to do: status, list, verify, prune, select or seal, and the backup directory");
+        if (!tool.has("inputs"))
+            throw ArgumentError("say what to do: status, list, verify, prune, select or seal, and the backup directory");
         command_ = arguments_[0];
     }
 
     void run() {
-        static const std::map<std::string, void (Commands::*)()> commands = {
-            {"status", &Commands::status}, {"list", &Commands::list}, {"verify", &Commands::verify_all}, {"prune", &Commands::prune},
-            {"select", &Commands::select}, {"config", &Commands::config}, {"login", &Commands::login}, {"next", &Commands::next},
-            {"seal", &Commands::seal_chain}, {"add-full", &Commands::add_full}, {"add-inc", &Commands::add_increment}, {"close", &Commands::close},
-            {"user-databases", &Commands::user_databases}, {"open-since", &Commands::open_since}, {"mend", &Commands::mend}, {"unmatched", &Commands::unmatched}};
+        static const std::map<std::string, void (Commands::*)()> commands = {{"status", &Commands::status},
+                                                                             {"list", &Commands::list},
+                                                                             {"verify", &Commands::verify_all},
+                                                                             {"prune", &Commands::prune},
+                                                                             {"select", &Commands::select},
+                                                                             {"config", &Commands::config},
+                                                                             {"login", &Commands::login},
+                                                                             {"next", &Commands::next},
+                                                                             {"seal", &Commands::seal_chain},
+                                                                             {"add-full", &Commands::add_full},
+                                                                             {"add-inc", &Commands::add_increment},
+                                                                             {"close", &Commands::close},
+                                                                             {"user-databases", &Commands::user_databases},
+                                                                             {"open-since", &Commands::open_since},
+                                                                             {"mend", &Commands::mend},
+                                                                             {"unmatched", &Commands::unmatched}};
         const auto found = commands.find(command_);
         if (found == commands.end()) throw ArgumentError("unknown command '" + command_ + "'");
         (this->*found->second)();
@@ -329,7 +348,8 @@ class Commands {
         const std::string id = tool_.optional("chain").value_or("latest");
         for (auto at = all.rbegin(); at != all.rend(); ++at)
             if (id == "latest" ? at->good : at->id == id) return *at;
-        throw Failure(nothing_there, id == "latest" ? directory().string() + ": no backup" : directory().string() + ": no chain '" + id + "'");
+        throw Failure(nothing_there,
+                      id == "latest" ? directory().string() + ": no backup" : directory().string() + ": no chain '" + id + "'");
     }
 
     BackupConfig config_file(const std::string& path) const {
@@ -350,32 +370,36 @@ class Commands {
                 comma = ",\n";
             }
             text += "],\n\"windows\":" + windows_json(all);
-            if (next) text += fmt::format(",\n\"due\":{{\"step\":\"{}\",\"number\":{},\"at\":\"{}\"}}", next->step, next->number, to_utc_string(next->at));
+            if (next)
+                text += fmt::format(",\n\"due\":{{\"step\":\"{}\",\"number\":{},\"at\":\"{}\"}}", next->step, next->number,
+                                    to_utc_string(next->at));
             print(text + "}\n");
             return;
         }
         std::vector<std::vector<std::string>> rows = {{"CHAIN", "STATE", "RESTORABLE FROM", "TO", "INCREMENTS", "SIZE"}};
         for (const Chain& chain : all)
             rows.push_back({escaped(chain.id), chain.state(), chain.good ? to_utc_string(chain.begin()) : "-",
-                            chain.good ? to_utc_string(chain.end()) + (chain.doubtful() ? " (doubtful)" : "") : "-", std::to_string(chain.increments.size()),
-                            human_size(static_cast<double>(chain.size()))});
+                            chain.good ? to_utc_string(chain.end()) + (chain.doubtful() ? " (doubtful)" : "") : "-",
+                            std::to_string(chain.increments.size()), human_size(static_cast<double>(chain.size()))});
         print(table(rows));
         for (const Chain& chain : all)
             if (!chain.damage.empty())
                 print("damaged: " + escaped(chain.damage) + "\n");
             else if (!chain.unproved.empty())
                 print(fmt::format("not proved: {}: {}\n", escaped(chain.id), escaped(chain.unproved)));
-        for (const Window& window : windows(all)) print(fmt::format("restorable: {} to {}\n", with_time(window.from), with_time(window.to)));
+        for (const Window& window : windows(all))
+            print(fmt::format("restorable: {} to {}\n", with_time(window.from), with_time(window.to)));
         if (next)
-            print(fmt::format("next: {} {}\n", next->step == std::string_view("inc") ? fmt::format("increment {}", next->number) : "full backup",
+            print(fmt::format("next: {} {}\n",
+                              next->step == std::string_view("inc") ? fmt::format("increment {}", next->number) : "full backup",
                               next->at > now() ? "at " + to_utc_string(next->at) : "is due"));
     }
 
     static std::string windows_json(const std::vector<Chain>& all) {
         std::string text = "[";
         for (const Window& window : windows(all))
-            text += fmt::format(R"({}{{"from":"{}","fromTime":"{}","to":"{}","toTime":"{}"}})", text.size() > 1 ? "," : "", to_string(window.from),
-                                to_utc_string(window.from), to_string(window.to), to_utc_string(window.to));
+            text += fmt::format(R"({}{{"from":"{}","fromTime":"{}","to":"{}","toTime":"{}"}})", text.size() > 1 ? "," : "",
+                                to_string(window.from), to_utc_string(window.from), to_string(window.to), to_utc_string(window.to));
         return text + "]";
     }
 
@@ -383,16 +407,20 @@ class Commands {
         const std::vector<Chain> all = chains();
         for (const Chain& chain : all) // on stderr, because the JSON consists of windows
             if (!chain.damage.empty() || !chain.unproved.empty())
-                tool_.warn(fmt::format("chain {} is {}: {}", chain.id, chain.damage.empty() ? "not proved" : "damaged", chain.damage.empty() ? chain.unproved : chain.damage));
+                tool_.warn(fmt::format("chain {} is {}: {}", chain.id, chain.damage.empty() ? "not proved" : "damaged",
+                                       chain.damage.empty() ? chain.unproved : chain.damage));
         if (tool_.has("json")) {
             print(windows_json(all) + "\n");
             return;
         }
         std::vector<std::vector<std::string>> rows = {{"CHAIN", "FROM", "", "TO", "", ""}};
         for (const Chain& chain : all) {
-            const char* const note = !chain.damage.empty() ? "damaged" : chain.doubtful() ? "doubtful end" : !chain.unproved.empty() ? "not proved" : "";
-            rows.push_back(chain.good ? std::vector<std::string>{escaped(chain.id), to_string(chain.begin()), to_utc_string(chain.begin()), to_string(chain.end()),
-                                                                 to_utc_string(chain.end()), note}
+            const char* const note = !chain.damage.empty()     ? "damaged"
+                                     : chain.doubtful()        ? "doubtful end"
+                                     : !chain.unproved.empty() ? "not proved"
+                                                               : "";
+            rows.push_back(chain.good ? std::vector<std::string>{escaped(chain.id), to_string(chain.begin()), to_utc_string(chain.begin()),
+                                                                 to_string(chain.end()), to_utc_string(chain.end()), note}
                                       : std::vector<std::string>{escaped(chain.id), "-", "", "-", "", note});
         }
         print(rows.size() > 1 ? table(rows) : "nothing to restore\n");
@@ -416,10 +444,12 @@ class Commands {
             }
             const std::string unproved = problem.empty() ? chain.unproved : "";
             bad = bad || !problem.empty();
-            json += fmt::format("{}{{\"id\":{},\"ok\":{},\"problem\":{}{}}}", json.empty() ? "" : ",\n", json_quoted(chain.id), problem.empty(),
-                                problem.empty() ? "null" : json_quoted(problem), unproved.empty() ? "" : ",\"unproved\":" + json_quoted(unproved));
+            json += fmt::format("{}{{\"id\":{},\"ok\":{},\"problem\":{}{}}}", json.empty() ? "" : ",\n", json_quoted(chain.id),
+                                problem.empty(), problem.empty() ? "null" : json_quoted(problem),
+                                unproved.empty() ? "" : ",\"unproved\":" + json_quoted(unproved));
             if (!tool_.has("json"))
-                print(fmt::format("{}  {}{}\n", escaped(chain.id), problem.empty() ? "ok" : "BAD: " + escaped(problem), unproved.empty() ? "" : "; not proved: " + escaped(unproved)));
+                print(fmt::format("{}  {}{}\n", escaped(chain.id), problem.empty() ? "ok" : "BAD: " + escaped(problem),
+                                  unproved.empty() ? "" : "; not proved: " + escaped(unproved)));
         }
         if (tool_.has("json")) print("{\"chains\":[" + json + "]}\n");
         if (bad) throw Failure(unverified, "verification failed");
@@ -444,7 +474,8 @@ class Commands {
             fs::rename(all[i].directory, gone);
             oplog::detail::sync_name(gone.string(), [&] { return ::rename(gone.c_str(), all[i].directory.c_str()) == 0; });
             const auto remove = [](const char* path, const struct ::stat*, int, ::FTW*) { return ::remove(path); };
-            if (::nftw(gone.c_str(), remove, 16, FTW_DEPTH | FTW_PHYS) != 0) tool_.warn(fmt::format("{}: could not be removed: {}", gone.string(), std::strerror(errno)));
+            if (::nftw(gone.c_str(), remove, 16, FTW_DEPTH | FTW_PHYS) != 0)
+                tool_.warn(fmt::format("{}: could not be removed: {}", gone.string(), std::strerror(errno)));
         }
     }
 
@@ -482,7 +513,9 @@ class Commands {
             const Timestamp last = Timestamp::from_packed(before.packed() - 1);
             time = TimeSpan{last, last};
         }
-        const auto covers = [&](const Chain& one) { return one.good && (!time || (one.begin() <= time->last && time->first <= one.end())); };
+        const auto covers = [&](const Chain& one) {
+            return one.good && (!time || (one.begin() <= time->last && time->first <= one.end()));
+        };
         std::vector<Chain> candidates = all;
         if (tool_.has("chain")) candidates = {chain(all)};
         if (std::ranges::none_of(candidates, &Chain::good)) throw Failure(nothing_there, directory().string() + ": no backup to restore");
@@ -498,7 +531,8 @@ class Commands {
         if (time && time->last > one.end() && time->first != time->last)
             tool_.warn("the chain ends within " + tool_.value("to") + ", at " + to_string(one.end()));
         if (one.doubtful() && limit >= one.newest().first)
-            tool_.warn("the end of chain " + one.id + " is doubtful: after it the source's history changed, so its last entries may have been rolled back");
+            tool_.warn("the end of chain " + one.id +
+                       " is doubtful: after it the source's history changed, so its last entries may have been rolled back");
 
         std::string text = fmt::format("chain={}\nfull={}\nsteps=({}", shell_quoted(one.id), shell_quoted(one.full->directory.string()),
                                        shell_quoted(one.slice->directory.string()));
@@ -511,9 +545,11 @@ class Commands {
         Timestamp stands_at = last->first;
         for (const EntryView entry : Input(last->oplog()))
             if (entry.ts() <= limit) stands_at = entry.ts();
-        const bool gzip = std::ranges::any_of(one.full->files, [](const Step::File& file) { return file.path.ends_with(".json.gz") || file.path.ends_with(".bson.gz"); });
+        const bool gzip = std::ranges::any_of(
+            one.full->files, [](const Step::File& file) { return file.path.ends_with(".json.gz") || file.path.ends_with(".bson.gz"); });
         text += fmt::format(")\ngzip=({}", gzip ? "--gzip" : "");
-        print(text + fmt::format(")\nstands_at={}\nstands_at_time={}\n", shell_quoted(to_string(stands_at)), shell_quoted(to_utc_string(stands_at))));
+        print(text + fmt::format(")\nstands_at={}\nstands_at_time={}\n", shell_quoted(to_string(stands_at)),
+                                 shell_quoted(to_utc_string(stands_at))));
     }
 
     static std::string outside(const std::vector<Chain>& candidates, Timestamp wanted) {
@@ -550,7 +586,9 @@ class Commands {
         majority.set("readConcernLevel", "majority");
         const Compression method = parse_compression(config.compress).method;
         std::string text;
-        const auto set = [&](const char* name, const auto& value) { text += fmt::format("{}={}\n", name, shell_quoted(fmt::format("{}", value))); };
+        const auto set = [&](const char* name, const auto& value) {
+            text += fmt::format("{}={}\n", name, shell_quoted(fmt::format("{}", value)));
+        };
         set("uri", config.source().uri);
         set("oplog_uri", majority.without_password());
         set("mongo_home", config.mongo_home);
@@ -583,8 +621,8 @@ class Commands {
         if (all.empty()) throw Failure(nothing_there, directory().string() + ": no backup to continue");
         const Chain one = tool_.has("chain") ? chain(all) : all.back();
         require_open(one);
-        print(fmt::format("chain={}\nnumber={}\nlast={}\nbegun={}\nfinished={}\n", shell_quoted(one.id), one.increments.size() + 1, to_string(one.end()),
-                          one.full->started.seconds, one.newest().finished.seconds));
+        print(fmt::format("chain={}\nnumber={}\nlast={}\nbegun={}\nfinished={}\n", shell_quoted(one.id), one.increments.size() + 1,
+                          to_string(one.end()), one.full->started.seconds, one.newest().finished.seconds));
     }
 
     Step new_step(const fs::path& made, const char* type) const {
@@ -616,16 +654,19 @@ class Commands {
             examine(slice);
         });
         if (probe && slice.first_sha256 != probe->last_sha256)
-            throw Failure(discontinuity, "the oplog of the dump's time begins with entry " + to_string(slice.first) + ", and the last one before the dump was " + to_string(probe->range.last));
+            throw Failure(discontinuity, "the oplog of the dump's time begins with entry " + to_string(slice.first) +
+                                             ", and the last one before the dump was " + to_string(probe->range.last));
         if (!probe) {
             const Chain source = chain(all);
             if (full.last_sha256 != source.newest().last_sha256)
-                throw Failure(discontinuity, "the dump ends with entry " + with_time(full.last) + ", and chain " + source.id + " with " + with_time(source.end()));
+                throw Failure(discontinuity, "the dump ends with entry " + with_time(full.last) + ", and chain " + source.id + " with " +
+                                                 with_time(source.end()));
             full.made_of = source.id;
         }
         if (slice.last_sha256 != full.last_sha256) // not committed by a majority yet, or never to be
-            throw Failure(slice.last < full.last ? ask_again : discontinuity,
-                          "the oplog of the dump's time ends with entry " + to_string(slice.last) + ", and the dump with " + to_string(full.last));
+            throw Failure(slice.last < full.last ? ask_again : discontinuity, "the oplog of the dump's time ends with entry " +
+                                                                                  to_string(slice.last) + ", and the dump with " +
+                                                                                  to_string(full.last));
         continuous([&] { prove_continuity({&full, &slice}); });
         full.finished = slice.finished = now();
         const Records records(made);
@@ -639,7 +680,8 @@ class Commands {
         fs::create_directory(made / "inc");
         oplog::detail::sync_directory(made.string());
         std::string text;
-        publish(made, directory(), full.started, [&](const fs::path& published) { text = "chain=" + shell_quoted(published.filename().string()) + "\n"; });
+        publish(made, directory(), full.started,
+                [&](const fs::path& published) { text = "chain=" + shell_quoted(published.filename().string()) + "\n"; });
         print(text);
     }
 
@@ -661,7 +703,8 @@ class Commands {
 
     static void require_open(const Chain& one) {
         if (!one.open())
-            throw Failure(nothing_there, "chain " + one.id + " cannot be continued (" + (one.damage.empty() ? one.state() : one.damage) + "): a new full backup is needed");
+            throw Failure(nothing_there, "chain " + one.id + " cannot be continued (" + (one.damage.empty() ? one.state() : one.damage) +
+                                             "): a new full backup is needed");
     }
 
     void add_increment() {
@@ -672,10 +715,13 @@ class Commands {
         verified([&] { examine(step); });
         const Step& before = one.newest();
         if (step.first_sha256 != before.last_sha256)
-            throw Failure(discontinuity, fmt::format("the increment begins with entry {}, and not with the one that the chain ends with, {}{}", with_time(step.first), with_time(before.last),
-                                                     step.first == before.last ? ": the same timestamp, other bytes" : ""));
+            throw Failure(discontinuity,
+                          fmt::format("the increment begins with entry {}, and not with the one that the chain ends with, {}{}",
+                                      with_time(step.first), with_time(before.last),
+                                      step.first == before.last ? ": the same timestamp, other bytes" : ""));
         if (step.last.seconds + 60 < step.started.seconds)
-            tool_.warn(fmt::format("the newest entry, {}, is {} s old: the member lags behind, or clocks differ", with_time(step.last), step.started.seconds - step.last.seconds));
+            tool_.warn(fmt::format("the newest entry, {}, is {} s old: the member lags behind, or clocks differ", with_time(step.last),
+                                   step.started.seconds - step.last.seconds));
         step.number = one.increments.size() + 1;
         step.finished = now();
         const Records records(made);
@@ -698,8 +744,9 @@ class Commands {
         const std::string reason = tool_.optional("reason").value_or("");
         if (reason != "gap" && reason != "divergence") throw ArgumentError("close: --reason is gap or divergence");
         require_open(one); // otherwise what it says about the chain's end could be wrong
-        const std::string text = sealed(fmt::format("{{\"format\":2,\"reason\":\"{}\",\"time\":\"{}\",\"last\":\"{}\",\n\"previous\":\"{}\"", reason, to_utc_string(now()),
-                                                    to_string(one.end()), one.newest().sha256));
+        const std::string text =
+            sealed(fmt::format("{{\"format\":2,\"reason\":\"{}\",\"time\":\"{}\",\"last\":\"{}\",\n\"previous\":\"{}\"", reason,
+                               to_utc_string(now()), to_string(one.end()), one.newest().sha256));
         const fs::path record = one.directory / "closed.json";
         write_text(record, text);
         try {
@@ -728,7 +775,8 @@ class Commands {
         std::set<std::string> databases;
         std::string document;
         for (next_word(); word != 0xFFFFFFFF; next_word()) { // this ends the prelude
-            if (word < bson::min_document_size || word > bson::max_document_size) throw DataError(Fault::bad_length, "stdin: corrupt archive");
+            if (word < bson::min_document_size || word > bson::max_document_size)
+                throw DataError(Fault::bad_length, "stdin: corrupt archive");
             document.resize(word);
             std::memcpy(document.data(), &word, sizeof word);
             read(document.data() + sizeof word, word - sizeof word);
@@ -816,28 +864,31 @@ class Commands {
 } // namespace
 
 int main(int argc, char** argv) {
-    Tool tool("oplog-chain", "COMMAND DIR [options]",
-              "The records of a backup directory: chains of a full backup and its increments.\n\n"
-              "  status DIR   chains, restorable windows, sizes, and with --config what is due next\n"
-              "  list DIR     what can be restored, a line a chain\n"
-              "  verify DIR   reads every byte: checksums, BSON, order, continuity\n"
-              "  prune DIR    drops whole old chains, but for the newest --keep good ones\n"
-              "  select DIR   the steps that a restore needs, as shell assignments\n"
-              "  seal DIR     proves --chain and takes what is there for all of it\n"
-              "Those that oplog-backup and oplog-restore are made of: config, login, next, add-full, add-inc, close,\n"
-              "user-databases, open-since, mend, unmatched. Exit codes: 0, 1 failed, 2 usage, 10 nothing there, 20 gap or divergence, 21 verification failed.",
-              "  oplog-chain status /mongodb/backup/dbbak --json\n");
-    tool.add_options()("json", "status, list, verify: as JSON")("chain", "only this chain; latest is the newest good one", cxxopts::value<std::string>(), "ID")(
+    Tool tool(
+        "oplog-chain", "COMMAND DIR [options]",
+        "The records of a backup directory: chains of a full backup and its increments.\n\n"
+        "  status DIR   chains, restorable windows, sizes, and with --config what is due next\n"
+        "  list DIR     what can be restored, a line a chain\n"
+        "  verify DIR   reads every byte: checksums, BSON, order, continuity\n"
+        "  prune DIR    drops whole old chains, but for the newest --keep good ones\n"
+        "  select DIR   the steps that a restore needs, as shell assignments\n"
+        "  seal DIR     proves --chain and takes what is there for all of it\n"
+        "Those that oplog-backup and oplog-restore are made of: config, login, next, add-full, add-inc, close,\n"
+        "user-databases, open-since, mend, unmatched. Exit codes: 0, 1 failed, 2 usage, 10 nothing there, 20 gap or divergence, 21 verification failed.",
+        "  oplog-chain status /mongodb/backup/dbbak --json\n");
+    tool.add_options()("json", "status, list, verify: as JSON")("chain", "only this chain; latest is the newest good one",
+                                                                cxxopts::value<std::string>(), "ID")(
         "keep", "prune: how many good chains stay", cxxopts::value<unsigned>(), "N")("dry-run", "prune: only say which would go")(
-        "to", "select, unmatched, open-since: the state with every entry up to T", cxxopts::value<std::string>(), "T")(
-        "before", "select: the state just before T", cxxopts::value<std::string>(), "T")(
-        "ns", "unmatched: a pattern of collections", cxxopts::value<std::vector<std::string>>(), "GLOB")(
-        "config", "status: config.ini, for what is due", cxxopts::value<std::string>(), "FILE")(
-        "insecure-config", "config, login: others may read the password")("target", "config, login: of the server to be restored, named on stdin")(
-        "started", "add-full, add-inc: when, in seconds since 1970", cxxopts::value<std::uint32_t>(), "S")(
-        "mongodump", "add-full, add-inc: its version", cxxopts::value<std::string>(), "TEXT")(
-        "probe", "add-full: an oplog that ends with the last entry before the dump; without it, the dump was made of --chain", cxxopts::value<std::string>(), "FILE")(
-        "reason", "close: gap or divergence", cxxopts::value<std::string>(), "WHY");
+        "to", "select, unmatched, open-since: the state with every entry up to T", cxxopts::value<std::string>(),
+        "T")("before", "select: the state just before T", cxxopts::value<std::string>(),
+             "T")("ns", "unmatched: a pattern of collections", cxxopts::value<std::vector<std::string>>(),
+                  "GLOB")("config", "status: config.ini, for what is due", cxxopts::value<std::string>(), "FILE")(
+        "insecure-config", "config, login: others may read the password")("target",
+                                                                          "config, login: of the server to be restored, named on stdin")(
+        "started", "add-full, add-inc: when, in seconds since 1970", cxxopts::value<std::uint32_t>(),
+        "S")("mongodump", "add-full, add-inc: its version", cxxopts::value<std::string>(),
+             "TEXT")("probe", "add-full: an oplog that ends with the last entry before the dump; without it, the dump was made of --chain",
+                     cxxopts::value<std::string>(), "FILE")("reason", "close: gap or divergence", cxxopts::value<std::string>(), "WHY");
     int code = fine;
     const int common = tool.run(argc, argv, [&] {
         try {

@@ -22,7 +22,8 @@ class DumpState {
   public:
     DumpState(const Tool& tool, const std::string& path, const std::string& scratch) : dump_(path) {
         if (dump_.find("local.oplog.rs"))
-            throw DataError(Fault::not_supported, path + ": an increment, which has no collections", "oplog-diff --full DUMP INC... --from T --to T compares two times of a chain");
+            throw DataError(Fault::not_supported, path + ": an increment, which has no collections",
+                            "oplog-diff --full DUMP INC... --from T --to T compares two times of a chain");
         for (const std::string& warning : dump_.warnings()) tool.warn(warning);
         const bool has_entries = dump_.oplog() && !range(Reader(*dump_.oplog())).empty();
         if (!has_entries) {
@@ -93,16 +94,20 @@ class Printer {
         const bson::Document& any = after ? *after : *before;
         const auto id = any.find("_id");
         out_ += fmt::format("{{\"ns\":{},\"_id\":{},\"change\":\"{}\"", json_quoted(diff.ns()), id ? to_json(*id) : "null",
-                            !before ? "added" : !after ? "removed" : "changed");
+                            !before  ? "added"
+                            : !after ? "removed"
+                                     : "changed");
         if (before && after) {
             out_ += ",\"changes\":[";
             const std::size_t none = out_.size();
-            for_each_changed_path(*before, *after, [&](std::string_view path, const std::optional<bson::Element>& old, const std::optional<bson::Element>& now) {
-                out_ += fmt::format("{}{{\"path\":{}", out_.size() > none ? "," : "", json_quoted(path));
-                if (old) out_ += ",\"before\":" + to_json(*old);
-                if (now) out_ += ",\"after\":" + to_json(*now);
-                out_ += '}';
-            });
+            for_each_changed_path(
+                *before, *after,
+                [&](std::string_view path, const std::optional<bson::Element>& old, const std::optional<bson::Element>& now) {
+                    out_ += fmt::format("{}{{\"path\":{}", out_.size() > none ? "," : "", json_quoted(path));
+                    if (old) out_ += ",\"before\":" + to_json(*old);
+                    if (now) out_ += ",\"after\":" + to_json(*now);
+                    out_ += '}';
+                });
             if (out_.size() == none) // only the numbering of an array's elements differs, which JSON does not show
                 out_ += fmt::format("{{\"path\":\"\",\"before\":{},\"after\":{}}}", to_json(*before), to_json(*after));
             out_ += ']';
@@ -128,7 +133,8 @@ class Printer {
     bool differs() const { return collections_ > 0; }
     void finish(const Side& before, const Side& after) {
         if (json_)
-            out_ += fmt::format("{{\"differ\":{},\"before\":{},\"after\":{},{},\"collections\":[{}]}}\n", differs(), as_json(before), as_json(after), counts_json(total_), objects_);
+            out_ += fmt::format("{{\"differ\":{},\"before\":{},\"after\":{},{},\"collections\":[{}]}}\n", differs(), as_json(before),
+                                as_json(after), counts_json(total_), objects_);
         if (stat_ && differs()) out_ += as_stat();
         flush();
     }
@@ -150,7 +156,8 @@ class Printer {
     }
     static std::string as_json(const Side& side) {
         std::string text = fmt::format("{{\"dump\":{},", json_quoted(side.dump));
-        return text + (side.last ? fmt::format(R"("ts":"{}","time":"{}"}})", to_string(*side.last), to_utc_string(*side.last)) : R"("ts":null,"time":null})");
+        return text + (side.last ? fmt::format(R"("ts":"{}","time":"{}"}})", to_string(*side.last), to_utc_string(*side.last))
+                                 : R"("ts":null,"time":null})");
     }
     /// The value of an option, or the specification of an index; "null" if there is none.
     static std::string side_json(const std::optional<std::string>& document, bool is_option) {
@@ -161,16 +168,16 @@ class Printer {
     static std::string as_json(const std::vector<MetadataDifference>& differences, bool are_options) {
         std::string text;
         for (const MetadataDifference& each : differences)
-            text += fmt::format("{}{{\"name\":{},\"before\":{},\"after\":{}}}", text.empty() ? "" : ",", json_quoted(each.name), side_json(each.before, are_options),
-                                side_json(each.after, are_options));
+            text += fmt::format("{}{{\"name\":{},\"before\":{},\"after\":{}}}", text.empty() ? "" : ",", json_quoted(each.name),
+                                side_json(each.before, are_options), side_json(each.after, are_options));
         return "[" + text + "]";
     }
     static std::string as_json(const CollectionDiff& diff) {
         std::string text = fmt::format("{{\"ns\":{},\"status\":\"{}\",\"kind\":\"{}\"", json_quoted(diff.ns()), status_of(diff), diff.kind);
         if (diff.is_renamed()) text += fmt::format(",\"renamedFrom\":{}", json_quoted(diff.before));
         if (diff.made_again) text += ",\"madeAgain\":true";
-        return text + fmt::format(",{},\"reordered\":{},\"options\":{},\"indexes\":{}}}", counts_json(diff.documents), diff.documents.reordered,
-                                  as_json(diff.options, true), as_json(diff.indexes, false));
+        return text + fmt::format(",{},\"reordered\":{},\"options\":{},\"indexes\":{}}}", counts_json(diff.documents),
+                                  diff.documents.reordered, as_json(diff.options, true), as_json(diff.indexes, false));
     }
 
     static std::string as_text(const CollectionDiff& diff) {
@@ -181,7 +188,8 @@ class Printer {
         append_text(text, "index", diff.indexes, false);
         return text;
     }
-    static void append_text(std::string& text, std::string_view what, const std::vector<MetadataDifference>& differences, bool are_options) {
+    static void append_text(std::string& text, std::string_view what, const std::vector<MetadataDifference>& differences,
+                            bool are_options) {
         for (const MetadataDifference& each : differences) {
             text += fmt::format("  {} {} ", what, escaped(each.name));
             if (!each.before)
@@ -225,9 +233,13 @@ class Printer {
             const auto bar = [&](std::uint64_t count, char sign) {
                 if (count == 0) return std::string();
                 const bool fits = most <= room;
-                return std::string(fits ? count : 1 + static_cast<std::size_t>(static_cast<double>(count) * static_cast<double>(room - 3) / static_cast<double>(most)), sign);
+                return std::string(fits ? count
+                                        : 1 + static_cast<std::size_t>(static_cast<double>(count) * static_cast<double>(room - 3) /
+                                                                       static_cast<double>(most)),
+                                   sign);
             };
-            std::string line = " " + stat.name + std::string(names - width_of(stat.name), ' ') + fmt::format(" | {:>{}}", stat.all(), digits);
+            std::string line =
+                " " + stat.name + std::string(names - width_of(stat.name), ' ') + fmt::format(" | {:>{}}", stat.all(), digits);
             if (stat.all() > 0) line += ' ' + bar(stat.counts.added, '+') + bar(stat.counts.removed, '-') + bar(stat.counts.changed, '~');
             text += line + '\n';
         }
@@ -253,11 +265,15 @@ class Printer {
 };
 
 void compare(Tool& tool, Printer& printer, Applier& before, Applier& after, const std::string& scratch, bool one_chain, bool compressed) {
-    DumpDiff diff(before, after, {.scratch = scratch, .one_chain = one_chain, .progress = [](std::uint64_t bytes) { progress.add(bytes); }});
+    DumpDiff diff(before, after,
+                  {.scratch = scratch, .one_chain = one_chain, .progress = [](std::uint64_t bytes) { progress.add(bytes); }});
     progress.stop();
     tool.show_progress(compressed ? 0 : diff.bytes_to_read()); // the size of compressed dumps' data is unknown
-    const auto document = [&](const CollectionDiff& collection, const bson::Document* older, const bson::Document* newer) { printer.document(collection, older, newer); };
-    diff.run([&](const CollectionDiff& collection) { printer.collection(collection); }, printer.wants_documents() ? DumpDiff::Report(document) : DumpDiff::Report());
+    const auto document = [&](const CollectionDiff& collection, const bson::Document* older, const bson::Document* newer) {
+        printer.document(collection, older, newer);
+    };
+    diff.run([&](const CollectionDiff& collection) { printer.collection(collection); },
+             printer.wants_documents() ? DumpDiff::Report(document) : DumpDiff::Report());
     progress.stop();
 }
 
@@ -269,7 +285,8 @@ void compare_dumps(Tool& tool, Printer& printer, const std::string& scratch) {
     DumpState before(tool, inputs[0], scratch), after(tool, inputs[1], scratch);
     std::vector<Selection::Rule> unmatched = before.unmatched();
     std::erase_if(unmatched, [&](const Selection::Rule& rule) {
-        return std::ranges::none_of(after.unmatched(), [&](const Selection::Rule& other) { return other.kind == rule.kind && other.pattern == rule.pattern; });
+        return std::ranges::none_of(after.unmatched(),
+                                    [&](const Selection::Rule& other) { return other.kind == rule.kind && other.pattern == rule.pattern; });
     });
     warn_of_unmatched(tool, unmatched);
     compare(tool, printer, before.applier(), after.applier(), scratch, false, before.dump().gzip() || after.dump().gzip());
@@ -311,9 +328,10 @@ int main(int argc, char** argv) {
               "  oplog-diff yesterday today --stat\n"
               "  oplog-diff --full full inc1 inc2 inc3 --from 2021-01-12T03:00:00Z --to 2021-01-12T03:39:59Z --documents\n");
     tool.add_options()("full", "the full dump of a chain", cxxopts::value<std::string>(), "DUMP")(
-        "from", "compare the state at T, entries at T included (default: the full dump's)", cxxopts::value<std::string>(), "T")(
-        "to", "with the state at T, entries at T included (default: the chain's end)", cxxopts::value<std::string>(), "T")(
-        "documents", "a JSON line for each document that differs, with what changed in it")("json", "all but the documents as a JSON object")(
+        "from", "compare the state at T, entries at T included (default: the full dump's)", cxxopts::value<std::string>(),
+        "T")("to", "with the state at T, entries at T included (default: the chain's end)", cxxopts::value<std::string>(),
+             "T")("documents",
+                  "a JSON line for each document that differs, with what changed in it")("json", "all but the documents as a JSON object")(
         "stat", "a line a collection with a bar, and a sum")("exit-code", "exit with 1 if there are differences");
     add_selection(tool);
     return tool.run(argc, argv, [&] {

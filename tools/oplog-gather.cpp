@@ -21,9 +21,7 @@ class Members {
     }
 
     std::deque<Member>& all() noexcept { return members_; }
-    Member& config() {
-        return *std::ranges::find_if(members_, &Member::is_config);
-    }
+    Member& config() { return *std::ranges::find_if(members_, &Member::is_config); }
     std::uint64_t size() const {
         std::uint64_t bytes = 0;
         for (const Member& member : members_) bytes += size_of(member.chain());
@@ -37,21 +35,21 @@ class Members {
         const Member* config = nullptr;
         for (const Member& member : members_) {
             const auto [at, is_new] = directories.emplace(member.id(), member.directory());
-            if (!is_new) throw DataError(Fault::ambiguous, fmt::format("{}: given twice, as {} and as {}", member.id(), at->second, member.directory()));
+            if (!is_new)
+                throw DataError(Fault::ambiguous,
+                                fmt::format("{}: given twice, as {} and as {}", member.id(), at->second, member.directory()));
             if (!member.is_config()) continue;
-            if (config) throw DataError(Fault::ambiguous, fmt::format("config: given twice, as {} and as {}", config->directory(), member.directory()));
+            if (config)
+                throw DataError(Fault::ambiguous,
+                                fmt::format("config: given twice, as {} and as {}", config->directory(), member.directory()));
             config = &member;
         }
         if (!config) throw DataError(Fault::incomplete, "config: missing: none of the chains is that of the config servers");
     }
 
     /// From where to where all chains reach.
-    Timestamp window_from() const {
-        return std::ranges::max_element(members_, {}, &Member::consistent)->consistent();
-    }
-    Timestamp window_to() const {
-        return std::ranges::min_element(members_, {}, &Member::last)->last();
-    }
+    Timestamp window_from() const { return std::ranges::max_element(members_, {}, &Member::consistent)->consistent(); }
+    Timestamp window_to() const { return std::ranges::min_element(members_, {}, &Member::last)->last(); }
 
     /// What is known of the ends of transactions, from all chains.
     Decisions decisions(const std::set<TransactionId>& wanted) {
@@ -77,10 +75,15 @@ class Members {
     void require_in_window(Timestamp to) const {
         for (const Member& member : members_)
             if (member.last() < to)
-                throw DataError(Fault::incomplete, fmt::format("{}: its chain {} ends at {}, before {}; the latest moment of all chains is {}", member.id(), member.directory(), moment(member.last()), moment(to), to_string(window_to())));
+                throw DataError(Fault::incomplete,
+                                fmt::format("{}: its chain {} ends at {}, before {}; the latest moment of all chains is {}", member.id(),
+                                            member.directory(), moment(member.last()), moment(to), to_string(window_to())));
         for (const Member& member : members_)
             if (to < member.consistent())
-                throw DataError(Fault::incomplete, fmt::format("{}: its full dump {} is consistent from {} on, after {}; the earliest moment of all chains is {}", member.id(), member.files().full, moment(member.consistent()), moment(to), to_string(window_from())));
+                throw DataError(
+                    Fault::incomplete,
+                    fmt::format("{}: its full dump {} is consistent from {} on, after {}; the earliest moment of all chains is {}",
+                                member.id(), member.files().full, moment(member.consistent()), moment(to), to_string(window_from())));
     }
 
     /// Throws DataError unless the chains are those of the cluster's members.
@@ -89,9 +92,12 @@ class Members {
         const std::set<std::string> ids = Cluster::shard_ids(config().applier());
         for (const std::string& shard : ids)
             if (std::ranges::none_of(members_, [&](const Member& member) { return member.is_shard() && member.id() == shard; }))
-                throw DataError(Fault::incomplete, fmt::format("{}: missing: a shard at {} by the config servers, and none of the chains is its own", shard, moment(at)));
+                throw DataError(
+                    Fault::incomplete,
+                    fmt::format("{}: missing: a shard at {} by the config servers, and none of the chains is its own", shard, moment(at)));
         for (const Member& member : members_)
-            if (!id.empty() && !member.cluster_id().empty() && member.cluster_id() != id) throw DataError(Fault::inconsistent, fmt::format("{}: {} is of another cluster", member.id(), member.directory()));
+            if (!id.empty() && !member.cluster_id().empty() && member.cluster_id() != id)
+                throw DataError(Fault::inconsistent, fmt::format("{}: {} is of another cluster", member.id(), member.directory()));
     }
 
     std::vector<ShardState> shards(const Tool& tool, Timestamp at) {
@@ -122,7 +128,8 @@ class Members {
                 if (decision.end == Decisions::End::committed && decision.commit_timestamp <= to) member.applier().commit(open.id);
             }
         for (const auto& [id, shards] : unknown)
-            tool.warn(fmt::format("transaction {} is prepared on {} at {}, and no chain tells how it ended: left out on all shards", to_string(id), fmt::join(shards, ", "), moment(to)));
+            tool.warn(fmt::format("transaction {} is prepared on {} at {}, and no chain tells how it ended: left out on all shards",
+                                  to_string(id), fmt::join(shards, ", "), moment(to)));
         for (Member& member : members_) member.applier().seal();
     }
 
@@ -157,8 +164,11 @@ Timestamp latest_decided(Members& members) {
                 undecided = &open;
             }
     if (undecided && latest < members.window_from())
-        throw DataError(Fault::incomplete, fmt::format("transaction {} was prepared at {}, and no chain tells how it ended: there is no moment at which all are decided", to_string(undecided->id), moment(undecided->prepared)),
-                        "--to T gives the state without it; the latest common moment is " + to_string(members.window_to()));
+        throw DataError(
+            Fault::incomplete,
+            fmt::format("transaction {} was prepared at {}, and no chain tells how it ended: there is no moment at which all are decided",
+                        to_string(undecided->id), moment(undecided->prepared)),
+            "--to T gives the state without it; the latest common moment is " + to_string(members.window_to()));
     return latest;
 }
 
@@ -166,7 +176,8 @@ Timestamp latest_decided(Members& members) {
 bool check(Members& members, const std::string& scratch) {
     const Timestamp from = members.window_from(), to = members.window_to();
     for (const Member& member : members.all())
-        print(fmt::format("{} {} {} {}\n", escaped(member.id()), to_string(member.consistent()), to_string(member.last()), escaped(member.directory())));
+        print(fmt::format("{} {} {} {}\n", escaped(member.id()), to_string(member.consistent()), to_string(member.last()),
+                          escaped(member.directory())));
     if (to < from) {
         print("window: none\n");
     } else {
@@ -178,22 +189,27 @@ bool check(Members& members, const std::string& scratch) {
     }
     for (const Member& member : members.all()) {
         if (member.last() == to) print(fmt::format("held back by: {}, which ends at {}\n", escaped(member.id()), moment(member.last())));
-        if (to < from && member.consistent() == from) print(fmt::format("held back by: {}, whose full dump is consistent from {} on\n", escaped(member.id()), moment(from)));
+        if (to < from && member.consistent() == from)
+            print(fmt::format("held back by: {}, whose full dump is consistent from {} on\n", escaped(member.id()), moment(from)));
     }
     for (const Member& member : members.all())
         for (const Member::Span& span : member.spans())
-            print(fmt::format("under way: {} to {}: {} ({})\n", span.from ? to_string(*span.from) : "?", span.to ? to_string(*span.to) : "?", escaped(span.what), escaped(member.id())));
+            print(fmt::format("under way: {} to {}: {} ({})\n", span.from ? to_string(*span.from) : "?",
+                              span.to ? to_string(*span.to) : "?", escaped(span.what), escaped(member.id())));
     const Decisions decisions = members.decisions_of_open();
     for (const Member& member : members.all())
         for (const Member::Open& open : member.open())
-            if (decisions.of(open.id).end == Decisions::End::unknown) print(fmt::format("undecided: transaction {}, prepared on {} at {}\n", to_string(open.id), escaped(member.id()), moment(open.prepared)));
+            if (decisions.of(open.id).end == Decisions::End::unknown)
+                print(fmt::format("undecided: transaction {}, prepared on {} at {}\n", to_string(open.id), escaped(member.id()),
+                                  moment(open.prepared)));
     return to >= from;
 }
 
 /// Writes a cluster's collections into a dump, or into one for each shard.
 class Gatherer {
   public:
-    Gatherer(Cluster& cluster, Selection& selection, DumpOutput& out, bool keep_shards) : cluster_(&cluster), selection_(&selection), out_(&out), keep_shards_(keep_shards) {}
+    Gatherer(Cluster& cluster, Selection& selection, DumpOutput& out, bool keep_shards)
+        : cluster_(&cluster), selection_(&selection), out_(&out), keep_shards_(keep_shards) {}
 
     /// Chooses and names what is wanted. Throws DataError for what is not known whole, RenameError for two of one name.
     void choose(Applier& config) {
@@ -251,7 +267,11 @@ class Gatherer {
         std::uint64_t size = 0;
         for (const GatheredCollection::Part& part : collection.parts) {
             Applier::require_whole(*part.collection);
-            if (!part.collection->whole) throw DataError(Fault::incomplete, part.collection->first_seen + ": collection " + part.collection->ns() + ", which is " + collection.logical_ns() + " now, is not in the full dump, and no entry creates it (--exclude-ns leaves it out)");
+            if (!part.collection->whole)
+                throw DataError(Fault::incomplete,
+                                part.collection->first_seen + ": collection " + part.collection->ns() + ", which is " +
+                                    collection.logical_ns() +
+                                    " now, is not in the full dump, and no entry creates it (--exclude-ns leaves it out)");
             std::error_code unknown;
             const std::uint64_t bytes = part.collection->base ? std::filesystem::file_size(part.collection->base->data, unknown) : 0;
             if (!unknown) size += bytes;
@@ -260,14 +280,19 @@ class Gatherer {
         return true;
     }
 
-    std::string directory(std::size_t shard) const { return !keep_shards_ ? "" : shard == no_shard ? "config/" : cluster_->shards()[shard].id + "/"; }
+    std::string directory(std::size_t shard) const {
+        return !keep_shards_ ? "" : shard == no_shard ? "config/" : cluster_->shards()[shard].id + "/";
+    }
 
     void write(const Task& task) {
         const auto [database, name] = split_namespace(task.ns);
         GatheredCollection& collection = *task.collection;
         collection.metadata.collection = split_namespace(logical_namespace(task.ns)).collection;
-        const auto write_metadata = [&](const std::string& where) { out_->write_text(where + out_->metadata_name(database, collection.metadata.collection), collection.metadata.json()); };
-        if (const GatheredCollection::Part& part = collection.parts.front(); !collection.chunks && part.collection->is_as_dumped() && part.collection->base->data.ends_with(".gz") == out_->gzip()) {
+        const auto write_metadata = [&](const std::string& where) {
+            out_->write_text(where + out_->metadata_name(database, collection.metadata.collection), collection.metadata.json());
+        };
+        if (const GatheredCollection::Part& part = collection.parts.front();
+            !collection.chunks && part.collection->is_as_dumped() && part.collection->base->data.ends_with(".gz") == out_->gzip()) {
             const std::string where = directory(part.shard);
             out_->take(part.collection->base->data, where + out_->data_name(database, name));
             return write_metadata(where);
@@ -289,7 +314,8 @@ class Gatherer {
                     ++written;
                 }
             } catch (const DataError& error) {
-                throw error.within("collection " + collection.logical_ns() + (part.shard == no_shard ? "" : " on " + cluster_->shards()[part.shard].id));
+                throw error.within("collection " + collection.logical_ns() +
+                                   (part.shard == no_shard ? "" : " on " + cluster_->shards()[part.shard].id));
             }
             documents_ += written;
             if (!keep_shards_ && &part != &collection.parts.back()) continue;
@@ -353,8 +379,9 @@ int main(int argc, char** argv) {
               "  oplog-gather config shard0 shard1 --check\n"
               "  oplog-gather config shard0 shard1 --to 2021-01-12T03:39:59Z -o later\n"
               "  mongorestore --bypassDocumentValidation later\n");
-    tool.add_options()("o,output", "the directory to make", cxxopts::value<std::string>(), "OUT")("f,force", "replace OUT if it is such a dump")(
-        "to", "the state at T, entries at T included", cxxopts::value<std::string>(), "T")("before", "the state before T", cxxopts::value<std::string>(), "T")(
+    tool.add_options()("o,output", "the directory to make", cxxopts::value<std::string>(), "OUT")(
+        "f,force", "replace OUT if it is such a dump")("to", "the state at T, entries at T included", cxxopts::value<std::string>(),
+                                                       "T")("before", "the state before T", cxxopts::value<std::string>(), "T")(
         "check", "print who is who, the common window, operations under way, and transactions without an end; make nothing")(
         "keep-shards", "one dump a shard, in OUT/SHARD, instead of one of all")("gzip", "write a dump as of mongodump --gzip")(
         "jobs", "members and collections to work on at a time (default: one a processor)", cxxopts::value<std::string>(), "N");
@@ -370,7 +397,9 @@ int main(int argc, char** argv) {
         const std::vector<std::string> directories = tool.inputs();
         std::optional<DumpOutput> out;
         if (output)
-            out.emplace(*output, DumpWriter::Options{.if_exists = tool.if_exists(), .gzip = tool.has("gzip"), .inputs = directories, .is_ours = is_gathered});
+            out.emplace(*output,
+                        DumpWriter::Options{
+                            .if_exists = tool.if_exists(), .gzip = tool.has("gzip"), .inputs = directories, .is_ours = is_gathered});
         const std::string scratch = out ? oplog::detail::parent_directory(out->path()) : std::filesystem::temp_directory_path().string();
         Members members(directories, jobs);
         members.survey(bound.value_or(Timestamp::max()));
@@ -404,12 +433,15 @@ int main(int argc, char** argv) {
         out->close();
         warn_of_old(tool, *out);
         const std::string load = "mongorestore " + gatherer.restore_options();
-        tool.say(fmt::format("the cluster at {}: {} collections of {} shards, {} documents read one by one", moment(at), gatherer.collections(), cluster.shards().size(), gatherer.documents()));
+        tool.say(fmt::format("the cluster at {}: {} collections of {} shards, {} documents read one by one", moment(at),
+                             gatherer.collections(), cluster.shards().size(), gatherer.documents()));
         if (tool.has("keep-shards")) {
-            for (const ShardState& shard : cluster.shards()) tool.say(fmt::format("to restore {}: {}{}", shard.id, load, shell_word(*output + "/" + shard.id)));
+            for (const ShardState& shard : cluster.shards())
+                tool.say(fmt::format("to restore {}: {}{}", shard.id, load, shell_word(*output + "/" + shard.id)));
             return;
         }
         tool.say(fmt::format("to restore it to a replica set: {}{}", load, shell_word(*output)));
-        tool.say(fmt::format("to restore it to a sharded cluster: mongosh MONGOS {}, then {}--host MONGOS {}", shell_word(*output + "/" + script_name), load, shell_word(*output)));
+        tool.say(fmt::format("to restore it to a sharded cluster: mongosh MONGOS {}, then {}--host MONGOS {}",
+                             shell_word(*output + "/" + script_name), load, shell_word(*output)));
     });
 }

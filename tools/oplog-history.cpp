@@ -30,7 +30,8 @@ void add_sifted(const Chain& chain, History& history) {
     using Slice = SiftedReader<Input, IdSieve>;
     std::vector<Slice> slices;
     for (const Chain::Slice& slice : chain.slices())
-        slices.emplace_back(Input(Input::source_type(slice.path), slice.name), slice.path, history.sieve(), [](std::size_t bytes) { progress.add(bytes); });
+        slices.emplace_back(Input(Input::source_type(slice.path), slice.name), slice.path, history.sieve(),
+                            [](std::size_t bytes) { progress.add(bytes); });
     for (Merge entries(std::move(slices), Continuity::chain); const EntryView& entry : entries) history.add(entry);
 }
 
@@ -42,19 +43,25 @@ int main(int argc, char** argv) {
               "with the values before and after. One JSON document a line. Without --full, versions are known from the first entry on\n"
               "that carries a document whole.",
               "  oplog-history --full full inc1 inc2 --ns shop.orders --id 4711 --relaxed\n");
-    tool.add_options()("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")(
-        "ns", "the collection, under any name it has had; GLOB matches many; may be repeated", cxxopts::value<std::vector<std::string>>(), "GLOB");
+    tool.add_options()("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(),
+                       "DUMP")("ns", "the collection, under any name it has had; GLOB matches many; may be repeated",
+                               cxxopts::value<std::vector<std::string>>(), "GLOB");
     add_documents(tool);
-    tool.add_options()("changes", "the paths that changed, with their values before and after (default)")("images", "whole documents, before and after")(
-        "json", "canonical Extended JSON (default)")("relaxed", "relaxed Extended JSON: plain numbers, ISO dates")("pretty", "a line a field, indented");
+    tool.add_options()("changes", "the paths that changed, with their values before and after (default)")(
+        "images", "whole documents, before and after")("json", "canonical Extended JSON (default)")(
+        "relaxed", "relaxed Extended JSON: plain numbers, ISO dates")("pretty", "a line a field, indented");
     tool.add_bounds();
     tool.add_output();
     return tool.run(argc, argv, [&] {
         if (!tool.has("ns")) throw ArgumentError("name the collection: --ns NS");
         if (tool.has("changes") && tool.has("images")) throw ArgumentError("--changes and --images exclude each other");
         if (tool.has("json") && tool.has("relaxed")) throw ArgumentError("--json and --relaxed exclude each other");
-        History::Options options{.scratch = scratch(tool), .namespaces = wanted_namespaces(tool), .ids = wanted_ids(tool), .where = wanted_fields(tool),
-                                 .bounds = tool.bounds(), .form = tool.has("images") ? History::Form::images : History::Form::changes,
+        History::Options options{.scratch = scratch(tool),
+                                 .namespaces = wanted_namespaces(tool),
+                                 .ids = wanted_ids(tool),
+                                 .where = wanted_fields(tool),
+                                 .bounds = tool.bounds(),
+                                 .form = tool.has("images") ? History::Form::images : History::Form::changes,
                                  .report = [&](const Finding& finding) { tool.warn(to_string(finding)); }};
         const ChainInputs inputs(tool);
         const Chain& chain = inputs.chain();
@@ -70,7 +77,8 @@ int main(int argc, char** argv) {
         else
             read_chain(chain, readings, [&](const EntryView& entry) { history.add(entry); }, {.check = Check::structure});
         progress.stop();
-        JsonBuffer text(tool.has("relaxed") ? JsonMode::relaxed : JsonMode::canonical, tool.has("pretty") ? JsonLayout::pretty : JsonLayout::line);
+        JsonBuffer text(tool.has("relaxed") ? JsonMode::relaxed : JsonMode::canonical,
+                        tool.has("pretty") ? JsonLayout::pretty : JsonLayout::line);
         bool unknown = false;
         history.write([&](const bson::Document& version) {
             text.clear();
@@ -82,7 +90,10 @@ int main(int argc, char** argv) {
         if (chain.full()) chain.full()->require_unchanged();
         tool.finish(out);
         if (unknown)
-            tool.warn(chain.full() ? "some versions are not known: what the full dump has seen of its own oplog cannot be told, up to its consistent point, " + to_string(*chain.consistent_point())
-                                   : "some versions are not known: their documents were there before the first entry; --full DUMP knows them");
+            tool.warn(
+                chain.full()
+                    ? "some versions are not known: what the full dump has seen of its own oplog cannot be told, up to its consistent point, " +
+                          to_string(*chain.consistent_point())
+                    : "some versions are not known: their documents were there before the first entry; --full DUMP knows them");
     });
 }

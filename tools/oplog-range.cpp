@@ -103,7 +103,9 @@ std::string as_query(Timestamp last, std::optional<Timestamp> until) {
     const auto bound = [](const char* op, Timestamp ts) {
         return fmt::format(R"("{}":{{"$timestamp":{{"t":{},"i":{}}}}})", op, ts.seconds, ts.ordinal);
     };
-    return fmt::format(R"({{"ts":{{{}{}}}}})" "\n", bound("$gte", last), until ? "," + bound("$lte", *until) : "");
+    return fmt::format(R"({{"ts":{{{}{}}}}})"
+                       "\n",
+                       bound("$gte", last), until ? "," + bound("$lte", *until) : "");
 }
 
 } // namespace
@@ -115,8 +117,8 @@ int main(int argc, char** argv) {
               "  oplog-range oplog.bson\n");
     tool.add_options()("first", "just the first timestamp")("last", "just the last timestamp")(
         "long", "labelled, with wall-clock times, terms, operations and order")("json", "a JSON object a line")(
-        "query", "the query for the next increment: from the last entry of all FILEs on")(
-        "until", "with --query: up to T", cxxopts::value<std::string>(), "T");
+        "query", "the query for the next increment: from the last entry of all FILEs on")("until", "with --query: up to T",
+                                                                                          cxxopts::value<std::string>(), "T");
     return tool.run(argc, argv, [&] {
         int forms = 0;
         for (const char* form : {"first", "last", "long", "json", "query"}) forms += tool.has(form);
@@ -168,7 +170,8 @@ int main(int argc, char** argv) {
         }
         if (!tool.has("query") || tool.failed()) return;
         if (all.empty()) throw DataError(Fault::empty, "no entries: there is nothing to continue from");
-        if (until && *until < all.last) throw ArgumentError("--until " + tool.value("until") + " is before the last entry, " + to_string(all.last));
+        if (until && *until < all.last)
+            throw ArgumentError("--until " + tool.value("until") + " is before the last entry, " + to_string(all.last));
         print(as_query(all.last, until));
     });
 }

@@ -20,7 +20,8 @@ std::uint64_t with_unit(const std::string& option, const std::string& text, cons
     if (!number || *number == 0 || unit == units.end() || *number > std::numeric_limits<std::uint64_t>::max() / unit->second) {
         std::string names;
         for (const auto& [name, _] : units) names += (name.empty() ? "" : " ") + std::string(name);
-        throw ArgumentError(fmt::format("--{} '{}' is not a number above 0{}{}", option, text, names.empty() ? "" : " with one of the units", names));
+        throw ArgumentError(
+            fmt::format("--{} '{}' is not a number above 0{}{}", option, text, names.empty() ? "" : " with one of the units", names));
     }
     return *number * unit->second;
 }
@@ -115,7 +116,8 @@ class Pieces {
         if (!remove_hidden()) tool_.warn("what was replaced could not be removed: " + hidden_.string());
     }
     /// Throws if a piece cannot be taken back.
-    void take_back(const std::vector<std::string>& paths, const std::vector<bool>& replaces, std::size_t named, const std::string& failure) {
+    void take_back(const std::vector<std::string>& paths, const std::vector<bool>& replaces, std::size_t named,
+                   const std::string& failure) {
         std::string stay;
         while (named-- > 0) try {
                 if (replaces[named])
@@ -150,9 +152,9 @@ int main(int argc, char** argv) {
               "Cuts an oplog into consecutive files DIR/<first>-<last>.bson and prints their paths, a line each. Put together,\n"
               "they are the input byte for byte. They appear at the end, all or none; a new directory appears with them.",
               "  oplog-split --every 1h -o pieces oplog.bson\n");
-    tool.add_options()("every", "cut at each multiple of this time: 30s, 15m, 1h, 1d", cxxopts::value<std::string>(), "TIME")(
-        "size", "pieces of at most this size (k, M, G: 1024 each), before compression", cxxopts::value<std::string>(), "SIZE")(
-        "entries", "pieces of N entries", cxxopts::value<std::string>(), "N")(
+    tool.add_options()("every", "cut at each multiple of this time: 30s, 15m, 1h, 1d", cxxopts::value<std::string>(),
+                       "TIME")("size", "pieces of at most this size (k, M, G: 1024 each), before compression",
+                               cxxopts::value<std::string>(), "SIZE")("entries", "pieces of N entries", cxxopts::value<std::string>(), "N")(
         "at", "cut before the first entry at or after each T; may be repeated", cxxopts::value<std::vector<std::string>>(), "T,...");
     tool.add_options()("o,output", "the directory for the pieces; made if missing", cxxopts::value<std::string>(), "DIR")(
         "f,force", "replace pieces that exist")("compress", "zstd[:LEVEL] or gzip[:LEVEL]", cxxopts::value<std::string>(), "METHOD");
@@ -160,7 +162,9 @@ int main(int argc, char** argv) {
         if (!tool.has("output")) throw ArgumentError("say where the pieces go: -o DIR");
         Splitter splitter(split_points(tool));
         const auto compression = tool.compression().value_or(CompressionOptions{});
-        const std::string suffix = compression.method == Compression::zstd ? ".bson.zst" : compression.method == Compression::gzip ? ".bson.gz" : ".bson";
+        const std::string suffix = compression.method == Compression::zstd   ? ".bson.zst"
+                                   : compression.method == Compression::gzip ? ".bson.gz"
+                                                                             : ".bson";
         const std::vector<std::string> inputs = tool.inputs_in_turn();
         tool.refuse_overlap(tool.value("output"));
         Pieces pieces(tool, tool.value("output"));

@@ -15,7 +15,8 @@ class Staging {
           continuity_(tool.has("allow-gap") ? Continuity::gaps : Continuity::chain) {
         if (const auto start = chain.dump_start()) selection_.dumped_at(*start);
         if (selection_.looks_ahead())
-            read_chain(chain_, readings_, [&](const EntryView& entry) { selection_.learn(entry); }, {.bounds = bounds_, .continuity = continuity_});
+            read_chain(chain_, readings_, [&](const EntryView& entry) { selection_.learn(entry); },
+                       {.bounds = bounds_, .continuity = continuity_});
         if (chain.full())
             for (const DumpCollection& dumped : chain.full()->collections()) selection_.see(dumped.ns());
         warn_of_unmatched(tool, selection_.unmatched());
@@ -33,9 +34,9 @@ class Staging {
         Selection wanted = selection_;
         const auto write = [&](std::string_view document) { out.write(document); };
         write_capped_clusters(write);
-        read_chain(chain_, readings_, [&](const EntryView& entry) {
-            select(wanted, entry, [&](const EntryView& selected) { stager.add(selected, write); });
-        }, {.bounds = bounds_, .continuity = continuity_});
+        read_chain(chain_, readings_,
+                   [&](const EntryView& entry) { select(wanted, entry, [&](const EntryView& selected) { stager.add(selected, write); }); },
+                   {.bounds = bounds_, .continuity = continuity_});
         stager.finish(write);
         return std::move(stager.catalog());
     }
@@ -82,7 +83,8 @@ class Staging {
         for (const ContinuityError& gap : entries.gaps()) tool_.warn(gap.what());
         if (!last) throw DataError(Fault::empty, "there are no entries to stage");
         if (const auto consistent = chain_.consistent_point(); consistent && (!last_wanted || *last_wanted < *consistent))
-            throw DataError(Fault::incomplete, fmt::format("{}: the full dump is consistent from {} ({}) on and cannot be staged for an earlier time",
+            throw DataError(Fault::incomplete,
+                            fmt::format("{}: the full dump is consistent from {} ({}) on and cannot be staged for an earlier time",
                                         chain_.full()->path(), to_string(*consistent), to_utc_string(*consistent)));
         if (!last_wanted) throw DataError(Fault::empty, "there are no entries to stage: the chain begins after the time that is wanted");
         if ((bounds_.to && last->seconds < bounds_.to->seconds) || (bounds_.before && last->seconds + 1 < bounds_.before->seconds))
@@ -111,7 +113,8 @@ class Staging {
             Collection& taken = catalog.create(name, collection.uuid);
             taken = collection;
             for (Index& index : taken.indexes)
-                index.collection = split_namespace(index.collection.starts_with(buckets_prefix) ? name : logical_namespace(name)).collection;
+                index.collection =
+                    split_namespace(index.collection.starts_with(buckets_prefix) ? name : logical_namespace(name)).collection;
         }
         return catalog;
     }
@@ -137,7 +140,8 @@ std::optional<Metadata> staged_metadata(const DumpCollection& dumped, Metadata m
             const auto index = bson::Document(spec).find("name");
             return !index || index->string() != "_id_";
         });
-    metadata.options = changed(bson::Document(metadata.options), [](const bson::Element& option, bson::Builder&) { return option.key() == "temp"; });
+    metadata.options =
+        changed(bson::Document(metadata.options), [](const bson::Element& option, bson::Builder&) { return option.key() == "temp"; });
     metadata.collection = name;
     return metadata;
 }
@@ -153,10 +157,13 @@ void take_collections(const Dump& full, const Selection& selection, const Catalo
         const auto [database, name] = split_namespace(ns);
         const Metadata as_dumped = dumped.read_metadata();
         if (is_capped_cluster(bson::Document(as_dumped.options))) continue; // it is in the oplog
-        const auto metadata = dumped.metadata.empty() ? std::nullopt : staged_metadata(dumped, as_dumped, name, !unchanged.contains(dumped.ns()));
+        const auto metadata =
+            dumped.metadata.empty() ? std::nullopt : staged_metadata(dumped, as_dumped, name, !unchanged.contains(dumped.ns()));
         const bool renamed = ns != dumped.ns();
         if (!dumped.data.empty()) {
-            out.take(dumped.data, renamed ? out.data_name(database, (as_dumped.is_timeseries() ? std::string(buckets_prefix) : "") + std::string(name)) : full.relative(dumped.data));
+            out.take(dumped.data,
+                     renamed ? out.data_name(database, (as_dumped.is_timeseries() ? std::string(buckets_prefix) : "") + std::string(name))
+                             : full.relative(dumped.data));
         }
         if (metadata)
             out.write_metadata(database, *metadata);
@@ -199,10 +206,10 @@ int main(int argc, char** argv) {
               "Without --full: the oplog alone, for a server that the full dump has been restored to already.",
               "  oplog-stage --full full inc1 inc2 inc3 --to 2021-01-12T03:39:59Z -o staged\n"
               "  mongorestore --oplogReplay --bypassDocumentValidation staged\n");
-    tool.add_options()("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")(
-        "to", "the state at T, entries at T included", cxxopts::value<std::string>(), "T")(
-        "before", "the state before T", cxxopts::value<std::string>(), "T")("allow-gap", "stage even where entries are missing between slices")(
-        "copy", "copy the full dump's files instead of linking them");
+    tool.add_options()("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(),
+                       "DUMP")("to", "the state at T, entries at T included", cxxopts::value<std::string>(),
+                               "T")("before", "the state before T", cxxopts::value<std::string>(), "T")(
+        "allow-gap", "stage even where entries are missing between slices")("copy", "copy the full dump's files instead of linking them");
     add_selection(tool);
     tool.add_output();
     tool.streams_bson();
@@ -210,7 +217,8 @@ int main(int argc, char** argv) {
         const std::optional<std::string> output = tool.optional("output");
         if (tool.has("full") && (!output || *output == "-")) throw ArgumentError("with --full, name the directory to make: -o OUT");
         const bool directory = output && *output != "-" && (tool.has("full") || !names_file(*output));
-        if (directory && tool.has("compress")) throw ArgumentError("--compress is for a file; mongorestore reads no compressed oplog in a directory");
+        if (directory && tool.has("compress"))
+            throw ArgumentError("--compress is for a file; mongorestore reads no compressed oplog in a directory");
 
         std::optional<Output> file;
         if (!directory) file.emplace(tool.open_output());
@@ -219,8 +227,10 @@ int main(int argc, char** argv) {
         inputs.warn_of_dump(tool);
         std::optional<DumpOutput> dump;
         if (directory) {
-            dump.emplace(*output, DumpWriter::Options{.if_exists = tool.if_exists(), .take_over = tool.has("copy") ? TakeOver::copy : TakeOver::link,
-                                                      .gzip = full && full->gzip(), .inputs = inputs.named()});
+            dump.emplace(*output, DumpWriter::Options{.if_exists = tool.if_exists(),
+                                                      .take_over = tool.has("copy") ? TakeOver::copy : TakeOver::link,
+                                                      .gzip = full && full->gzip(),
+                                                      .inputs = inputs.named()});
         }
         tool.show_progress(0); // the chain is read two or three times
         Staging staging(tool, inputs.chain());
@@ -239,7 +249,8 @@ int main(int argc, char** argv) {
         }
         progress.stop();
         const std::string where = directory ? shell_word(*output) : "--oplogFile " + oplog_file(tool) + " EMPTY_DIRECTORY";
-        tool.say(fmt::format("the state of {} ({}); to restore it: mongorestore --oplogReplay --bypassDocumentValidation {}{}{}", to_string(staging.time()),
-                             to_utc_string(staging.time()), has_old_index(catalog) ? "--keepIndexVersion " : "", full && full->gzip() ? "--gzip " : "", where));
+        tool.say(fmt::format("the state of {} ({}); to restore it: mongorestore --oplogReplay --bypassDocumentValidation {}{}{}",
+                             to_string(staging.time()), to_utc_string(staging.time()), has_old_index(catalog) ? "--keepIndexVersion " : "",
+                             full && full->gzip() ? "--gzip " : "", where));
     });
 }

@@ -64,7 +64,8 @@ std::string namespaces_text(const Stats& stats, std::size_t top) {
     std::size_t width = 9;
     for (std::size_t i = 0; i < shown; ++i) width = std::max(width, width_of(name_of(all[i].first)));
     const auto row = [&](std::string name, auto operations, auto i, auto u, auto d, auto c, auto n, auto bytes) {
-        return fmt::format("  {} {:>12} {:>12} {:>12} {:>12} {:>9} {:>9} {:>9}\n", padded(std::move(name), width), operations, i, u, d, c, n, bytes);
+        return fmt::format("  {} {:>12} {:>12} {:>12} {:>12} {:>9} {:>9} {:>9}\n", padded(std::move(name), width), operations, i, u, d, c,
+                           n, bytes);
     };
     std::string text = "\n" + row("namespace", "operations", "inserts", "updates", "deletes", "commands", "no-ops", "bytes");
     for (std::size_t i = 0; i < shown; ++i) {
@@ -83,7 +84,8 @@ std::string timeline_text(const Stats& stats) {
     std::string text = fmt::format("\n  operations in {} each\n", duration(timeline.length()));
     std::optional<std::uint64_t> next;
     for (const auto& [start, period] : timeline.periods()) {
-        for (; next && *next < start; *next += timeline.length()) text += fmt::format("  {} │\n", to_utc_string({static_cast<std::uint32_t>(*next), 0}));
+        for (; next && *next < start; *next += timeline.length())
+            text += fmt::format("  {} │\n", to_utc_string({static_cast<std::uint32_t>(*next), 0}));
         next = std::uint64_t{start} + timeline.length();
         text += fmt::format("  {} │{} {}\n", to_utc_string({start, 0}),
                             bar(static_cast<double>(period.operations) / static_cast<double>(most), 40), grouped(period.operations));
@@ -94,8 +96,8 @@ std::string timeline_text(const Stats& stats) {
 std::string largest_text(const Stats& stats) {
     std::string text = "\n  largest entries\n";
     for (const LargeEntry& entry : stats.largest())
-        text += fmt::format("  {:>9}  {:<21} {} {}{}{}\n", human_size(entry.bytes), to_string(entry.ts), escaped(entry.op), name_of(entry.ns),
-                            entry.operations == 1 ? "" : fmt::format(", {} operations", grouped(entry.operations)),
+        text += fmt::format("  {:>9}  {:<21} {} {}{}{}\n", human_size(entry.bytes), to_string(entry.ts), escaped(entry.op),
+                            name_of(entry.ns), entry.operations == 1 ? "" : fmt::format(", {} operations", grouped(entry.operations)),
                             entry.where ? fmt::format("  {} at {}", escaped(entry.where->file), entry.where->offset) : "");
     return text;
 }
@@ -107,11 +109,11 @@ std::string transaction_text(const TransactionState& transaction) {
 
 std::string as_text(const Stats& stats, std::size_t top) {
     const Range& range = stats.range();
-    std::string text = fmt::format("  {} entries, {}, {} operations\n", grouped(range.entries), human_size(static_cast<double>(range.bytes)),
-                                   grouped(stats.total().operations()));
+    std::string text = fmt::format("  {} entries, {}, {} operations\n", grouped(range.entries),
+                                   human_size(static_cast<double>(range.bytes)), grouped(stats.total().operations()));
     if (range.empty()) return text;
-    text += fmt::format("  {} ({}) to {} ({}){}\n", to_utc_string(range.first), to_string(range.first), to_utc_string(range.last), to_string(range.last),
-                        range.disorder ? ", out of order" : "");
+    text += fmt::format("  {} ({}) to {} ({}){}\n", to_utc_string(range.first), to_string(range.first), to_utc_string(range.last),
+                        to_string(range.last), range.disorder ? ", out of order" : "");
     text += namespaces_text(stats, top);
     if (!stats.commands().empty()) {
         text += "\n  commands:";
@@ -126,17 +128,19 @@ std::string as_text(const Stats& stats, std::size_t top) {
     if (top > 0) text += largest_text(stats);
     const TransactionTracker& transactions = stats.transactions();
     if (stats.committed() + stats.aborted() + transactions.open().size() > 0) {
-        text += fmt::format("\n  transactions: {} committed, {} aborted, {} open at the end\n", grouped(stats.committed()), grouped(stats.aborted()),
-                            transactions.open().size());
-        for (const TransactionState& transaction : transactions.began_before()) text += "  begun before the first entry: " + transaction_text(transaction) + "\n";
+        text += fmt::format("\n  transactions: {} committed, {} aborted, {} open at the end\n", grouped(stats.committed()),
+                            grouped(stats.aborted()), transactions.open().size());
+        for (const TransactionState& transaction : transactions.began_before())
+            text += "  begun before the first entry: " + transaction_text(transaction) + "\n";
         for (const auto& [id, transaction] : transactions.open()) text += "  open at the end: " + transaction_text(transaction) + "\n";
     }
     return text;
 }
 
 std::string counts_json(const OperationCounts& counts) {
-    return fmt::format(R"("operations":{},"inserts":{},"updates":{},"deletes":{},"commands":{},"noops":{},"others":{},"bytes":{})", counts.operations(),
-                       counts.inserts, counts.updates, counts.deletes, counts.commands, counts.noops, counts.others, counts.bytes);
+    return fmt::format(R"("operations":{},"inserts":{},"updates":{},"deletes":{},"commands":{},"noops":{},"others":{},"bytes":{})",
+                       counts.operations(), counts.inserts, counts.updates, counts.deletes, counts.commands, counts.noops, counts.others,
+                       counts.bytes);
 }
 
 /// A JSON array: "[a,b]" of what `one` makes of each item.
@@ -149,17 +153,18 @@ std::string list_json(const Items& items, One one) {
 
 std::string transaction_json(const TransactionState& transaction) {
     return fmt::format(R"({{"id":"{}","first":"{}","last":"{}","entries":{},"bytes":{},"prepared":{}}})", to_string(transaction.id),
-                       to_string(transaction.first), to_string(transaction.last), transaction.entries, transaction.bytes, transaction.prepared);
+                       to_string(transaction.first), to_string(transaction.last), transaction.entries, transaction.bytes,
+                       transaction.prepared);
 }
 
 std::string as_json(const Stats& stats) {
     const Range& range = stats.range();
     const auto edge = [&](Timestamp ts) { return range.empty() ? std::string("null") : "\"" + to_string(ts) + "\""; };
-    std::string text = fmt::format(R"({{"first":{},"last":{},"entries":{},"bytes":{},"ordered":{},"total":{{{}}},)", edge(range.first), edge(range.last),
-                                   range.entries, range.bytes, !range.disorder, counts_json(stats.total()));
+    std::string text = fmt::format(R"({{"first":{},"last":{},"entries":{},"bytes":{},"ordered":{},"total":{{{}}},)", edge(range.first),
+                                   edge(range.last), range.entries, range.bytes, !range.disorder, counts_json(stats.total()));
     text += "\"namespaces\":" + list_json(by_size(stats), [](const Named& item) {
-        return fmt::format(R"({{"ns":{},{}}})", json_quoted(item.first), counts_json(item.second));
-    });
+                return fmt::format(R"({{"ns":{},{}}})", json_quoted(item.first), counts_json(item.second));
+            });
     text += ",\"commands\":{";
     const char* separator = "";
     for (const auto& [name, count] : stats.commands()) {
@@ -171,10 +176,11 @@ std::string as_json(const Stats& stats) {
         return fmt::format(R"({{"start":{},"operations":{},"bytes":{}}})", period.first, period.second.operations, period.second.bytes);
     });
     text += ",\"largest\":" + list_json(stats.largest(), [](const LargeEntry& entry) {
-        return fmt::format(R"({{"ts":"{}","op":{},"ns":{},"bytes":{},"operations":{}{}}})", to_string(entry.ts), json_quoted(entry.op),
-                           json_quoted(entry.ns), entry.bytes, entry.operations,
-                           entry.where ? fmt::format(R"(,"file":{},"offset":{})", json_quoted(entry.where->file), entry.where->offset) : "");
-    });
+                return fmt::format(
+                    R"({{"ts":"{}","op":{},"ns":{},"bytes":{},"operations":{}{}}})", to_string(entry.ts), json_quoted(entry.op),
+                    json_quoted(entry.ns), entry.bytes, entry.operations,
+                    entry.where ? fmt::format(R"(,"file":{},"offset":{})", json_quoted(entry.where->file), entry.where->offset) : "");
+            });
     text += fmt::format(",\"transactions\":{{\"committed\":{},\"aborted\":{},\"open\":", stats.committed(), stats.aborted());
     text += list_json(stats.transactions().open(), [](const auto& item) { return transaction_json(item.second); });
     text += ",\"beganBefore\":" + list_json(stats.transactions().began_before(), transaction_json);
@@ -189,8 +195,8 @@ std::string as_csv(const Stats& stats) {
             for (std::size_t quote = 0; (quote = name.find('"', quote)) != name.npos; quote += 2) name.insert(quote, 1, '"');
             name = '"' + name + '"';
         }
-        text += fmt::format("{},{},{},{},{},{},{},{},{}\n", name, counts.operations(), counts.inserts, counts.updates, counts.deletes, counts.commands,
-                            counts.noops, counts.others, counts.bytes);
+        text += fmt::format("{},{},{},{},{},{},{},{},{}\n", name, counts.operations(), counts.inserts, counts.updates, counts.deletes,
+                            counts.commands, counts.noops, counts.others, counts.bytes);
     }
     return text;
 }
@@ -202,8 +208,8 @@ int main(int argc, char** argv) {
               "What is in an oplog: operations and bytes a namespace (in transactions too), operations over time, the largest\n"
               "entries, open transactions. Several FILEs are one oplog; order does not matter.",
               "  oplog-stats --from 2021-01-12T03:29:00Z oplog.bson\n");
-    tool.add_options()("top", "show N namespaces and N large entries", cxxopts::value<std::size_t>()->default_value("10"), "N")(
-        "json", "everything, as a JSON object")("csv", "the namespaces, as CSV");
+    tool.add_options()("top", "show N namespaces and N large entries", cxxopts::value<std::size_t>()->default_value("10"),
+                       "N")("json", "everything, as a JSON object")("csv", "the namespaces, as CSV");
     tool.add_bounds();
     return tool.run(argc, argv, [&] {
         if (tool.has("json") && tool.has("csv")) throw ArgumentError("--json and --csv exclude each other");

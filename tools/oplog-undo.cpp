@@ -30,8 +30,12 @@ std::string value_json(std::string_view id) { return to_json(*bson::Document(id)
 bool misleads_a_shell(const bson::Document& document, bool is_array = false) {
     for (const bson::Element& field : document) {
         const std::string_view key = field.key();
-        if (!is_array && (key.starts_with('$') || key == "__proto__" || key == "_bsontype" || key == "toBSON" || (!key.empty() && key.find_first_not_of("0123456789") == key.npos))) return true;
-        if (field.is(bson::Type::document) ? misleads_a_shell(field.document()) : field.is(bson::Type::array) && misleads_a_shell(field.array(), true)) return true;
+        if (!is_array && (key.starts_with('$') || key == "__proto__" || key == "_bsontype" || key == "toBSON" ||
+                          (!key.empty() && key.find_first_not_of("0123456789") == key.npos)))
+            return true;
+        if (field.is(bson::Type::document) ? misleads_a_shell(field.document())
+                                           : field.is(bson::Type::array) && misleads_a_shell(field.array(), true))
+            return true;
     }
     return false;
 }
@@ -87,7 +91,8 @@ struct Summary {
 /// Writes OUT or, for a dry run, only the summary.
 class UndoOutput : public TakeBackOutput {
   public:
-    UndoOutput(DumpWriter* out, std::string scratch, Timestamp last, Summary& summary) : out_(out), scratch_(std::move(scratch)), next_(last), summary_(summary) {
+    UndoOutput(DumpWriter* out, std::string scratch, Timestamp last, Summary& summary)
+        : out_(out), scratch_(std::move(scratch)), next_(last), summary_(summary) {
         if (!out_) return;
         std::filesystem::create_directories(out_->temporary() + "/before");
         report_.emplace(out_->open("report.jsonl"));
@@ -103,24 +108,30 @@ class UndoOutput : public TakeBackOutput {
         if (taken.before) before(*taken.life).write(*taken.before);
         if (taken.outcome != Outcome::restored && taken.outcome != Outcome::deleted && taken.outcome != Outcome::inserted) return;
         const auto bytes = [](std::optional<std::string_view> document) { return document ? '"' + base64(*document) + '"' : "null"; };
-        const bool is_marked = misleads_a_shell(bson::Document(taken.id)) || (taken.target && misleads_a_shell(bson::Document(*taken.target)));
+        const bool is_marked =
+            misleads_a_shell(bson::Document(taken.id)) || (taken.target && misleads_a_shell(bson::Document(*taken.target)));
         std::string line = fmt::format(R"({{"ns":{},)", json_quoted(taken.ns));
         if (is_marked) {
             const bson::Value id = marked(bson::Document(taken.id));
             const auto target = taken.target ? std::optional(marked(bson::Document(*taken.target))) : std::nullopt;
-            line += fmt::format(R"("marked":true,"id":{},"_id":{},"target":{})", json_quoted(value_json(taken.id)), to_json(*id.view().begin()), target ? to_json(target->view()) : "null");
+            line += fmt::format(R"("marked":true,"id":{},"_id":{},"target":{})", json_quoted(value_json(taken.id)),
+                                to_json(*id.view().begin()), target ? to_json(target->view()) : "null");
         } else {
             line += fmt::format(R"("_id":{},"target":{})", value_json(taken.id), json(taken.target));
         }
-        put(*changes_, line + fmt::format(R"(,"now":{},"bytes":{}}})" "\n", bytes(taken.now), bytes(taken.target)));
+        put(*changes_, line + fmt::format(R"(,"now":{},"bytes":{}}})"
+                                          "\n",
+                                          bytes(taken.now), bytes(taken.target)));
         replay(taken);
     }
     void begin_dropped(const CollectionLife& life, const std::string& ns, const CollectionEvent& end) override {
         const auto [database, name] = split_namespace(ns);
-        summary_.dropped.push_back(fmt::format("{} ({}) comes back as dropped/{}/{}", life.collection.ns(), to_string(end), database, dump_file_name(name)));
+        summary_.dropped.push_back(
+            fmt::format("{} ({}) comes back as dropped/{}/{}", life.collection.ns(), to_string(end), database, dump_file_name(name)));
         if (!out_) return;
         Metadata metadata = life.collection.metadata;
-        metadata.options = changed(bson::Document(metadata.options), [](const bson::Element& option, bson::Builder&) { return option.key() == "temp"; });
+        metadata.options =
+            changed(bson::Document(metadata.options), [](const bson::Element& option, bson::Builder&) { return option.key() == "temp"; });
         metadata.collection = name;
         out_->write_text("dropped/" + out_->metadata_name(database, name), metadata.json());
         dropped_.emplace(out_->open("dropped/" + out_->data_name(database, name)));
@@ -147,8 +158,9 @@ class UndoOutput : public TakeBackOutput {
     static void put(Writer& writer, std::string_view text) { writer.sink().write(text.data(), text.size()); }
 
     void write_report(const TakenBack& taken) {
-        std::string line = fmt::format(R"({{"ns":{},"_id":{},"verdict":"{}","before":{},"after":{},"now":{})", json_quoted(taken.ns), value_json(taken.id), to_string(taken.outcome),
-                                       json(taken.before), json(taken.after), json(taken.now));
+        std::string line =
+            fmt::format(R"({{"ns":{},"_id":{},"verdict":"{}","before":{},"after":{},"now":{})", json_quoted(taken.ns), value_json(taken.id),
+                        to_string(taken.outcome), json(taken.before), json(taken.after), json(taken.now));
         if (taken.target != taken.before && taken.target != taken.now) line += ",\"target\":" + json(taken.target);
         if (!taken.transactions.empty()) {
             line += ",\"txn\":[";
@@ -163,7 +175,8 @@ class UndoOutput : public TakeBackOutput {
 
     /// The file for the images of a collection. If two collections have the same name, one of them has ended.
     Writer& before(const CollectionLife& life) {
-        const std::string ns = life.ended ? life.collection.ns() + "-ended-" + std::to_string(life.collection.number) : life.collection.ns();
+        const std::string ns =
+            life.ended ? life.collection.ns() + "-ended-" + std::to_string(life.collection.number) : life.collection.ns();
         if (const auto found = before_.find(ns); found != before_.end()) return found->second;
         const auto [database, name] = split_namespace(ns);
         Metadata metadata;
@@ -206,8 +219,14 @@ class UndoOutput : public TakeBackOutput {
     void entry(std::string_view op, std::string_view ns, std::string_view o) {
         next_ = Timestamp::from_packed(next_.packed() + 1);
         bson::Builder out;
-        replay_->write(out.string("op", op).string("ns", ns).document("o", bson::Document(o)).timestamp("ts", next_).int64("t", 1).int64("v", 2)
-                           .date("wall", std::int64_t{next_.seconds} * 1000).finish());
+        replay_->write(out.string("op", op)
+                           .string("ns", ns)
+                           .document("o", bson::Document(o))
+                           .timestamp("ts", next_)
+                           .int64("t", 1)
+                           .int64("v", 2)
+                           .date("wall", std::int64_t{next_.seconds} * 1000)
+                           .finish());
     }
 
     DumpWriter* out_; ///< Null: only the summary.
@@ -222,10 +241,13 @@ class UndoOutput : public TakeBackOutput {
     std::vector<std::uint64_t> later_offsets_;
 };
 
-bool is_undo(const std::string& path) { return std::filesystem::exists(path + "/undo.js") && std::filesystem::exists(path + "/report.jsonl"); }
+bool is_undo(const std::string& path) {
+    return std::filesystem::exists(path + "/undo.js") && std::filesystem::exists(path + "/report.jsonl");
+}
 
 TakeBack::Choice choice(const Tool& tool) {
-    TakeBack::Choice choice{.bounds = tool.bounds(), .namespaces = wanted_namespaces(tool), .ids = wanted_ids(tool), .where = wanted_fields(tool)};
+    TakeBack::Choice choice{
+        .bounds = tool.bounds(), .namespaces = wanted_namespaces(tool), .ids = wanted_ids(tool), .where = wanted_fields(tool)};
     if (tool.has("exclude-ns"))
         for (const std::string& glob : tool.value<std::vector<std::string>>("exclude-ns")) choice.excluded.emplace_back(glob);
     for (const std::string& op : tool.operations()) {
@@ -237,11 +259,15 @@ TakeBack::Choice choice(const Tool& tool) {
             const std::size_t slash = text.rfind('/');
             TakeBack::TransactionName name;
             const char* const end = text.data() + text.size();
-            const bool has_number = slash != text.npos && std::from_chars(text.data() + slash + 1, end, name.number).ptr == end && slash + 1 < text.size();
+            const bool has_number =
+                slash != text.npos && std::from_chars(text.data() + slash + 1, end, name.number).ptr == end && slash + 1 < text.size();
             for (const char c : text.substr(0, has_number ? slash : 0))
                 if (c != '-') name.session += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-            if (!has_number || name.session.size() < 8 || name.session.size() > 32 || name.session.find_first_not_of("0123456789abcdef") != name.session.npos)
-                throw ArgumentError("--txn " + text + ": write LSID/N, the first digits, 8 or more, of the session's UUID and the transaction's number, as oplog-history's `session` has them");
+            if (!has_number || name.session.size() < 8 || name.session.size() > 32 ||
+                name.session.find_first_not_of("0123456789abcdef") != name.session.npos)
+                throw ArgumentError(
+                    "--txn " + text +
+                    ": write LSID/N, the first digits, 8 or more, of the session's UUID and the transaction's number, as oplog-history's `session` has them");
             choice.transactions.push_back(std::move(name));
         }
     if (choice.transactions.empty() && !((tool.has("from") || tool.has("after")) && (tool.has("to") || tool.has("before"))))
@@ -260,7 +286,9 @@ OnConflict on_conflict(const Tool& tool) {
 void tell(const Tool& tool, const Summary& summary, const TakeBack& undo, const std::optional<std::string>& output) {
     for (const std::string& part : undo.parts()) tool.warn(part);
     for (const std::string& conflict : summary.conflicts) tool.say(conflict);
-    if (summary.left_alone > shown_conflicts) tool.say(fmt::format("and {} more that are left alone{}", summary.left_alone - shown_conflicts, output ? ": report.jsonl has them all" : ""));
+    if (summary.left_alone > shown_conflicts)
+        tool.say(fmt::format("and {} more that are left alone{}", summary.left_alone - shown_conflicts,
+                             output ? ": report.jsonl has them all" : ""));
     for (const Finding& finding : undo.by_hand()) tool.say("by hand: " + to_string(finding));
     for (const std::string& dropped : summary.dropped) tool.say(dropped);
     Counts total{};
@@ -273,40 +301,55 @@ void tell(const Tool& tool, const Summary& summary, const TakeBack& undo, const 
         tool.say(line);
     }
     const std::int64_t age = std::max<std::int64_t>(0, static_cast<std::int64_t>(std::time(nullptr)) - undo.last().seconds);
-    tool.say(fmt::format("{} operation{} chosen; now is {} ({}), {} ago", undo.operations(), undo.operations() == 1 ? "" : "s", to_string(undo.last()), to_utc_string(undo.last()), duration(age)));
+    tool.say(fmt::format("{} operation{} chosen; now is {} ({}), {} ago", undo.operations(), undo.operations() == 1 ? "" : "s",
+                         to_string(undo.last()), to_utc_string(undo.last()), duration(age)));
     if (!output) return;
-    if (!summary.namespaces.empty()) tool.say(fmt::format("to see what it would do: mongosh URI {0}/undo.js; to do it: APPLY=1 mongosh URI {0}/undo.js", shell_word(*output)));
-    if (!summary.dropped.empty()) tool.say(fmt::format("to bring the dropped collections back: mongorestore --bypassDocumentValidation {}/dropped", shell_word(*output)));
+    if (!summary.namespaces.empty())
+        tool.say(fmt::format("to see what it would do: mongosh URI {0}/undo.js; to do it: APPLY=1 mongosh URI {0}/undo.js",
+                             shell_word(*output)));
+    if (!summary.dropped.empty())
+        tool.say(
+            fmt::format("to bring the dropped collections back: mongorestore --bypassDocumentValidation {}/dropped", shell_word(*output)));
 }
 
 } // namespace
 
 int main(int argc, char** argv) {
-    Tool tool("oplog-undo", "--full DUMP INC... --from X --to Y [--ns GLOB]... [--op LIST] [--id EJSON]... [--where FIELD=EJSON]... [--txn LSID/N]... -o OUT",
-              "Takes chosen operations of a chain back, on the live server: OUT/undo.js for mongosh sets each document that they changed\n"
-              "to what it was before, if the server still has what the chain ended with. What else changed a document meanwhile is a\n"
-              "conflict. All filters must hold.",
-              "  oplog-undo --full full inc1 inc2 --from 2021-01-12T03:29:00Z --to 2021-01-12T03:29:59Z --ns shop.orders --op u -o undo\n"
-              "  mongosh \"$URI\" undo/undo.js\n"
-              "  APPLY=1 mongosh \"$URI\" undo/undo.js\n");
+    Tool tool(
+        "oplog-undo",
+        "--full DUMP INC... --from X --to Y [--ns GLOB]... [--op LIST] [--id EJSON]... [--where FIELD=EJSON]... [--txn LSID/N]... -o OUT",
+        "Takes chosen operations of a chain back, on the live server: OUT/undo.js for mongosh sets each document that they changed\n"
+        "to what it was before, if the server still has what the chain ended with. What else changed a document meanwhile is a\n"
+        "conflict. All filters must hold.",
+        "  oplog-undo --full full inc1 inc2 --from 2021-01-12T03:29:00Z --to 2021-01-12T03:29:59Z --ns shop.orders --op u -o undo\n"
+        "  mongosh \"$URI\" undo/undo.js\n"
+        "  APPLY=1 mongosh \"$URI\" undo/undo.js\n");
     tool.add_options()("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")(
         "o,output", "the directory to make", cxxopts::value<std::string>(), "OUT")("f,force", "replace OUT if an earlier run made it")(
-        "ns", "only operations on collections that match GLOB, under any name they have had; may be repeated", cxxopts::value<std::vector<std::string>>(), "GLOB")(
-        "exclude-ns", "not those on collections that match GLOB; may be repeated", cxxopts::value<std::vector<std::string>>(), "GLOB")(
-        "op", "only these operations, as in i,u,d,c", cxxopts::value<std::string>(), "LIST");
+        "ns", "only operations on collections that match GLOB, under any name they have had; may be repeated",
+        cxxopts::value<std::vector<std::string>>(),
+        "GLOB")("exclude-ns", "not those on collections that match GLOB; may be repeated", cxxopts::value<std::vector<std::string>>(),
+                "GLOB")("op", "only these operations, as in i,u,d,c", cxxopts::value<std::string>(), "LIST");
     add_documents(tool);
-    tool.add_options()("txn", "only operations of this transaction: the first digits of its session's UUID, and its number; may be repeated", cxxopts::value<std::vector<std::string>>(), "LSID/N")(
-        "conflict", "what other operations changed later: skip it (default), set it to what was before, or replay the others alone", cxxopts::value<std::string>(), "skip|before|replay")(
-        "rename", "give a dropped collection or database (db.*=other.*) that comes back another name; may be repeated", cxxopts::value<std::vector<std::string>>(), "FROM=TO")(
-        "check", "just say what it would be; no OUT");
+    tool.add_options()("txn",
+                       "only operations of this transaction: the first digits of its session's UUID, and its number; may be repeated",
+                       cxxopts::value<std::vector<std::string>>(), "LSID/N")(
+        "conflict", "what other operations changed later: skip it (default), set it to what was before, or replay the others alone",
+        cxxopts::value<std::string>(), "skip|before|replay")(
+        "rename", "give a dropped collection or database (db.*=other.*) that comes back another name; may be repeated",
+        cxxopts::value<std::vector<std::string>>(), "FROM=TO")("check", "just say what it would be; no OUT");
     tool.add_bounds();
     return tool.run(argc, argv, [&] {
         const auto output = tool.optional("output");
         if (!tool.has("full")) throw ArgumentError("name the full dump: --full DUMP");
         if (tool.has("check") ? output.has_value() : !output || *output == "-")
-            throw ArgumentError(tool.has("check") ? "--check makes no OUT: leave -o out" : "name the directory to make: -o OUT, or say --check");
-        TakeBack::Options options{.scratch = output ? oplog::detail::parent_directory(*output) : std::filesystem::temp_directory_path().string(), .choice = choice(tool),
-                                  .on_conflict = on_conflict(tool), .report = [&](const Finding& finding) { tool.warn(to_string(finding)); }};
+            throw ArgumentError(tool.has("check") ? "--check makes no OUT: leave -o out"
+                                                  : "name the directory to make: -o OUT, or say --check");
+        TakeBack::Options options{.scratch =
+                                      output ? oplog::detail::parent_directory(*output) : std::filesystem::temp_directory_path().string(),
+                                  .choice = choice(tool),
+                                  .on_conflict = on_conflict(tool),
+                                  .report = [&](const Finding& finding) { tool.warn(to_string(finding)); }};
         if (tool.has("rename"))
             for (const std::string& text : tool.value<std::vector<std::string>>("rename")) {
                 const std::size_t equals = text.find('=');

@@ -14,7 +14,8 @@ class Verification {
   public:
     Verification(const Chain& chain, Continuity continuity) : chain_(chain), continuity_(continuity) {
         if (chain.full())
-            for (const std::string& warning : chain.full()->warnings()) find({Finding::Severity::warning, std::nullopt, std::nullopt, warning});
+            for (const std::string& warning : chain.full()->warnings())
+                find({Finding::Severity::warning, std::nullopt, std::nullopt, warning});
         for (const Chain::Slice& slice : chain.slices()) verify_slice(slice);
         verify_chain();
     }
@@ -49,7 +50,8 @@ class Verification {
             if (!bson::validate<bson::Text::any>(entry.document())) is_ordinary_ = false;
         });
         if (is_text && std::exchange(strange_text_in_, entry.where()->file) != entry.where()->file) // once for each slice
-            find({Finding::Severity::warning, *entry.where(), entry.ts(), "text that is not valid UTF-8: damage, or what a driver wrote; it is restored as it is"});
+            find({Finding::Severity::warning, *entry.where(), entry.ts(),
+                  "text that is not valid UTF-8: damage, or what a driver wrote; it is restored as it is"});
     }
 
     /// What cannot be read has no timestamp. That of the entry before it shows how far a restore can go.
@@ -76,13 +78,16 @@ class Verification {
                 transactions.add(entry);
                 last = entry.ts();
             }
-            if (!last) find({Finding::Severity::warning, in.where(), std::nullopt, "the slice is empty: the server that was asked may lag behind"});
+            if (!last)
+                find(
+                    {Finding::Severity::warning, in.where(), std::nullopt, "the slice is empty: the server that was asked may lag behind"});
         } catch (const FormatError& error) {
             is_ordinary_ = false; // as far as is known
             find_broken(error, last);
         }
         for (const auto& [id, state] : transactions.open())
-            find({Finding::Severity::note, in.where(), state.last, "the slice ends inside a transaction, which restoring slice by slice would lose"});
+            find({Finding::Severity::note, in.where(), state.last,
+                  "the slice ends inside a transaction, which restoring slice by slice would lose"});
     }
 
     /// Checks the slices together, up to the first fault that keeps them from being one history.
@@ -124,7 +129,7 @@ class Verification {
     std::vector<Finding> findings_;
     std::set<std::string> hints_;
     std::map<std::string, std::uint64_t> notes_;
-    bool is_ordinary_ = true; ///< Whether every entry is ordinary; see bson::validate().
+    bool is_ordinary_ = true;     ///< Whether every entry is ordinary; see bson::validate().
     std::string strange_text_in_; ///< The last slice that had such text.
     std::optional<std::pair<Timestamp, Timestamp>> window_;
 };
@@ -135,7 +140,8 @@ std::string as_text(const Verification& verification) {
     std::string text;
     for (const Finding& finding : verification.findings()) {
         text += fmt::format("{}: {}", severities[static_cast<int>(finding.severity)], escaped(to_string(finding)));
-        if (finding.severity == Finding::Severity::note && verification.times(finding) > 1) text += fmt::format(" ({} times)", verification.times(finding));
+        if (finding.severity == Finding::Severity::note && verification.times(finding) > 1)
+            text += fmt::format(" ({} times)", verification.times(finding));
         text += '\n';
     }
     if (const auto& window = verification.window())
@@ -149,8 +155,8 @@ std::string as_text(const Verification& verification) {
 std::string as_json(const Verification& verification) {
     std::string text = fmt::format("{{\"good\":{},\"window\":", verification.good());
     if (const auto& window = verification.window())
-        text += fmt::format(R"({{"first":"{}","last":"{}","firstTime":"{}","lastTime":"{}"}})", to_string(window->first), to_string(window->second),
-                            to_utc_string(window->first), to_utc_string(window->second));
+        text += fmt::format(R"({{"first":"{}","last":"{}","firstTime":"{}","lastTime":"{}"}})", to_string(window->first),
+                            to_string(window->second), to_utc_string(window->first), to_utc_string(window->second));
     else
         text += "null";
     text += ",\"findings\":[";
@@ -158,7 +164,8 @@ std::string as_json(const Verification& verification) {
         if (text.back() == '}') text += ',';
         text += fmt::format("{{\"severity\":\"{}\"", severities[static_cast<int>(finding.severity)]);
         if (finding.where)
-            text += fmt::format(",\"file\":{},\"offset\":{},\"document\":{}", json_quoted(finding.where->file), finding.where->offset, finding.where->document);
+            text += fmt::format(",\"file\":{},\"offset\":{},\"document\":{}", json_quoted(finding.where->file), finding.where->offset,
+                                finding.where->document);
         if (finding.ts) text += fmt::format(",\"ts\":\"{}\"", to_string(*finding.ts));
         if (finding.severity == Finding::Severity::note) text += fmt::format(",\"times\":{}", verification.times(finding));
         text += fmt::format(",\"text\":{}}}", json_quoted(finding.text));
@@ -175,7 +182,8 @@ int main(int argc, char** argv) {
               "restored to. Notes are what mongorestore alone would do wrong, and oplog-stage sees to.",
               "  oplog-verify --full full inc1 inc2 inc3\n");
     tool.add_options()("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")(
-        "allow-gap", "report each gap and look at the rest of the chain too; it is an error all the same")("json", "all of it as a JSON object");
+        "allow-gap", "report each gap and look at the rest of the chain too; it is an error all the same")("json",
+                                                                                                           "all of it as a JSON object");
     return tool.run(argc, argv, [&] {
         const ChainInputs inputs(tool);
         tool.show_progress();

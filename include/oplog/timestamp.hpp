@@ -23,9 +23,7 @@ struct Timestamp {
     /// The earliest timestamp, 0:0.
     static constexpr Timestamp min() { return {}; }
     /// The latest timestamp.
-    static constexpr Timestamp max() {
-        return {std::numeric_limits<std::uint32_t>::max(), std::numeric_limits<std::uint32_t>::max()};
-    }
+    static constexpr Timestamp max() { return {std::numeric_limits<std::uint32_t>::max(), std::numeric_limits<std::uint32_t>::max()}; }
     /// From the 64 bits that BSON stores: the seconds are the high half.
     static constexpr Timestamp from_packed(std::uint64_t bits) {
         return {static_cast<std::uint32_t>(bits >> 32), static_cast<std::uint32_t>(bits)};
@@ -72,8 +70,7 @@ namespace detail {
 /// Reads digits off the front of `text`: all there are, or exactly `width` of them.
 inline std::optional<std::uint64_t> take_number(std::string_view& text, std::size_t width = 0) {
     std::size_t digits = 0;
-    while (digits < text.size() && text[digits] >= '0' && text[digits] <= '9' && (width == 0 || digits < width))
-        ++digits;
+    while (digits < text.size() && text[digits] >= '0' && text[digits] <= '9' && (width == 0 || digits < width)) ++digits;
     std::uint64_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + digits, value);
     if (digits == 0 || (width != 0 && digits != width) || error != std::errc{}) return std::nullopt;
@@ -117,9 +114,7 @@ inline std::time_t local_seconds(std::tm wall, std::string_view text, bool whole
 /// oplog's clock counts whole seconds.
 inline TimeSpan parse_time(std::string_view text) {
     constexpr std::uint64_t limit = std::numeric_limits<std::uint32_t>::max();
-    const auto bad = [&](const char* why) -> ArgumentError {
-        return ArgumentError("time '" + std::string(text) + "' " + why);
-    };
+    const auto bad = [&](const char* why) -> ArgumentError { return ArgumentError("time '" + std::string(text) + "' " + why); };
     constexpr const char* forms = "is neither <seconds>[:<ordinal>] nor 2026-11-22T14:06:59Z nor 2026-11-22[ 14:06[:59]]";
     std::string_view rest = text;
     const auto number = detail::take_number(rest);
@@ -198,8 +193,7 @@ inline TimeSpan parse_time(std::string_view text) {
     }
     const std::int64_t last = start + length - 1;
     if (start < 0 || last > static_cast<std::int64_t>(limit)) throw bad("is out of range: timestamps run from 1970 to 2106");
-    return {{static_cast<std::uint32_t>(start), 0},
-            {static_cast<std::uint32_t>(last), static_cast<std::uint32_t>(limit)}};
+    return {{static_cast<std::uint32_t>(start), 0}, {static_cast<std::uint32_t>(last), static_cast<std::uint32_t>(limit)}};
 }
 
 /// Parses `<seconds>:<ordinal>` and no other form. Throws ArgumentError.

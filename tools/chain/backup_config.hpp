@@ -35,7 +35,8 @@ namespace detail {
 inline std::string percent_encoded(std::string_view text) {
     std::string out;
     for (const char c : text) {
-        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
+        const bool plain =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
         out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
     }
     return out;
@@ -172,10 +173,10 @@ class BackupConfig {
     std::string full_method = "auto"; ///< mongodump: with --oplog; slice: without it, and with a copy of the oplog.
     std::vector<std::string> extra_dump_args;
     std::optional<std::uint32_t> keep_chains;
-    std::uint32_t interval = 3 * 3600;  ///< Seconds between increments.
-    std::string interval_text;          ///< The interval in the user's words.
-    std::uint32_t increments = 0;       ///< The number of increments in a cycle.
-    bool whole_day = true;              ///< Whether a cycle is as many increments as fit into a day.
+    std::uint32_t interval = 3 * 3600; ///< Seconds between increments.
+    std::string interval_text;         ///< The interval in the user's words.
+    std::uint32_t increments = 0;      ///< The number of increments in a cycle.
+    bool whole_day = true;             ///< Whether a cycle is as many increments as fit into a day.
 
     static constexpr std::uint32_t day = 86400;
 
@@ -218,7 +219,9 @@ class BackupConfig {
     };
 
     [[noreturn]] void fail(const std::string& why) const { fail_at(line_, why); }
-    [[noreturn]] void fail_at(unsigned line, const std::string& why) const { throw ConfigError(fmt::format("{}: line {}: {}", path_, line, why)); }
+    [[noreturn]] void fail_at(unsigned line, const std::string& why) const {
+        throw ConfigError(fmt::format("{}: line {}: {}", path_, line, why));
+    }
     [[noreturn]] void fail(const std::string& key, const std::string& why) const {
         const auto found = values_.find(key);
         if (found == values_.end()) throw ConfigError(fmt::format("{}: {} {}", path_, key, why));
@@ -232,9 +235,10 @@ class BackupConfig {
     }
 
     void set(const std::string& key, const std::string& text) {
-        static const std::set<std::string> keys = {"db_host", "db_port", "db_user", "db_pwd", "db_authdb", "time_interval", "mongo_home", "dbbak_dir",
-            "uri", "db_pwd_file", "increments", "compress", "keep_chains", "on_gap", "restore_user", "restore_pwd_file", "log_file", "lang",
-            "extra_dump_args", "full_method"};
+        static const std::set<std::string> keys = {
+            "db_host",  "db_port",     "db_user",         "db_pwd",     "db_authdb",   "time_interval", "mongo_home",   "dbbak_dir",
+            "uri",      "db_pwd_file", "increments",      "compress",   "keep_chains", "on_gap",        "restore_user", "restore_pwd_file",
+            "log_file", "lang",        "extra_dump_args", "full_method"};
         if (!keys.contains(key)) fail("unknown key '" + escaped(key) + "'");
         const auto [at, is_new] = values_.emplace(key, Value{text, line_});
         if (!is_new) fail(fmt::format("{} again; it is on line {} already", key, at->second.line));
@@ -253,7 +257,8 @@ class BackupConfig {
         if (given("on_gap")) on_gap = value("on_gap");
         if (on_gap != "stop" && on_gap != "full") fail("on_gap", "is neither stop nor full");
         if (given("full_method")) full_method = value("full_method");
-        if (full_method != "auto" && full_method != "mongodump" && full_method != "slice") fail("full_method", "is none of auto, mongodump and slice");
+        if (full_method != "auto" && full_method != "mongodump" && full_method != "slice")
+            fail("full_method", "is none of auto, mongodump and slice");
         if (given("compress")) compress = value("compress");
         try {
             parse_compression(compress);
@@ -283,13 +288,17 @@ class BackupConfig {
         const std::size_t digits = std::min(text.find_first_not_of("0123456789."), text.size());
         const std::string unit(detail::trimmed(text.substr(digits)));
         static const std::map<std::string, std::pair<unsigned, std::pair<const char*, const char*>>> units = {
-            {"", {3600, {"hour", "小时"}}}, {"h", {3600, {"hour", "小时"}}}, {"m", {60, {"minute", "分钟"}}},
-            {"s", {1, {"second", "秒"}}}, {"d", {day, {"day", "天"}}}};
+            {"", {3600, {"hour", "小时"}}},
+            {"h", {3600, {"hour", "小时"}}},
+            {"m", {60, {"minute", "分钟"}}},
+            {"s", {1, {"second", "秒"}}},
+            {"d", {day, {"day", "天"}}}};
         const auto known = units.find(unit);
         double amount = 0;
         const auto parsed = std::from_chars(text.data(), text.data() + digits, amount);
         constexpr const char* why = "is not a number of hours (3, 0.5) nor a time such as 30m, from a second to a month";
-        if (known == units.end() || digits == 0 || parsed.ec != std::errc{} || parsed.ptr != text.data() + digits) fail("time_interval", why);
+        if (known == units.end() || digits == 0 || parsed.ec != std::errc{} || parsed.ptr != text.data() + digits)
+            fail("time_interval", why);
         const double seconds = amount * known->second.first;
         if (!(seconds >= 1 && seconds <= 31.0 * day)) fail("time_interval", why);
         interval = static_cast<std::uint32_t>(seconds + 0.5);
@@ -315,14 +324,16 @@ class BackupConfig {
         static const std::set<std::string> partial = {"--excludeCollection", "--excludeCollectionsWithPrefix", "--dumpDbUsersAndRoles", "--viewsAsCollections",
             "--repair", "--version", "--help"};
         // clang-format on
-        std::string_view rest = detail::trimmed(values_.contains("extra_dump_args") ? std::string_view(values_.at("extra_dump_args").text) : std::string_view{});
+        std::string_view rest = detail::trimmed(values_.contains("extra_dump_args") ? std::string_view(values_.at("extra_dump_args").text)
+                                                                                    : std::string_view{});
         while (!rest.empty()) {
             const std::string argument(rest.substr(0, rest.find_first_of(" \t")));
             rest = detail::trimmed(rest.substr(argument.size()));
             const bool is_long = argument.starts_with("--");
             const std::string option = is_long ? argument.substr(0, argument.find('=')) : argument.substr(0, 2);
             if (reserved.contains(option)) fail("extra_dump_args", "holds " + escaped(argument) + ", which is not for it to say");
-            if (partial.contains(option)) fail("extra_dump_args", "holds " + escaped(argument) + ", which cannot go with the oplog: a chain is of a whole server");
+            if (partial.contains(option))
+                fail("extra_dump_args", "holds " + escaped(argument) + ", which cannot go with the oplog: a chain is of a whole server");
             extra_dump_args.push_back(argument);
         }
     }
@@ -388,7 +399,8 @@ class BackupConfig {
 
     static std::string language_of_locale() {
         for (const char* variable : {"LC_ALL", "LC_MESSAGES", "LANG"})
-            if (const char* locale = std::getenv(variable); locale && *locale) return std::string_view(locale).starts_with("zh") ? "zh" : "en";
+            if (const char* locale = std::getenv(variable); locale && *locale)
+                return std::string_view(locale).starts_with("zh") ? "zh" : "en";
         return "en";
     }
 

@@ -44,7 +44,9 @@ inline void require(fs::file_type wanted, const fs::path& path) {
                            : type == fs::file_type::socket    ? "a socket"
                            : type == fs::file_type::regular   ? "a file"
                                                               : "a device";
-    if (type != wanted) throw DataError(Fault::inconsistent, fmt::format("{}: {}, where a {} must be", path.string(), is, wanted == fs::file_type::directory ? "directory" : "file"));
+    if (type != wanted)
+        throw DataError(Fault::inconsistent, fmt::format("{}: {}, where a {} must be", path.string(), is,
+                                                         wanted == fs::file_type::directory ? "directory" : "file"));
 }
 
 /// The files in a directory and below it, sorted. Throws DataError for anything that is neither a file nor a directory.
@@ -62,7 +64,8 @@ inline std::vector<fs::path> files_below(const fs::path& directory) {
 
 /// Whether an error means that nothing has that name. Any other error says nothing about what is there.
 inline bool is_of_absence(const std::error_code& error) {
-    return error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory || error == std::errc::too_many_symbolic_link_levels;
+    return error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory ||
+           error == std::errc::too_many_symbolic_link_levels;
 }
 inline bool is_there(const fs::path& path) { return fs::exists(fs::symlink_status(path)); }
 
@@ -82,7 +85,8 @@ class JsonFile {
         constexpr std::size_t seal_size = seal_begin.size() + 64 + seal_end.size();
         const std::string_view body = std::string_view(text).substr(0, text.size() - std::min(text.size(), seal_size));
         is_sealed_ = std::string_view(text).substr(body.size()).starts_with(seal_begin) && text.ends_with(seal_end);
-        if (is_sealed_ && text != sealed(body)) throw DataError(Fault::inconsistent, path_ + ": its SHA-256 is not the one that it ends with");
+        if (is_sealed_ && text != sealed(body))
+            throw DataError(Fault::inconsistent, path_ + ": its SHA-256 is not the one that it ends with");
         try {
             bytes_ = parse_json(text);
         } catch (const DataError& error) {
@@ -110,7 +114,8 @@ class JsonFile {
     /// Throws DataError for an unknown format. Format 1 is from a version before records were sealed.
     void check_format() const {
         const auto format = field("format").integer();
-        if (format != 1 && format != 2) throw DataError(Fault::inconsistent, path_ + ": of another format than 1 and 2: made by another version of this tool");
+        if (format != 1 && format != 2)
+            throw DataError(Fault::inconsistent, path_ + ": of another format than 1 and 2: made by another version of this tool");
         if ((format == 2) != is_sealed_) throw DataError(Fault::inconsistent, path_ + ": does not end with its SHA-256");
     }
 
@@ -120,7 +125,8 @@ class JsonFile {
         const oplog::detail::Descriptor file(::open(path_.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
         struct stat info {};
         if (!file.is_open() || ::fstat(file.get(), &info) != 0) oplog::detail::throw_errno(path_);
-        if (static_cast<std::uint64_t>(info.st_size) > limit) throw DataError(Fault::inconsistent, fmt::format("{}: {} bytes, which no record has", path_, info.st_size));
+        if (static_cast<std::uint64_t>(info.st_size) > limit)
+            throw DataError(Fault::inconsistent, fmt::format("{}: {} bytes, which no record has", path_, info.st_size));
         std::string text(static_cast<std::size_t>(info.st_size), '\0');
         std::size_t size = 0;
         for (::ssize_t got = 1; got > 0 && size < text.size(); size += static_cast<std::size_t>(got)) {
@@ -146,16 +152,16 @@ struct Step {
     };
 
     fs::path directory;
-    std::string type;              ///< full, slice, inc
-    std::uint64_t number = 0;      ///< The number of an increment, from 1.
-    Timestamp first, last;         ///< The first and the last entry of its oplog.
+    std::string type;                      ///< full, slice, inc
+    std::uint64_t number = 0;              ///< The number of an increment, from 1.
+    Timestamp first, last;                 ///< The first and the last entry of its oplog.
     std::string first_sha256, last_sha256; ///< The SHA-256 of the bytes of those entries.
     std::uint64_t entries = 0;
-    std::uint64_t bytes = 0;       ///< The size of its oplog before compression.
-    Timestamp started, finished;   ///< Wall clock, whole seconds.
+    std::uint64_t bytes = 0;     ///< The size of its oplog before compression.
+    Timestamp started, finished; ///< Wall clock, whole seconds.
     std::vector<File> files;
     std::map<std::string, std::string> versions;
-    std::string made_of; ///< The chain that a full backup was made of without asking a server.
+    std::string made_of;  ///< The chain that a full backup was made of without asking a server.
     std::string previous; ///< The SHA-256 of the previous record of the chain, if any.
     std::string sha256;   ///< The SHA-256 of its own record.
     bool is_sealed = false;
@@ -173,9 +179,11 @@ struct Step {
         std::string text = fmt::format("{{\"format\":2,\n\"type\":{},\"number\":{},\n", json_quoted(type), number);
         if (!previous.empty()) text += fmt::format("\"previous\":\"{}\",\n", previous);
         if (!made_of.empty()) text += fmt::format("\"madeOf\":{},\n", json_quoted(made_of));
-        text += fmt::format("\"first\":\"{}\",\"last\":\"{}\",\"entries\":{},\"bytes\":{},\n", to_string(first), to_string(last), entries, bytes);
+        text += fmt::format("\"first\":\"{}\",\"last\":\"{}\",\"entries\":{},\"bytes\":{},\n", to_string(first), to_string(last), entries,
+                            bytes);
         text += fmt::format("\"firstEntrySha256\":\"{}\",\n\"lastEntrySha256\":\"{}\",\n", first_sha256, last_sha256);
-        text += fmt::format("\"started\":\"{}\",\"finished\":\"{}\",\"seconds\":{},\n\"versions\":{{", to_utc_string(started), to_utc_string(finished), seconds());
+        text += fmt::format("\"started\":\"{}\",\"finished\":\"{}\",\"seconds\":{},\n\"versions\":{{", to_utc_string(started),
+                            to_utc_string(finished), seconds());
         const char* comma = "";
         for (const auto& [name, version] : versions) {
             text += fmt::format("{}{}:{}", comma, json_quoted(name), json_quoted(version));
@@ -218,7 +226,8 @@ struct Step {
             for (const bson::Element& version : field("versions").document()) step.versions.emplace(version.key(), version.string());
             for (const bson::Element& file : field("files").array()) {
                 const auto of = [&](const char* key) { return JsonFile::field(file.document(), key); };
-                step.files.push_back({std::string(of("path").string()), static_cast<std::uint64_t>(of("size").integer()), std::string(of("sha256").string())});
+                step.files.push_back({std::string(of("path").string()), static_cast<std::uint64_t>(of("size").integer()),
+                                      std::string(of("sha256").string())});
             }
             return step;
         } catch (const Error& error) {
@@ -239,7 +248,8 @@ struct Step {
     /// Checks that the record was made right after `before`. Throws DataError.
     void check_follows(const Step& before) const {
         if (is_sealed && previous != before.sha256)
-            throw DataError(Fault::inconsistent, fmt::format("{}: does not follow {}, but a step that is not there", directory.string(), before.directory.string()));
+            throw DataError(Fault::inconsistent, fmt::format("{}: does not follow {}, but a step that is not there", directory.string(),
+                                                             before.directory.string()));
     }
 };
 
@@ -253,17 +263,19 @@ struct Chain {
     std::string closed_sha256;       ///< The SHA-256 of the record that says so.
     std::string closed_after;        ///< The SHA-256 of the newest step's record at that time.
     bool closed_is_sealed = false;
-    std::string damage;              ///< What is wrong with its records or files, if anything.
-    std::string unproved;            ///< What its records cannot prove, if anything.
-    bool is_unread = false;          ///< Whether something could not be read, so that the damage may be temporary.
-    bool has_head = false;           ///< Whether chain.json is there.
-    bool is_behind = false;          ///< Whether chain.json lacks steps that exist.
-    bool good = false;               ///< Whether its full backup is whole, so that there is something to restore.
+    std::string damage;     ///< What is wrong with its records or files, if anything.
+    std::string unproved;   ///< What its records cannot prove, if anything.
+    bool is_unread = false; ///< Whether something could not be read, so that the damage may be temporary.
+    bool has_head = false;  ///< Whether chain.json is there.
+    bool is_behind = false; ///< Whether chain.json lacks steps that exist.
+    bool good = false;      ///< Whether its full backup is whole, so that there is something to restore.
 
     bool open() const { return good && closed.empty() && damage.empty(); }
     /// Whether the newest entries may belong to a history that the source has given up.
     bool doubtful() const { return closed == "divergence"; }
-    const char* state() const { return !damage.empty() ? "damaged" : closed == "gap" ? "closed: gap" : closed == "divergence" ? "closed: divergence" : "open"; }
+    const char* state() const {
+        return !damage.empty() ? "damaged" : closed == "gap" ? "closed: gap" : closed == "divergence" ? "closed: divergence" : "open";
+    }
 
     const Step& newest() const { return increments.empty() ? *full : increments.back(); }
     /// The restorable window, both ends included.
@@ -288,7 +300,8 @@ struct Chain {
         std::string text = "{\"format\":2,\n\"steps\":[";
         const char* comma = "\n";
         for (const Step* step : steps()) {
-            text += fmt::format("{}{{\"path\":{},\"sha256\":\"{}\"}}", comma, json_quoted(step->directory.lexically_relative(directory).string()), step->sha256);
+            text += fmt::format("{}{{\"path\":{},\"sha256\":\"{}\"}}", comma,
+                                json_quoted(step->directory.lexically_relative(directory).string()), step->sha256);
             comma = ",\n";
         }
         text += "\n]";
@@ -317,7 +330,8 @@ struct Chain {
             chain.slice = Step::load(directory / "slice");
             chain.full->check_files();
             chain.slice->check_files();
-            if (chain.slice->last_sha256 != chain.full->last_sha256) throw DataError(Fault::inconsistent, (directory / "slice").string() + ": does not end as full does");
+            if (chain.slice->last_sha256 != chain.full->last_sha256)
+                throw DataError(Fault::inconsistent, (directory / "slice").string() + ": does not end as full does");
             chain.slice->check_follows(*chain.full);
             chain.good = true;
             chain.load_closed();
@@ -363,30 +377,37 @@ struct Chain {
             const fs::path path = directory / std::string(JsonFile::field(element.document(), "path").string());
             if (named == all.size()) throw DataError(Fault::incomplete, path.string() + ": missing; " + name + " names it");
             const Step& step = *all[named++];
-            if (step.directory != path) throw DataError(Fault::inconsistent, step.directory.string() + ": " + name + " has " + path.string() + " in its place");
+            if (step.directory != path)
+                throw DataError(Fault::inconsistent, step.directory.string() + ": " + name + " has " + path.string() + " in its place");
             if (JsonFile::field(element.document(), "sha256").string() != step.sha256)
                 throw DataError(Fault::inconsistent, (path / "step.json").string() + ": not the record that " + name + " names");
         }
         const auto behind = [&](const fs::path& path, bool is_sealed) {
             if (!is_sealed) throw DataError(Fault::incomplete, path.string() + ": not named by " + name);
-            unproved = path.string() + ": not named by " + name + " yet, as after a run that was killed; were it lost, this would not be seen";
+            unproved =
+                path.string() + ": not named by " + name + " yet, as after a run that was killed; were it lost, this would not be seen";
             is_behind = true;
         };
         for (; named < all.size(); ++named) behind(all[named]->directory, all[named]->is_sealed);
         if (const auto wanted = head.document().find("closed")) {
-            if (closed.empty()) throw DataError(Fault::incomplete, (directory / "closed.json").string() + ": missing; " + name + " names it");
-            if (wanted->string() != closed_sha256) throw DataError(Fault::inconsistent, (directory / "closed.json").string() + ": not the record that " + name + " names");
+            if (closed.empty())
+                throw DataError(Fault::incomplete, (directory / "closed.json").string() + ": missing; " + name + " names it");
+            if (wanted->string() != closed_sha256)
+                throw DataError(Fault::inconsistent, (directory / "closed.json").string() + ": not the record that " + name + " names");
         } else if (!closed.empty()) {
             behind(directory / "closed.json", closed_is_sealed);
         }
-        if (closed_is_sealed && closed_after != newest().sha256) throw DataError(Fault::inconsistent, (directory / "closed.json").string() + ": of another chain, or of other steps than there are");
+        if (closed_is_sealed && closed_after != newest().sha256)
+            throw DataError(Fault::inconsistent,
+                            (directory / "closed.json").string() + ": of another chain, or of other steps than there are");
     }
 
     /// For a chain without chain.json: throws DataError unless no record requires one.
     void require_old() {
         const std::vector<const Step*> all = steps();
         if (closed_is_sealed || std::ranges::any_of(all, &Step::is_sealed))
-            throw DataError(Fault::incomplete, (directory / "chain.json").string() + ": missing, so whether all steps are there cannot be told");
+            throw DataError(Fault::incomplete,
+                            (directory / "chain.json").string() + ": missing, so whether all steps are there cannot be told");
         unproved = "its records are of an older version: were one changed, or the newest increment lost, this would not be seen";
     }
 
@@ -398,13 +419,18 @@ struct Chain {
             if (entry.path().filename().string().starts_with('.')) continue;
             Step step = Step::load(entry.path());
             const auto number = step.number;
-            if (!found.emplace(number, std::move(step)).second) throw DataError(Fault::inconsistent, entry.path().string() + ": another increment has the number " + std::to_string(number));
+            if (!found.emplace(number, std::move(step)).second)
+                throw DataError(Fault::inconsistent,
+                                entry.path().string() + ": another increment has the number " + std::to_string(number));
         }
         for (auto& [number, step] : found) {
             const Step& before = newest();
-            if (number != increments.size() + 1) throw DataError(Fault::incomplete, fmt::format("{}: increment {} is missing", directory.string(), increments.size() + 1));
+            if (number != increments.size() + 1)
+                throw DataError(Fault::incomplete, fmt::format("{}: increment {} is missing", directory.string(), increments.size() + 1));
             if (step.first != before.last || step.first_sha256 != before.last_sha256)
-                throw DataError(Fault::inconsistent, fmt::format("{}: does not begin with the entry {} that {} ends with", step.directory.string(), to_string(before.last), before.directory.string()));
+                throw DataError(Fault::inconsistent,
+                                fmt::format("{}: does not begin with the entry {} that {} ends with", step.directory.string(),
+                                            to_string(before.last), before.directory.string()));
             step.check_follows(before);
             step.check_files();
             increments.push_back(std::move(step));
@@ -436,8 +462,9 @@ inline bool is_chain(const fs::path& directory) {
     if (fs::is_directory(directory / "inc", error))
         for (const fs::directory_entry& increment : fs::directory_iterator(directory / "inc"))
             if (has(increment.path() / "step.json")) return true;
-    return is_named_so &&
-           std::ranges::all_of(fs::recursive_directory_iterator(directory), [](const fs::directory_entry& entry) { return entry.symlink_status().type() == fs::file_type::directory; });
+    return is_named_so && std::ranges::all_of(fs::recursive_directory_iterator(directory), [](const fs::directory_entry& entry) {
+               return entry.symlink_status().type() == fs::file_type::directory;
+           });
 }
 
 /// All chains of a backup directory, the oldest first. Directories without records of this system are ignored.
@@ -453,7 +480,9 @@ inline std::vector<Chain> load_chains(const fs::path& directory) {
     const auto age = [](const Chain& chain) {
         struct stat info {};
         ::stat(chain.directory.c_str(), &info);
-        return std::pair(chain.full ? chain.begin() : Timestamp{time_of_name(chain.id).value_or(static_cast<std::uint32_t>(info.st_mtime)), 0}, chain.id);
+        return std::pair(chain.full ? chain.begin()
+                                    : Timestamp{time_of_name(chain.id).value_or(static_cast<std::uint32_t>(info.st_mtime)), 0},
+                         chain.id);
     };
     std::ranges::sort(chains, {}, age);
     return chains;

@@ -80,7 +80,6 @@ class DumpMending {
     }
 
   private:
-
     void add(const Operation& operation, Timestamp ts) {
         const Command command = parse_command(operation);
         const std::string uuid = bson::to_hex(operation.ui);
@@ -132,7 +131,8 @@ class DumpMending {
             const Metadata metadata = one.metadata.empty() ? Metadata() : read_metadata_file(one.metadata);
             // Lost before mongodump asked for its indexes.
             const bool lost_its_name = one.metadata.empty() && !one.name.starts_with("system.");
-            const bool buckets_renamed = metadata.is_timeseries() && renamed_names_.contains(join_namespace(one.database, std::string(buckets_prefix) + one.name));
+            const bool buckets_renamed =
+                metadata.is_timeseries() && renamed_names_.contains(join_namespace(one.database, std::string(buckets_prefix) + one.name));
             if (lost_its_name || buckets_renamed || (!metadata.uuid.empty() && renamed_.contains(metadata.uuid))) remove(one);
         }
     }
@@ -161,7 +161,8 @@ class DumpMending {
         const auto found = held_[i].find(one.ns());
         if (found == held_[i].end()) return true;
         char byte = 0;
-        return found->second == std::set{metadata.uuid} && (!metadata.indexes.empty() || bson::Document(metadata.options).find("clusteredIndex")) &&
+        return found->second == std::set{metadata.uuid} &&
+               (!metadata.indexes.empty() || bson::Document(metadata.options).find("clusteredIndex")) &&
                InputSource(one.data).read(&byte, 1) > 0;
     }
 
@@ -170,9 +171,11 @@ class DumpMending {
         const std::string gz = one.data.ends_with(".gz") ? ".gz" : "";
         const fs::path directory = fs::path(dump_.path()) / collection.database;
         // The collection that has the name now was created meanwhile, so it is whole in the oplog, too.
-        if (const DumpCollection* const other = dump_.find(join_namespace(collection.database, collection.first_name)); other && fs::exists(other->metadata)) {
+        if (const DumpCollection* const other = dump_.find(join_namespace(collection.database, collection.first_name));
+            other && fs::exists(other->metadata)) {
             const Metadata theirs = other->read_metadata();
-            if (theirs.uuid != metadata.uuid && !renamed_.contains(theirs.uuid) && !made_.contains(theirs.uuid) && !dropped_.contains(theirs.uuid))
+            if (theirs.uuid != metadata.uuid && !renamed_.contains(theirs.uuid) && !made_.contains(theirs.uuid) &&
+                !dropped_.contains(theirs.uuid))
                 throw DataError(Fault::ambiguous, other->ns() + ": two collections of this name, and no entry tells why");
             remove(*other);
         }
@@ -180,7 +183,8 @@ class DumpMending {
         fs::create_directories(directory);
         const std::string file = (directory / dump_file_name(collection.first_name)).string();
         fs::copy_file(one.data, file + ".bson" + gz, fs::copy_options::overwrite_existing);
-        OutputSink sink(file + ".metadata.json" + gz, IfExists::replace, CompressionOptions{gz.empty() ? Compression::none : Compression::gzip, {}}, Content::text);
+        OutputSink sink(file + ".metadata.json" + gz, IfExists::replace,
+                        CompressionOptions{gz.empty() ? Compression::none : Compression::gzip, {}}, Content::text);
         const std::string text = metadata.json();
         sink.write(text.data(), text.size());
         sink.close();
@@ -189,7 +193,7 @@ class DumpMending {
     Dump dump_;
     std::vector<DumpAgain> again_;
     std::vector<std::map<std::string, std::set<std::string>>> held_; ///< UUIDs, by later dump and name.
-    std::map<std::string, Renamed> renamed_;                        ///< The collections, by UUID in the form that metadata has.
+    std::map<std::string, Renamed> renamed_;                         ///< The collections, by UUID in the form that metadata has.
     std::set<std::string> made_, dropped_, renamed_names_;
     std::optional<Timestamp> needed_;
 };

@@ -22,7 +22,8 @@ namespace oplog::tools {
 class ChainInputs {
   public:
     explicit ChainInputs(const Tool& tool)
-        : named_(tool.has("inputs") || !tool.has("full") ? tool.inputs() : std::vector<std::string>{}), chain_(tool.optional("full"), slices()) {
+        : named_(tool.has("inputs") || !tool.has("full") ? tool.inputs() : std::vector<std::string>{}),
+          chain_(tool.optional("full"), slices()) {
         if (chain_.full()) named_.push_back(chain_.full()->path());
         for (const Chain::Slice& slice : chain_.slices()) // the oplog of a directory may be a link
             if (is_regular(slice.name)) named_.push_back(slice.path);
@@ -101,7 +102,8 @@ class RestoreOptions {
         for (const bson::Value& spec : metadata.indexes) has_old_index_ |= is_old_index(spec.view());
     }
     std::string text() const {
-        return std::string("--bypassDocumentValidation ") + (has_old_index_ ? "--keepIndexVersion " : "") + (is_odd_ ? "--drop --preserveUUID " : "");
+        return std::string("--bypassDocumentValidation ") + (has_old_index_ ? "--keepIndexVersion " : "") +
+               (is_odd_ ? "--drop --preserveUUID " : "");
     }
 
   private:

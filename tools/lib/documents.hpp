@@ -16,8 +16,10 @@
 namespace oplog::tools {
 
 inline void add_documents(Tool& tool) {
-    tool.add_options()("id", "only the document with this _id, as Extended JSON: 7, '\"a\"', '{\"$oid\":\"...\"}'; may be repeated", cxxopts::value<std::vector<std::string>>(), "EJSON")(
-        "where", "only documents with this value in a field, as status='\"paid\"'; may be repeated, and all must hold", cxxopts::value<std::vector<std::string>>(), "FIELD=EJSON");
+    tool.add_options()("id", "only the document with this _id, as Extended JSON: 7, '\"a\"', '{\"$oid\":\"...\"}'; may be repeated",
+                       cxxopts::value<std::vector<std::string>>(), "EJSON")(
+        "where", "only documents with this value in a field, as status='\"paid\"'; may be repeated, and all must hold",
+        cxxopts::value<std::vector<std::string>>(), "FIELD=EJSON");
 }
 
 /// Returns {"value": EJSON} as BSON. Throws ArgumentError.
@@ -28,7 +30,8 @@ inline std::string parse_value(const std::string& option, const std::string& tex
     } catch (const DataError&) {
         throw ArgumentError("--" + option + ": '" + text + "' is no Extended JSON value; a string needs its quotes: '\"" + text + "\"'");
     }
-    if (++bson::Document(bytes).begin() != std::default_sentinel) throw ArgumentError("--" + option + ": '" + text + "' is more than one value");
+    if (++bson::Document(bytes).begin() != std::default_sentinel)
+        throw ArgumentError("--" + option + ": '" + text + "' is more than one value");
     return bytes;
 }
 

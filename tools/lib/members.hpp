@@ -157,29 +157,38 @@ class Member {
             if (state.prepared) open_.push_back({id, state.last});
         if (is_config_ && !is_shard_) id_ = "config";
         if (is_shard_ || is_config_) return;
-        throw DataError(Fault::incomplete, directory_ + ": no member of a sharded cluster: admin.system.version has no shardIdentity, and config.shards nothing");
+        throw DataError(Fault::incomplete,
+                        directory_ +
+                            ": no member of a sharded cluster: admin.system.version has no shardIdentity, and config.shards nothing");
     }
 
     /// Plays the entries up to a time onto the dump, and looks at those after it.
     void play(Timestamp to, const std::string& scratch) {
-        applier_.emplace(*chain_.full(), Applier::Options{.scratch = scratch, .dump_start = chain_.dump_start(), .consistent_point = chain_.consistent_point()});
+        applier_.emplace(
+            *chain_.full(),
+            Applier::Options{.scratch = scratch, .dump_start = chain_.dump_start(), .consistent_point = chain_.consistent_point()});
         for_each_dumped(Coordinators::ns, [&](const bson::Document& document) { coordinators_.add_dumped(document); });
-        read([&](const EntryView& entry) {
-            if (entry.ts() > to) {
-                applier_->look_ahead(entry);
-                coordinators_.look_ahead(entry);
-                return;
-            }
-            if (!is_of_this_member(entry)) applier_->add(entry);
-            coordinators_.add(entry);
-        }, Check::structure);
+        read(
+            [&](const EntryView& entry) {
+                if (entry.ts() > to) {
+                    applier_->look_ahead(entry);
+                    coordinators_.look_ahead(entry);
+                    return;
+                }
+                if (!is_of_this_member(entry)) applier_->add(entry);
+                coordinators_.add(entry);
+            },
+            Check::structure);
         open_.clear();
         for (const auto& [id, state] : applier_->open_transactions())
             if (state.prepared) open_.push_back({id, state.last});
         for (const Unseen& unseen : unseen_)
             if (unseen.commit_timestamp <= to && unseen.committed > to)
-                throw DataError(Fault::incomplete, fmt::format("{}: transaction {} counts from {} on, and was prepared before the chain begins: its operations are not known; nearest after is {}", id_,
-                                                               to_string(unseen.id), to_string(unseen.commit_timestamp), to_string(unseen.committed)));
+                throw DataError(
+                    Fault::incomplete,
+                    fmt::format(
+                        "{}: transaction {} counts from {} on, and was prepared before the chain begins: its operations are not known; nearest after is {}",
+                        id_, to_string(unseen.id), to_string(unseen.commit_timestamp), to_string(unseen.committed)));
     }
 
     /// Reads the chain once more: for how transactions ended.
@@ -240,7 +249,8 @@ class Member {
         auto at = under_way.find(key);
         if (at == under_way.end()) {
             at = under_way.emplace(key, spans_.size()).first;
-            spans_.push_back({text("operationType") + " of " + text("namespace"), operation.op == "i" ? std::optional(ts) : std::nullopt, {}});
+            spans_.push_back(
+                {text("operationType") + " of " + text("namespace"), operation.op == "i" ? std::optional(ts) : std::nullopt, {}});
         }
         if (operation.op != "d") return;
         spans_[at->second].to = ts;

@@ -16,8 +16,11 @@ namespace oplog::tools {
 
 /// The options of an Applier for the chain. `scratch` is a directory for temporary files.
 inline Applier::Options applier_options(const Tool& tool, const Chain& chain, std::string scratch, Selection selection) {
-    return {.scratch = std::move(scratch), .dump_start = chain.dump_start(), .consistent_point = chain.consistent_point(),
-            .report = [&tool](const Finding& finding) { tool.warn(to_string(finding)); }, .selection = std::move(selection)};
+    return {.scratch = std::move(scratch),
+            .dump_start = chain.dump_start(),
+            .consistent_point = chain.consistent_point(),
+            .report = [&tool](const Finding& finding) { tool.warn(to_string(finding)); },
+            .selection = std::move(selection)};
 }
 
 /// The selection that the options ask for, after it has learned the chain's entries up to the bounds.
@@ -59,14 +62,16 @@ inline void play(const Tool& tool, const Chain& chain, Continuity continuity, Re
     const Timestamp consistent = *chain.consistent_point();
     for (const WantedState& state : states)
         if (!state.last || *state.last < consistent)
-            throw DataError(Fault::incomplete, fmt::format("{}: the full dump is consistent from {} ({}) on: there is no earlier state to be made", chain.full()->path(),
-                                        to_string(consistent), to_utc_string(consistent)));
+            throw DataError(Fault::incomplete,
+                            fmt::format("{}: the full dump is consistent from {} ({}) on: there is no earlier state to be made",
+                                        chain.full()->path(), to_string(consistent), to_utc_string(consistent)));
     const Bounds& bounds = states.back().bounds;
     if ((bounds.to && last->seconds < bounds.to->seconds) || (bounds.before && last->seconds + 1 < bounds.before->seconds))
         tool.warn("the chain ends before the time that is wanted, with " + to_string(*last) + " (" + to_utc_string(*last) + ")");
     for (const WantedState& state : states) {
         for (const auto& [id, transaction] : state.applier->open_transactions())
-            tool.warn(fmt::format("transaction {}, begun at {}, is not committed by {} and is left out whole", to_string(id), to_string(transaction.first), to_string(*state.last)));
+            tool.warn(fmt::format("transaction {}, begun at {}, is not committed by {} and is left out whole", to_string(id),
+                                  to_string(transaction.first), to_string(*state.last)));
         state.applier->finish();
     }
 }

@@ -25,7 +25,8 @@ class ShardScript {
     std::string text(Cluster& cluster, const std::function<std::optional<std::string>(const std::string&)>& name) const {
         std::map<std::string, std::size_t> numbers;
         for (const ShardState& shard : cluster.shards()) numbers.emplace(shard.id, numbers.size());
-        std::string out = std::string(first_line) + " as they were at " + moment_ + ", on any number of shards.\n"
+        std::string out = std::string(first_line) + " as they were at " + moment_ +
+                          ", on any number of shards.\n"
                           "// Run it before mongorestore: mongosh \"mongodb://MONGOS\" shard.js\n"
                           "// The balancer is off afterwards; when the load is done: sh.startBalancer()\n" +
                           std::string(beginning);
@@ -41,10 +42,14 @@ class ShardScript {
             out += fmt::format("make({}, {});\n", json_quoted(logical), quoted_json(collection.metadata.options.view()));
             out += fmt::format("shard({}, {}, {});\n", json_quoted(logical), quoted_json(key.view()), collection.unique);
             for (const ZoneRange& range : cluster.zone_ranges())
-                if (range.ns == collection.ns) out += fmt::format("range({}, {}, {}, {});\n", json_quoted(*ns), quoted_json(range.min.view()), quoted_json(range.max.view()), json_quoted(range.zone));
+                if (range.ns == collection.ns)
+                    out += fmt::format("range({}, {}, {}, {});\n", json_quoted(*ns), quoted_json(range.min.view()),
+                                       quoted_json(range.max.view()), json_quoted(range.zone));
             if (series || collection.chunks->chunks().size() < 2) continue;
             out += fmt::format("chunks({}, {}, [\n", json_quoted(*ns), numbers.size());
-            for (const ChunkMap::Chunk& chunk : collection.chunks->chunks()) out += fmt::format("[{}, {}, {}],\n", quoted_json(chunk.min.view()), quoted_json(chunk.max.view()), numbers.at(chunk.shard));
+            for (const ChunkMap::Chunk& chunk : collection.chunks->chunks())
+                out +=
+                    fmt::format("[{}, {}, {}],\n", quoted_json(chunk.min.view()), quoted_json(chunk.max.view()), numbers.at(chunk.shard));
             out += "]);\n";
         }
         return out;
@@ -94,7 +99,8 @@ sh.stopBalancer();
             else if (name == "control.min." + time)
                 key.append(time, part);
             else
-                throw DataError(Fault::not_supported, "collection " + collection.logical_ns() + " is sharded by the unknown key " + std::string(name));
+                throw DataError(Fault::not_supported,
+                                "collection " + collection.logical_ns() + " is sharded by the unknown key " + std::string(name));
         }
         return key.finish();
     }

@@ -48,7 +48,8 @@ inline std::string escaped(std::string_view text) {
         const std::size_t size = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
         const std::string_view character = text.substr(0, size);
         // C1 controls (U+0080 to 9F) move cursors, too.
-        const bool control = lead < 0x20 || lead == 0x7F || (lead == 0xC2 && character.size() == 2 && static_cast<unsigned char>(character[1]) < 0xA0);
+        const bool control =
+            lead < 0x20 || lead == 0x7F || (lead == 0xC2 && character.size() == 2 && static_cast<unsigned char>(character[1]) < 0xA0);
         if (!control && bson::is_utf8(character)) {
             out += character;
             text.remove_prefix(character.size());
@@ -213,9 +214,11 @@ inline void check_time_zone(std::string_view time) {
     if (offset.starts_with('+') || offset.starts_with('-')) offset.remove_prefix(1);
     if (name >= 3 && !offset.empty() && offset.front() >= '0' && offset.front() <= '9') return;
     const char* const directory = std::getenv("TZDIR");
-    const std::string file = (zone.front() == '/' ? "" : std::string(directory ? directory : "/usr/share/zoneinfo") + '/') + std::string(zone);
+    const std::string file =
+        (zone.front() == '/' ? "" : std::string(directory ? directory : "/usr/share/zoneinfo") + '/') + std::string(zone);
     std::error_code unknown;
-    if (!std::filesystem::is_regular_file(file, unknown)) throw ArgumentError("the time zone of $TZ is unknown: '" + std::string(zone) + "'");
+    if (!std::filesystem::is_regular_file(file, unknown))
+        throw ArgumentError("the time zone of $TZ is unknown: '" + std::string(zone) + "'");
 }
 
 /// A parsed command line, and the services that tools need.
@@ -224,20 +227,23 @@ class Tool {
     /// `synopsis` comes without the tool's name. `about` and `example` are what --help shows.
     Tool(std::string name, std::string synopsis, std::string about, std::string example)
         : name_(std::move(name)), synopsis_(std::move(synopsis)), example_(std::move(example)), options_(name_, about) {
-        options_.add_options("Common")("q,quiet", "no warnings")("v,verbose", "say more")("progress", "show progress even if stderr is no terminal")(
+        options_.add_options("Common")("q,quiet", "no warnings")("v,verbose", "say more")("progress",
+                                                                                          "show progress even if stderr is no terminal")(
             "no-progress", "show none")("h,help", "show this help")("version", "show the version");
         options_.add_options("hidden")("inputs", "", cxxopts::value<std::vector<std::string>>());
     }
 
     cxxopts::OptionAdder add_options() { return options_.add_options(); }
     void add_bounds() {
-        options_.add_options("Bounds")(
-            "from", "entries at T or later", cxxopts::value<std::string>(), "T")("after", "entries after T", cxxopts::value<std::string>(), "T")(
-            "to", "entries at T or earlier", cxxopts::value<std::string>(), "T")("before", "entries before T", cxxopts::value<std::string>(), "T");
+        options_.add_options("Bounds")("from", "entries at T or later", cxxopts::value<std::string>(),
+                                       "T")("after", "entries after T", cxxopts::value<std::string>(),
+                                            "T")("to", "entries at T or earlier", cxxopts::value<std::string>(),
+                                                 "T")("before", "entries before T", cxxopts::value<std::string>(), "T");
     }
     void add_output(const std::string& what = "stdout") {
         options_.add_options("Output")("o,output", "write to FILE instead of " + what, cxxopts::value<std::string>(), "FILE")(
-            "f,force", "replace FILE if it exists")("compress", "zstd[:LEVEL], gzip[:LEVEL] or none, whatever FILE is called", cxxopts::value<std::string>(), "METHOD");
+            "f,force", "replace FILE if it exists")("compress", "zstd[:LEVEL], gzip[:LEVEL] or none, whatever FILE is called",
+                                                    cxxopts::value<std::string>(), "METHOD");
     }
 
     /// Declares that the tool writes BSON to stdout if there is no -o or, if not `by_default`, for -o -. Whatever such
@@ -308,7 +314,9 @@ class Tool {
     std::vector<std::string> operations() const {
         std::vector<std::string> kinds = list("op");
         for (const std::string& kind : kinds)
-            if (!is_operation_kind(kind)) throw ArgumentError("--op has an unknown kind of operation: '" + kind + "'; known are i, u, d, c, n and those that servers use among themselves");
+            if (!is_operation_kind(kind))
+                throw ArgumentError("--op has an unknown kind of operation: '" + kind +
+                                    "'; known are i, u, d, c, n and those that servers use among themselves");
         return kinds;
     }
 
@@ -324,7 +332,8 @@ class Tool {
     std::vector<std::string> inputs_in_turn() const {
         std::vector<std::string> files = inputs();
         for (const std::string& file : files)
-            if (const std::string path = resolve_input(file); path != "-" && ::access(path.c_str(), R_OK) != 0) oplog::detail::throw_errno(path);
+            if (const std::string path = resolve_input(file); path != "-" && ::access(path.c_str(), R_OK) != 0)
+                oplog::detail::throw_errno(path);
         show_progress();
         return files;
     }
@@ -372,7 +381,8 @@ class Tool {
         const std::string path = optional("output").value_or("-");
         const bool binary = content == Content::bson || compression().value_or(compression_for(path)).method != Compression::none;
         if (binary && is_terminal(path))
-            throw ArgumentError(fmt::format("{} is not written to a terminal; name a file with -o, or pipe it on", content == Content::bson ? "BSON" : "compressed text"));
+            throw ArgumentError(fmt::format("{} is not written to a terminal; name a file with -o, or pipe it on",
+                                            content == Content::bson ? "BSON" : "compressed text"));
         refuse_overlap(path);
         const oplog::detail::SignalsHeld until_named;
         Output output(path, if_exists(), compression(), content);
@@ -490,7 +500,8 @@ class Tool {
         options.custom_help(synopsis_).positional_help("");
         std::string text = options.help(groups);
         if (text.find(" T ") != text.npos)
-            text += "\nT is <seconds>[:<ordinal>], 2026-11-22T14:06:59Z, or local 2026-11-22[ 14:06[:59]]; what it leaves open is meant whole.\n";
+            text +=
+                "\nT is <seconds>[:<ordinal>], 2026-11-22T14:06:59Z, or local 2026-11-22[ 14:06[:59]]; what it leaves open is meant whole.\n";
         return text + "\nExample:\n" + example_;
     }
 
@@ -517,7 +528,7 @@ class Tool {
     cxxopts::ParseResult parsed_;
     Exit exit_code_ = fine;
     std::string_view unnamed_output_; ///< Where the tool writes BSON if no output is named; empty if it writes none.
-    bool opened_ = false; ///< Whether an output is open, which reports a failure itself.
+    bool opened_ = false;             ///< Whether an output is open, which reports a failure itself.
 };
 
 } // namespace oplog::tools

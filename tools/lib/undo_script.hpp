@@ -6,7 +6,8 @@
 namespace oplog::tools {
 
 /// undo.js, as oplog-undo writes it. mongosh rewrites what it runs so that it may look synchronous: no callback may ask the server.
-inline constexpr std::string_view undo_script = R"js(// Takes operations back. Each document is written only if the server still has it byte for byte as the chain ended with it; what has changed since, or
+inline constexpr std::string_view undo_script =
+    R"js(// Takes operations back. Each document is written only if the server still has it byte for byte as the chain ended with it; what has changed since, or
 // is there already, is left alone. Made by oplog-undo; the documents are in undo.jsonl, beside this file.
 //
 //   mongosh URI undo.js            says what it would do

@@ -80,7 +80,8 @@ class Builder {
     }
     /// Throws ArgumentError if the pattern or the options contain a zero byte.
     Builder& regex(std::string_view key, const Regex& regex) {
-        if (regex.pattern.find('\0') != std::string_view::npos || regex.options.find('\0') != std::string_view::npos) throw ArgumentError("a regular expression cannot hold a zero byte");
+        if (regex.pattern.find('\0') != std::string_view::npos || regex.options.find('\0') != std::string_view::npos)
+            throw ArgumentError("a regular expression cannot hold a zero byte");
         head(Type::regex, key);
         for (const std::string_view text : {regex.pattern, regex.options}) {
             bytes_ += text;
@@ -124,7 +125,8 @@ class Builder {
         bytes_ += '\0';
         const std::size_t start = open_.back(), size = bytes_.size() - start;
         open_.pop_back();
-        if (size > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) throw DataError(Fault::too_large, "a document grew beyond 2 GiB");
+        if (size > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()))
+            throw DataError(Fault::too_large, "a document grew beyond 2 GiB");
         const auto length = static_cast<std::int32_t>(size);
         std::memcpy(&bytes_[start], &length, sizeof length);
     }

@@ -28,8 +28,7 @@
 #define OPLOG_LIFETIMEBOUND
 #endif
 
-static_assert(std::endian::native == std::endian::little,
-              "BSON is read in place, so this library needs a little-endian machine");
+static_assert(std::endian::native == std::endian::little, "BSON is read in place, so this library needs a little-endian machine");
 
 /// Views over raw BSON. Nothing is copied and nothing is trusted: every step is checked against the bytes at hand, and
 /// bytes that do not fit throw a DataError.
@@ -266,15 +265,18 @@ class Element {
     std::string field() const { return "field '" + std::string(key_) + "'"; }
     static std::string article(Type type) {
         const std::string_view text = name(type);
-        const bool vowel =
-            text.starts_with('a') || text.starts_with('i') || text.starts_with('u') || text.starts_with('O');
+        const bool vowel = text.starts_with('a') || text.starts_with('i') || text.starts_with('u') || text.starts_with('O');
         return (vowel ? "an " : "a ") + std::string(text);
     }
     void expect(Type type) const {
         if (type_ != type) fail_type(type);
     }
-    [[noreturn, gnu::cold, gnu::noinline]] void fail_type(Type type) const { throw DataError(Fault::wrong_type, field() + " is " + article(type_) + ", not " + article(type)); }
-    [[noreturn, gnu::cold, gnu::noinline]] void fail_end(const char* what) const { throw DataError(Fault::malformed, field() + ": " + what + " does not end with a zero byte"); }
+    [[noreturn, gnu::cold, gnu::noinline]] void fail_type(Type type) const {
+        throw DataError(Fault::wrong_type, field() + " is " + article(type_) + ", not " + article(type));
+    }
+    [[noreturn, gnu::cold, gnu::noinline]] void fail_end(const char* what) const {
+        throw DataError(Fault::malformed, field() + ": " + what + " does not end with a zero byte");
+    }
     Document checked_document(Type type) const {
         expect(type);
         if (value_.back() != 0) fail_end("its document");
@@ -294,8 +296,8 @@ constexpr std::uint64_t high_bits = 0x8080808080808080u;
     throw DataError(Fault::truncated, std::string(name(type)) + " runs past the end of its document");
 }
 [[noreturn, gnu::cold]] inline void fail_length(Type type, std::uint32_t length) {
-    throw DataError(Fault::bad_length, std::string(name(type)) + " has the impossible length " +
-                    std::to_string(static_cast<std::int32_t>(length)));
+    throw DataError(Fault::bad_length,
+                    std::string(name(type)) + " has the impossible length " + std::to_string(static_cast<std::int32_t>(length)));
 }
 [[noreturn, gnu::cold]] inline void fail_type(Type type) {
     char hex[3];
@@ -433,7 +435,8 @@ inline std::optional<Element> Document::find(std::string_view key) const {
     for (std::size_t dot = key.find('.'); dot != key.npos; dot = key.find('.', dot + 1))
         for (const Element& element : *this)
             if (element.key() == key.substr(0, dot) && (element.is(Type::document) || element.is(Type::array)))
-                if (const auto found = (element.is(Type::document) ? element.document() : element.array()).find(key.substr(dot + 1))) return found;
+                if (const auto found = (element.is(Type::document) ? element.document() : element.array()).find(key.substr(dot + 1)))
+                    return found;
     return std::nullopt;
 }
 

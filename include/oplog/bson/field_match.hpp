@@ -17,7 +17,9 @@ namespace oplog::inline v0_1 {
 class FieldMatch {
   public:
     /// Copies `value`, which may go out of scope.
-    FieldMatch(std::string path, const bson::Element& value) : path_(std::move(path)), is_null_(value.is(bson::Type::null)) { append_key(key_, value); }
+    FieldMatch(std::string path, const bson::Element& value) : path_(std::move(path)), is_null_(value.is(bson::Type::null)) {
+        append_key(key_, value);
+    }
 
     /// Throws DataError for a malformed document.
     bool matches(const bson::Document& document) const { return in_document(document, path_, 1); }

@@ -40,14 +40,18 @@ class Md5 {
     static void mix(std::array<std::uint32_t, 4>& state, const char* block) {
         static const std::array<std::uint32_t, 64> sines = [] {
             std::array<std::uint32_t, 64> table{};
-            for (std::size_t i = 0; i < 64; ++i) table[i] = static_cast<std::uint32_t>(std::abs(std::sin(static_cast<double>(i + 1))) * 4294967296.0);
+            for (std::size_t i = 0; i < 64; ++i)
+                table[i] = static_cast<std::uint32_t>(std::abs(std::sin(static_cast<double>(i + 1))) * 4294967296.0);
             return table;
         }();
         constexpr std::array<std::array<int, 4>, 4> shifts{{{7, 12, 17, 22}, {5, 9, 14, 20}, {4, 11, 16, 23}, {6, 10, 15, 21}}};
         auto [a, b, c, d] = state;
         for (std::size_t i = 0; i < 64; ++i) {
             const std::size_t round = i / 16;
-            const std::uint32_t f = round == 0 ? (b & c) | (~b & d) : round == 1 ? (d & b) | (~d & c) : round == 2 ? b ^ c ^ d : c ^ (b | ~d);
+            const std::uint32_t f = round == 0   ? (b & c) | (~b & d)
+                                    : round == 1 ? (d & b) | (~d & c)
+                                    : round == 2 ? b ^ c ^ d
+                                                 : c ^ (b | ~d);
             const std::size_t word = (round == 0 ? i : round == 1 ? 5 * i + 1 : round == 2 ? 3 * i + 5 : 7 * i) % 16;
             const std::uint32_t sum = a + f + sines[i] + bson::load<std::uint32_t>(block + word * 4);
             a = d;
@@ -153,7 +157,8 @@ inline void add_value(Md5& hash, const bson::Element& element, bool with_name, s
     case Type::code_with_scope: {
         const std::string_view value = element.value();
         const auto size = bson::load<std::uint32_t>(value.data() + 4);
-        if (value.size() < 8 || size > value.size() - 8) throw DataError(Fault::malformed, "code with scope has the impossible length " + std::to_string(size));
+        if (value.size() < 8 || size > value.size() - 8)
+            throw DataError(Fault::malformed, "code with scope has the impossible length " + std::to_string(size));
         hash.add(value.substr(8, size));
         add_fields(bson::Document(value.substr(8 + size)));
         return;

@@ -68,8 +68,7 @@ inline unsigned bits_of(__m128i found) noexcept { return static_cast<unsigned>(_
 inline unsigned not_ascii_or_escaped(__m128i bytes) noexcept {
     // The comparison is signed, so it also finds bytes above 0x7F.
     const __m128i control = _mm_cmplt_epi8(bytes, bytes_of(0x20));
-    return bits_of(_mm_or_si128(
-        control, _mm_or_si128(_mm_cmpeq_epi8(bytes, bytes_of('"')), _mm_cmpeq_epi8(bytes, bytes_of('\\')))));
+    return bits_of(_mm_or_si128(control, _mm_or_si128(_mm_cmpeq_epi8(bytes, bytes_of('"')), _mm_cmpeq_epi8(bytes, bytes_of('\\')))));
 }
 
 inline std::size_t copy_ascii(const char* from, char* out) noexcept {
@@ -99,8 +98,7 @@ inline std::size_t copy_ascii(const char* from, char* out) noexcept {
     std::memcpy(out, &bytes, sizeof bytes);
     // A borrow can mark only bytes above a true match, and only the lowest match counts.
     const auto below = [&](std::uint64_t word, std::uint64_t limit) { return (word - ones * limit) & ~word & highs; };
-    const std::uint64_t special =
-        (bytes & highs) | below(bytes, 0x20) | below(bytes ^ (ones * '"'), 1) | below(bytes ^ (ones * '\\'), 1);
+    const std::uint64_t special = (bytes & highs) | below(bytes, 0x20) | below(bytes ^ (ones * '"'), 1) | below(bytes ^ (ones * '\\'), 1);
     return special == 0 ? json_chunk : static_cast<std::size_t>(std::countr_zero(special)) / 8;
 }
 
@@ -181,7 +179,8 @@ inline bool copy_block(const char*& at, char*& out) noexcept {
         const std::uint64_t rare = find([&](__m128i bytes) {
             const auto is = [&](int byte) { return _mm_cmpeq_epi8(bytes, bytes_of(byte)); };
             const __m128i c0_or_c1 = _mm_cmpeq_epi8(_mm_and_si128(bytes, bytes_of(0xFE)), bytes_of(0xC0));
-            return bits_of(_mm_or_si128(_mm_or_si128(c0_or_c1, at_least(bytes, 0xF0)), _mm_or_si128(_mm_or_si128(is(0xE0), is(0xE2)), is(0xED))));
+            return bits_of(
+                _mm_or_si128(_mm_or_si128(c0_or_c1, at_least(bytes, 0xF0)), _mm_or_si128(_mm_or_si128(is(0xE0), is(0xE2)), is(0xED))));
         });
         // Signed: 0x80 to 0xBF.
         const std::uint64_t follows = find([](__m128i bytes) { return bits_of(_mm_cmplt_epi8(bytes, bytes_of(0xC0))); });
@@ -312,8 +311,7 @@ inline char* put_with_point(char* out, std::string_view digits, int whole) noexc
 }
 
 inline char* put_hex(char* out, const char* bytes, std::size_t size) noexcept {
-    for (std::size_t i = 0; i < size; ++i)
-        std::memcpy(out + 2 * i, &hex_pairs[std::size_t{2} * static_cast<unsigned char>(bytes[i])], 2);
+    for (std::size_t i = 0; i < size; ++i) std::memcpy(out + 2 * i, &hex_pairs[std::size_t{2} * static_cast<unsigned char>(bytes[i])], 2);
     return out + 2 * size;
 }
 
@@ -442,8 +440,8 @@ class JsonBuffer {
     explicit JsonBuffer(JsonMode mode = JsonMode::canonical, JsonLayout layout = JsonLayout::line) noexcept
         : mode_(mode), layout_(layout) {}
     JsonBuffer(JsonBuffer&& other) noexcept
-        : data_(std::move(other.data_)), size_(std::exchange(other.size_, 0)),
-          replaced_(other.replaced_), soft_end_(std::exchange(other.soft_end_, nullptr)), mode_(other.mode_), layout_(other.layout_) {}
+        : data_(std::move(other.data_)), size_(std::exchange(other.size_, 0)), replaced_(other.replaced_),
+          soft_end_(std::exchange(other.soft_end_, nullptr)), mode_(other.mode_), layout_(other.layout_) {}
     JsonBuffer& operator=(JsonBuffer&& other) noexcept {
         std::swap(data_, other.data_);
         std::swap(size_, other.size_);
@@ -459,8 +457,7 @@ class JsonBuffer {
     /// bytes are not valid BSON, and then appends nothing.
     void append(const bson::Document& document) {
         char* out = room(end());
-        out = mode_ == JsonMode::canonical ? print<JsonMode::canonical>(document, out)
-                                           : print<JsonMode::relaxed>(document, out);
+        out = mode_ == JsonMode::canonical ? print<JsonMode::canonical>(document, out) : print<JsonMode::relaxed>(document, out);
         if (out == nullptr) {
             bson::validate<bson::Text::any>(document);
             throw DataError(Fault::malformed, "a binary of subtype 2 has two lengths that differ"); // which servers accept
@@ -851,13 +848,11 @@ class JsonBuffer {
                 if (left < 4) return nullptr;
                 const std::size_t size = load<std::uint32_t>(at);
                 if (size < around + 1 || size > left || depth + 1 == bson::max_depth) return nullptr;
-                const Text code =
-                    put_string(put(out, R"({"$code":)"), at + 4, size - 4 - bson::min_document_size, limit);
+                const Text code = put_string(put(out, R"({"$code":)"), at + 4, size - 4 - bson::min_document_size, limit);
                 if (code.at == nullptr) return nullptr;
                 outer[depth++] = level;
                 level = {at + size - 1, Kind::scope};
-                if (load<std::uint32_t>(code.at) != static_cast<std::size_t>(at + size - code.at) || *level.end != 0)
-                    return nullptr;
+                if (load<std::uint32_t>(code.at) != static_cast<std::size_t>(at + size - code.at) || *level.end != 0) return nullptr;
                 out = put(code.out, R"(,"$scope":{)");
                 at = code.at + 4;
                 continue;
@@ -923,7 +918,7 @@ class JsonBuffer {
     std::unique_ptr<char, Free> data_;
     std::size_t size_ = 0;
     std::uint64_t replaced_ = 0;
-    char* soft_end_ = nullptr; ///< json_slack bytes before the end of the memory.
+    char* soft_end_ = nullptr;              ///< json_slack bytes before the end of the memory.
     std::uint32_t seconds_ = 1'000'000'000; ///< A second of ten digits.
     char seconds_text_[11] = "1000000000";
     JsonMode mode_;
@@ -940,8 +935,7 @@ inline void append_json(std::string& out, const bson::Document& document, JsonMo
 }
 
 /// A document as JSON. Throws as append_json() does.
-inline std::string to_json(const bson::Document& document, JsonMode mode = JsonMode::canonical,
-                           JsonLayout layout = JsonLayout::line) {
+inline std::string to_json(const bson::Document& document, JsonMode mode = JsonMode::canonical, JsonLayout layout = JsonLayout::line) {
     std::string out;
     append_json(out, document, mode, layout);
     return out;

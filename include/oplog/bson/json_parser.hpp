@@ -43,7 +43,9 @@ class JsonParser {
     }
 
   private:
-    [[noreturn]] void fail(const std::string& reason, Fault fault = Fault::bad_json) const { throw DataError(fault, "JSON: byte " + std::to_string(at_) + ": " + reason); }
+    [[noreturn]] void fail(const std::string& reason, Fault fault = Fault::bad_json) const {
+        throw DataError(fault, "JSON: byte " + std::to_string(at_) + ": " + reason);
+    }
 
     char peek() const noexcept { return at_ < text_.size() ? text_[at_] : '\0'; }
     void skip_space() noexcept {
@@ -62,7 +64,8 @@ class JsonParser {
     std::uint32_t hex4() {
         std::uint32_t value = 0;
         const char* first = text_.data() + at_;
-        if (text_.size() - at_ < 4 || std::from_chars(first, first + 4, value, 16).ptr != first + 4) fail("\\u without four hexadecimal digits");
+        if (text_.size() - at_ < 4 || std::from_chars(first, first + 4, value, 16).ptr != first + 4)
+            fail("\\u without four hexadecimal digits");
         at_ += 4;
         return value;
     }
@@ -276,7 +279,8 @@ class JsonParser {
                 bytes += static_cast<char>(bits >> have);
             }
         }
-        if (text.size() % 4 != 0 || text.size() - end > 2 || text.find_first_not_of('=', end) != text.npos) fail("binary data is not base64");
+        if (text.size() % 4 != 0 || text.size() - end > 2 || text.find_first_not_of('=', end) != text.npos)
+            fail("binary data is not base64");
         return bytes;
     }
 
@@ -289,16 +293,18 @@ class JsonParser {
             out.int64(name, number_text<std::int64_t>());
         } else if (type == "$numberDouble") {
             const std::string text = string();
-            double value = text == "NaN"          ? std::numeric_limits<double>::quiet_NaN()
-                           : text == "Infinity"   ? std::numeric_limits<double>::infinity()
-                           : text == "-Infinity"  ? -std::numeric_limits<double>::infinity()
-                                                  : 0;
-            if (std::isfinite(value) && (!is_number(text) || !parse_into(std::string_view(text), value))) fail("'" + text + "' is not a number of its type");
+            double value = text == "NaN"         ? std::numeric_limits<double>::quiet_NaN()
+                           : text == "Infinity"  ? std::numeric_limits<double>::infinity()
+                           : text == "-Infinity" ? -std::numeric_limits<double>::infinity()
+                                                 : 0;
+            if (std::isfinite(value) && (!is_number(text) || !parse_into(std::string_view(text), value)))
+                fail("'" + text + "' is not a number of its type");
             out.real(name, value);
         } else if (type == "$numberDecimal") {
             const std::string text = string();
             ::bson_decimal128_t decimal;
-            if (text.find('\0') != text.npos || !::bson_decimal128_from_string(text.c_str(), &decimal)) fail("'" + text + "' is not a number of its type");
+            if (text.find('\0') != text.npos || !::bson_decimal128_from_string(text.c_str(), &decimal))
+                fail("'" + text + "' is not a number of its type");
             std::array<std::uint64_t, 2> words{decimal.low, decimal.high};
             raw(out, bson::Type::decimal128, name, {reinterpret_cast<const char*>(words.data()), sizeof words});
         } else if (type == "$oid") {
@@ -320,17 +326,20 @@ class JsonParser {
             }
         } else if (type == "$timestamp") {
             std::uint32_t t = 0, i = 0;
-            two_fields("t", [&] { t = plain_number(std::numeric_limits<std::uint32_t>::max()); }, "i",
-                       [&] { i = plain_number(std::numeric_limits<std::uint32_t>::max()); });
+            two_fields(
+                "t", [&] { t = plain_number(std::numeric_limits<std::uint32_t>::max()); }, "i",
+                [&] { i = plain_number(std::numeric_limits<std::uint32_t>::max()); });
             out.timestamp(name, {t, i});
         } else if (type == "$regularExpression") {
             std::string pattern, options;
-            two_fields("pattern", [&] { pattern = string(); }, "options", [&] { options = string(); });
+            two_fields(
+                "pattern", [&] { pattern = string(); }, "options", [&] { options = string(); });
             if ((pattern + options).find('\0') != std::string::npos) fail("a regular expression holds a zero byte");
             raw(out, bson::Type::regex, name, pattern + '\0' + options + '\0');
         } else if (type == "$binary" && peek() == '{') {
             std::string data, subtype;
-            two_fields("base64", [&] { data = base64(string()); }, "subType", [&] { subtype = string(); });
+            two_fields(
+                "base64", [&] { data = base64(string()); }, "subType", [&] { subtype = string(); });
             std::uint8_t number = 0;
             if (!parse_hex(subtype, number)) fail("a binary subtype is not hexadecimal");
             if (number == 2) { // the old generic subtype holds its length a second time
@@ -340,13 +349,15 @@ class JsonParser {
             out.binary(name, number, data);
         } else if (type == "$dbPointer") {
             std::string ns, id;
-            two_fields("$ref", [&] { ns = string(); }, "$id", [&] {
-                expect('{');
-                skip_space();
-                field("$oid");
-                id = object_id();
-                expect('}');
-            });
+            two_fields(
+                "$ref", [&] { ns = string(); }, "$id",
+                [&] {
+                    expect('{');
+                    skip_space();
+                    field("$oid");
+                    id = object_id();
+                    expect('}');
+                });
             const auto size = static_cast<std::uint32_t>(ns.size() + 1);
             raw(out, bson::Type::db_pointer, name, std::string(reinterpret_cast<const char*>(&size), sizeof size) + ns + '\0' + id);
         } else if (type == "$code") {
@@ -429,7 +440,8 @@ class JsonParser {
             if (!number) fail("'" + text + "' is no date");
             return static_cast<int>(*number);
         };
-        const int year = next(4), month = next(2, "-"), day = next(2, "-"), hour = next(2, "T"), minute = next(2, ":"), second = next(2, ":");
+        const int year = next(4), month = next(2, "-"), day = next(2, "-"), hour = next(2, "T"), minute = next(2, ":"),
+                  second = next(2, ":");
         std::string fraction;
         if (take_char(rest, ".")) {
             fraction = rest.substr(0, std::min(rest.size(), rest.find_first_not_of("0123456789")));
@@ -446,9 +458,11 @@ class JsonParser {
             if (hours > 23 || minutes > 59) fail("'" + text + "' is no date");
             offset = (hours * 60 + minutes) * (west ? -1 : 1);
         }
-        const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(static_cast<unsigned>(month)), std::chrono::day(static_cast<unsigned>(day))};
+        const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(static_cast<unsigned>(month)),
+                                               std::chrono::day(static_cast<unsigned>(day))};
         if (!date.ok() || hour > 23 || minute > 59 || second > 59 || !rest.empty()) fail("'" + text + "' is no date");
-        const std::int64_t minutes = std::int64_t{std::chrono::sys_days(date).time_since_epoch().count()} * 24 * 60 + hour * 60 + minute - offset;
+        const std::int64_t minutes =
+            std::int64_t{std::chrono::sys_days(date).time_since_epoch().count()} * 24 * 60 + hour * 60 + minute - offset;
         return (minutes * 60 + second) * 1000 + (fraction.empty() ? 0 : std::stoi(fraction));
     }
 

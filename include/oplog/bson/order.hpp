@@ -83,10 +83,16 @@ class Natural {
 };
 
 inline std::weak_ordering compare_magnitudes(const Number& a, const Number& b) {
-    const auto size = [](const Number& number) { return std::log2(static_cast<long double>(number.m)) + static_cast<long double>(number.twos) + static_cast<long double>(number.fives) * std::log2(5.0L); };
-    if (const long double x = size(a), y = size(b); std::fabs(x - y) > 0.01L) return x < y ? std::weak_ordering::less : std::weak_ordering::greater;
+    const auto size = [](const Number& number) {
+        return std::log2(static_cast<long double>(number.m)) + static_cast<long double>(number.twos) +
+               static_cast<long double>(number.fives) * std::log2(5.0L);
+    };
+    if (const long double x = size(a), y = size(b); std::fabs(x - y) > 0.01L)
+        return x < y ? std::weak_ordering::less : std::weak_ordering::greater;
     const int twos = std::min(a.twos, b.twos), fives = std::min(a.fives, b.fives);
-    const auto whole = [&](const Number& number) { return Natural(number.m).multiply(2, number.twos - twos).multiply(5, number.fives - fives); };
+    const auto whole = [&](const Number& number) {
+        return Natural(number.m).multiply(2, number.twos - twos).multiply(5, number.fives - fives);
+    };
     return whole(a) <=> whole(b);
 }
 

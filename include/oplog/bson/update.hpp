@@ -178,7 +178,8 @@ class Diff {
             const std::string_view name = section.key();
             const auto kind = kind_of(name);
             if (!kind) fail_update("a diff has the unknown section", name);
-            if (last && (*kind < *last || (*kind == *last && *kind != Kind::nested))) fail_update("a diff has the section", name, " out of its place");
+            if (last && (*kind < *last || (*kind == *last && *kind != Kind::nested)))
+                fail_update("a diff has the section", name, " out of its place");
             last = kind;
             if (*kind == Kind::nested)
                 visit(*kind, name.substr(1), section);
@@ -192,7 +193,8 @@ class Diff {
     template <class Visit>
     static std::optional<std::uint64_t> for_each_array_change(const bson::Document& diff, Visit&& visit) {
         auto change = diff.begin();
-        if (!change->is(bson::Type::boolean) || !change->boolean()) throw DataError(Fault::bad_value, "an array's diff does not begin with 'a: true'");
+        if (!change->is(bson::Type::boolean) || !change->boolean())
+            throw DataError(Fault::bad_value, "an array's diff does not begin with 'a: true'");
         ++change;
         std::optional<std::uint64_t> size;
         if (change != diff.end() && change->key() == "l") {
@@ -211,7 +213,8 @@ class Diff {
             next = *index + 1;
             visit(*index, *change);
         }
-        if (std::max(size.value_or(0), next) > bson::max_document_size / 5) throw DataError(Fault::too_large, "a diff makes an array impossibly long");
+        if (std::max(size.value_or(0), next) > bson::max_document_size / 5)
+            throw DataError(Fault::too_large, "a diff makes an array impossibly long");
         return size;
     }
 
@@ -262,7 +265,8 @@ class Diff {
     static void apply_to_array(const bson::Document& array, const bson::Document& diff, bson::Builder& out, std::size_t depth) {
         check_depth(depth);
         std::vector<std::pair<std::uint64_t, bson::Element>> changes;
-        const auto size = for_each_array_change(diff, [&](std::uint64_t index, const bson::Element& change) { changes.emplace_back(index, change); });
+        const auto size =
+            for_each_array_change(diff, [&](std::uint64_t index, const bson::Element& change) { changes.emplace_back(index, change); });
         const std::uint64_t least = size ? *size : changes.empty() ? 0 : changes.back().first + 1;
         auto at = array.begin();
         auto change = changes.begin();
@@ -292,7 +296,8 @@ class Diff {
     /// Reads {o: OFFSET, d: BYTES}.
     static BinaryChange binary_change(const bson::Element& change) {
         const auto offset = change.document().find("o"), data = change.document().find("d");
-        if (!offset || !offset->is_number() || offset->integer() < 0 || !data || !data->is(bson::Type::binary)) throw DataError(Fault::bad_value, "a diff has a malformed binary change");
+        if (!offset || !offset->is_number() || offset->integer() < 0 || !data || !data->is(bson::Type::binary))
+            throw DataError(Fault::bad_value, "a diff has a malformed binary change");
         return {static_cast<std::uint64_t>(offset->integer()), data->binary_data()};
     }
     /// Replaces the bytes of a binary value from the offset on. A value that is too short has seen a later change and
@@ -335,7 +340,8 @@ class PathUpdate {
         for (std::string_view rest = path;;) {
             const std::string_view part = first_part(rest);
             if (part.empty()) fail_update("an update's path has an empty part:", path);
-            if (part == "$" || (part.starts_with("$[") && part.ends_with(']'))) fail_update("an update's path has no fixed position:", path);
+            if (part == "$" || (part.starts_with("$[") && part.ends_with(']')))
+                fail_update("an update's path has no fixed position:", path);
             if (++parts > bson::max_depth) throw DataError(Fault::too_deep, "an update's path is too long");
             if (part.size() == rest.size()) return;
             rest.remove_prefix(part.size() + 1);
@@ -394,7 +400,9 @@ class PathUpdate {
             b.remove_prefix(y.size() + 1);
         }
     }
-    static bool counts(std::string_view part) { return !part.empty() && part.front() >= '0' && part.front() <= '9' && (part.front() != '0' || part.size() == 1); }
+    static bool counts(std::string_view part) {
+        return !part.empty() && part.front() >= '0' && part.front() <= '9' && (part.front() != '0' || part.size() == 1);
+    }
 
     static std::vector<Group> grouped(Paths paths, std::size_t offset) {
         std::vector<Group> groups;
@@ -510,7 +518,8 @@ void for_each_path(const bson::Document& o, Visit&& visit) {
     for (const bson::Element& modifier : o) {
         const std::string_view name = modifier.key();
         if (name == "$v") continue;
-        if (name != "$set" && name != "$unset") throw DataError(Fault::not_supported, "an update with the unknown operator " + std::string(name));
+        if (name != "$set" && name != "$unset")
+            throw DataError(Fault::not_supported, "an update with the unknown operator " + std::string(name));
         for (const bson::Element& path : modifier.document()) visit(path.key(), path, name == "$set");
     }
 }
@@ -521,7 +530,8 @@ inline std::string stored(const bson::Document& before, std::string after) {
     const bson::Document changed(after);
     const auto old = before.find("_id"), id = changed.find("_id");
     if (old && id && !same_id(*old, *id)) throw DataError(Fault::inconsistent, "an update that changes the _id of its document");
-    if (changed.size() > bson::max_document_size) throw DataError(Fault::too_large, "an update makes a document of " + std::to_string(changed.size()) + " bytes");
+    if (changed.size() > bson::max_document_size)
+        throw DataError(Fault::too_large, "an update makes a document of " + std::to_string(changed.size()) + " bytes");
     const auto first = id ? id : old;
     if (!first || (id && id->bytes().data() == changed.data() + 4)) return after;
     bson::Builder out;
@@ -551,7 +561,8 @@ inline Update parse_update(const bson::Document& o) {
     }
     if (!version) return {o.empty() || !o.begin()->key().starts_with('$') ? UpdateKind::replacement : UpdateKind::modifiers, {}};
     if (version->integer() == 1) return {UpdateKind::modifiers, {}};
-    if (version->integer() != 2 || !diff) throw DataError(Fault::not_supported, "an update of the unknown version $v: " + std::to_string(version->integer()));
+    if (version->integer() != 2 || !diff)
+        throw DataError(Fault::not_supported, "an update of the unknown version $v: " + std::to_string(version->integer()));
     return {UpdateKind::diff, {}, diff->document()};
 }
 
@@ -579,7 +590,9 @@ inline std::string apply_update(const bson::Document& document, const bson::Docu
     case UpdateKind::modifiers: break;
     }
     std::vector<detail::PathUpdate::Path> set, unset;
-    detail::for_each_path(o, [&](std::string_view path, const bson::Element& value, bool sets) { (sets ? set : unset).push_back({path, value}); });
+    detail::for_each_path(o, [&](std::string_view path, const bson::Element& value, bool sets) {
+        (sets ? set : unset).push_back({path, value});
+    });
     std::string result(document.bytes());
     if (!set.empty()) result = detail::PathUpdate::apply(bson::Document(result), std::move(set), true);
     if (!unset.empty()) result = detail::PathUpdate::apply(bson::Document(result), std::move(unset), false);
@@ -597,7 +610,8 @@ inline bool update_fits(const bson::Document& document, const bson::Document& o)
     case UpdateKind::modifiers: break;
     }
     bool all = true;
-    detail::for_each_path(o, [&](std::string_view path, const bson::Element&, bool) { all = all && detail::PathUpdate::fits(document, false, path); });
+    detail::for_each_path(
+        o, [&](std::string_view path, const bson::Element&, bool) { all = all && detail::PathUpdate::fits(document, false, path); });
     return all;
 }
 

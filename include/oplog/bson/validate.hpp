@@ -106,8 +106,7 @@ void validate_value(const Element& element) {
         const std::size_t code = load<std::uint32_t>(value.data() + 4);
         if (code < 1 || code > value.size() - 8 - min_document_size) fail("runs past its own end");
         check_string(value.substr(8, code));
-        if (load<std::uint32_t>(value.data() + 8 + code) != value.size() - 8 - code)
-            fail("has a scope of another length than its own");
+        if (load<std::uint32_t>(value.data() + 8 + code) != value.size() - 8 - code) fail("has a scope of another length than its own");
         break;
     }
     default: break;
@@ -190,7 +189,7 @@ template <Text text = Text::utf8>
 bool validate(const Document& document) {
     struct Level {
         const char* at;
-        const char* end; // The document's terminator.
+        const char* end;    // The document's terminator.
         std::int64_t index; // The index of an array's next element; negative in a document.
     };
     std::array<Level, max_depth> levels;

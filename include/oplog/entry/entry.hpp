@@ -33,7 +33,7 @@ struct UsualFields {
         if (size < at + usual_field_room) return;
         // Skips the field if it is there, and returns where its value is. The value has `fixed` bytes plus, unless `least` is 0, as many
         // as the length prefix says. A prefix below `least` is left to the iterator to report.
-        const auto skip = [&]<std::size_t N>(const char (&type_and_name)[N], std::uint64_t fixed, std::uint32_t least) -> std::uint32_t {
+        const auto skip = [&]<std::size_t N>(const char(&type_and_name)[N], std::uint64_t fixed, std::uint32_t least) -> std::uint32_t {
             static_assert(N + 4 <= usual_field_room);
             if (std::memcmp(data + at, type_and_name, N) != 0) return 0;
             const std::uint32_t length = least > 0 ? bson::load<std::uint32_t>(data + at + N) : 0;
@@ -66,9 +66,11 @@ struct UsualFields {
 class EntryView {
   public:
     /// Throws DataError for a document without a timestamp `ts`. `where`, if given, must outlive the view.
-    explicit EntryView(const bson::Document& document, const Position* where = nullptr) : EntryView(document, where, detail::UsualFields(document)) {}
+    explicit EntryView(const bson::Document& document, const Position* where = nullptr)
+        : EntryView(document, where, detail::UsualFields(document)) {}
     /// The same, for a caller that has the fields' places.
-    EntryView(const bson::Document& document, const Position* where, const detail::UsualFields& usual) : document_(document), where_(where), op_(usual.op), ts_(find_ts(usual.end)) {}
+    EntryView(const bson::Document& document, const Position* where, const detail::UsualFields& usual)
+        : document_(document), where_(where), op_(usual.op), ts_(find_ts(usual.end)) {}
 
     /// The entry as a document.
     const bson::Document& document() const noexcept { return document_; }
@@ -80,9 +82,7 @@ class EntryView {
     /// The timestamp `ts`, which every entry has.
     Timestamp ts() const noexcept { return ts_; }
     /// `ts` and the term `t`; the term is -1 if there is none.
-    OpTime optime() const {
-        return {ts_, get("t", std::int64_t{-1}, &bson::Element::integer)};
-    }
+    OpTime optime() const { return {ts_, get("t", std::int64_t{-1}, &bson::Element::integer)}; }
     /// The kind of operation: i(nsert), u(pdate), d(elete), c(ommand), n(o-op), or another kind that a server wrote
     /// ("xi", "km"); empty if missing.
     std::string_view op() const { return get("op", std::string_view{}, &bson::Element::string); }
@@ -100,9 +100,7 @@ class EntryView {
     std::optional<bson::Document> o2() const { return get("o2", std::optional<bson::Document>{}, &bson::Element::document); }
     /// The 16 bytes of the collection's UUID; empty if missing.
     std::string_view ui() const {
-        return get("ui", std::string_view{}, [](const bson::Element& found) {
-            return found.binary_data();
-        });
+        return get("ui", std::string_view{}, [](const bson::Element& found) { return found.binary_data(); });
     }
     /// The time of the server's clock.
     std::optional<bson::Date> wall() const { return get("wall", std::optional<bson::Date>{}, &bson::Element::date); }
@@ -169,9 +167,7 @@ class Entry {
     /// Copies the bytes of an entry.
     explicit Entry(const EntryView& view) : bytes_(view.bytes()) {}
     /// Throws DataError for bytes that are not an entry.
-    explicit Entry(std::string bytes) : bytes_(std::move(bytes)) {
-        static_cast<void>(EntryView(bson::Document(bytes_)));
-    }
+    explicit Entry(std::string bytes) : bytes_(std::move(bytes)) { static_cast<void>(EntryView(bson::Document(bytes_))); }
 
     /// A view, valid until this entry is destroyed or assigned to. A view of a temporary does not compile.
     EntryView view() const& OPLOG_LIFETIMEBOUND { return EntryView(bson::Document::trusted(bytes_.data())); }

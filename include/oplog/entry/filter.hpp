@@ -289,7 +289,7 @@ class Selection {
             keep = chosen_database(command.database);
             if (keep && wanted_op)
                 throw RenameError("the command " + std::string(command.name) + " on " + std::string(operation.ns) +
-                            " is not known, so whether it belongs to what is selected cannot be told");
+                                  " is not known, so whether it belongs to what is selected cannot be told");
             break;
         default: keep = selected(ns, now_); break;
         }
@@ -303,7 +303,8 @@ class Selection {
             ++kept_;
             return Edit::replace(other.value_or(dropped));
         }
-        if (command.scope == CommandScope::database && renaming_.collides(join_namespace(command.database, "*"))) fail_collision(command.database);
+        if (command.scope == CommandScope::database && renaming_.collides(join_namespace(command.database, "*")))
+            fail_collision(command.database);
         for (const std::string& name : {command.ns, command.target})
             if (!name.empty() && renaming_.collides(name)) fail_collision(name);
         return rename_or_keep(operation);
@@ -357,7 +358,8 @@ class Selection {
         std::int64_t& dropped = dropped_of_[info.id()];
         dropped += dropped_;
         // The last entry of a chain says how many operations the whole chain has.
-        if (const std::int64_t gone = std::exchange(dropped, info.role == TransactionRole::part ? dropped : 0); info.role != TransactionRole::part) {
+        if (const std::int64_t gone = std::exchange(dropped, info.role == TransactionRole::part ? dropped : 0);
+            info.role != TransactionRole::part) {
             dropped_of_.erase(info.id());
             if (gone > 0) correct_count(entry, edit, gone);
         }
@@ -404,8 +406,8 @@ class Selection {
     std::vector<Rule> unmatched_;
     std::string seen_;
     Names learned_;
-    Names dumped_; ///< The state of the names in the full dump.
-    std::optional<Timestamp> dumped_at_; ///< Set until that entry is learned.
+    Names dumped_;                                            ///< The state of the names in the full dump.
+    std::optional<Timestamp> dumped_at_;                      ///< Set until that entry is learned.
     std::map<std::string, std::size_t, std::less<>> renamed_; ///< The index in collections_, by key.
     std::vector<Renamed> collections_;
     std::set<std::string, std::less<>> views_; ///< The databases in which a view is wanted.

@@ -30,7 +30,8 @@ namespace oplog::inline v0_1 {
 class IdSieve {
   public:
     /// `ids` are as id_key() writes them, and outlive this object.
-    explicit IdSieve(const std::set<std::string>& ids) : ids_(&ids), marks_(std::bit_ceil(std::max<std::size_t>(ids.size() * 16, 4096)) / 64) {
+    explicit IdSieve(const std::set<std::string>& ids)
+        : ids_(&ids), marks_(std::bit_ceil(std::max<std::size_t>(ids.size() * 16, 4096)) / 64) {
         for (const std::string& id : ids) {
             if (const auto number = whole_number(id)) mark(mark_of(*number));
             mark(mark_of(static_cast<std::uint8_t>(id[0]), std::string_view(id).substr(1)));
@@ -44,10 +45,12 @@ class IdSieve {
         const bson::Document& document = entry.document();
         if (usual.op != 'i' && usual.op != 'u' && usual.op != 'd') return false;
         const std::uint32_t target = usual.op == 'u' ? usual.o2 : usual.o;
-        if (usual.ns == 0 || usual.ui == 0 || target == 0) return false; // old servers, whose entries have no UUID, create collections by inserts
+        if (usual.ns == 0 || usual.ui == 0 || target == 0)
+            return false; // old servers, whose entries have no UUID, create collections by inserts
         const char* const ns = document.data() + usual.ns;
         const std::uint32_t length = bson::load<std::uint32_t>(ns);
-        if (length > views_end.size() && std::memcmp(ns + 4 + length - views_end.size(), views_end.data(), views_end.size()) == 0) return false;
+        if (length > views_end.size() && std::memcmp(ns + 4 + length - views_end.size(), views_end.data(), views_end.size()) == 0)
+            return false;
         return !may_be_wanted(bson::Document::trusted(document.data() + target));
     }
 
@@ -72,7 +75,8 @@ class IdSieve {
         case Type::decimal128:
         case Type::document:
         case Type::array: return is_wanted(id);
-        default: return is_marked(mark_of(static_cast<std::uint8_t>(id.is(Type::symbol) ? Type::string : id.type()), value)) && is_wanted(id);
+        default:
+            return is_marked(mark_of(static_cast<std::uint8_t>(id.is(Type::symbol) ? Type::string : id.type()), value)) && is_wanted(id);
         }
     }
     bool is_wanted(const bson::Element& id) const {

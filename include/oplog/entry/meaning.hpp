@@ -136,14 +136,17 @@ const Option* find_option(const Option (&options)[N], std::string_view name) {
 /// Throws DataError if a document has fields other than `known`, or lacks one of `needed`.
 inline void check_fields(std::string_view what, const bson::Document& document, Names known, Names needed) {
     for (const bson::Element& field : document)
-        if (!is_one_of(field.key(), known)) throw DataError(Fault::bad_value, std::string(what) + " with the unknown field '" + std::string(field.key()) + "'");
+        if (!is_one_of(field.key(), known))
+            throw DataError(Fault::bad_value, std::string(what) + " with the unknown field '" + std::string(field.key()) + "'");
     for (const std::string_view name : needed)
         if (!document.find(name)) throw DataError(Fault::missing_field, std::string(what) + " without '" + std::string(name) + "'");
 }
 
 inline void check_collation(const bson::Document& collation) {
     check_fields("a collation", collation,
-                 {"locale", "caseLevel", "caseFirst", "strength", "numericOrdering", "alternate", "maxVariable", "normalization", "backwards", "version"}, {"locale"});
+                 {"locale", "caseLevel", "caseFirst", "strength", "numericOrdering", "alternate", "maxVariable", "normalization",
+                  "backwards", "version"},
+                 {"locale"});
 }
 
 /// Checks the options that are documents with fields of their own.
@@ -179,7 +182,7 @@ inline void check_index(const bson::Document& spec, detail::Names about = {}) {
                                                "storageEngine", "weights", "default_language", "language_override", "textIndexVersion", "2dsphereIndexVersion",
                                                "bits", "min", "max", "bucketSize", "wildcardProjection", "columnstoreProjection", "coarsestIndexedLevel",
                                                "finestIndexedLevel", "dropDups", "originalSpec", "clustered", "prepareUnique", "disallowNewDuplicateKeys"})) {
-                   // clang-format on
+            // clang-format on
             throw DataError(Fault::bad_value, "an index with the unknown option '" + std::string(option) + "'");
         }
     }
@@ -202,7 +205,8 @@ void for_each_index(const Operation& operation, Use use) {
         }
         return;
     }
-    if (operation.command() != "createIndexes") throw DataError(Fault::missing_field, std::string(operation.command()) + " without 'indexes'");
+    if (operation.command() != "createIndexes")
+        throw DataError(Fault::missing_field, std::string(operation.command()) + " without 'indexes'");
     check_index(operation.o, {"createIndexes"});
     bool first = true;
     const std::string spec = changed(operation.o, [&](const bson::Element& field, bson::Builder&) {
@@ -239,7 +243,8 @@ Verdict judge_options(const Command& command, const bson::Document& o, const Opt
     for (const bson::Element& field : o) {
         const Option* const known = find_option(options, field.key());
         if (!known && is_generic_argument(field.key())) continue;
-        if (!known) return {Meaning::refused, std::string(command.name) + " of " + command.ns + " has the unknown option " + quoted(field.key())};
+        if (!known)
+            return {Meaning::refused, std::string(command.name) + " of " + command.ns + " has the unknown option " + quoted(field.key())};
         if (known->type != bson::Type::null && !field.is(known->type))
             throw DataError(Fault::wrong_type, std::string(command.name) + ": option " + quoted(field.key()) + " is of a wrong type");
         check_option(field);
@@ -251,11 +256,14 @@ inline Verdict judge_create(const Operation& operation, const Command& command) 
     if (const auto id_index = operation.o.find("idIndex")) check_index(id_index->document());
     if (const auto series = operation.o.find("timeseries")) {
         const std::string_view name = split_namespace(command.ns).collection;
-        check_fields("a time series", series->document(), {"timeField", "metaField", "granularity", "bucketMaxSpanSeconds", "bucketRoundingSeconds"}, {"timeField"});
+        check_fields("a time series", series->document(),
+                     {"timeField", "metaField", "granularity", "bucketMaxSpanSeconds", "bucketRoundingSeconds"}, {"timeField"});
         if (!name.starts_with(buckets_prefix))
-            return {Meaning::refused, "time series " + command.ns + " has no buckets of its own, as of MongoDB 8.3: no tool here can follow it yet"};
+            return {Meaning::refused,
+                    "time series " + command.ns + " has no buckets of its own, as of MongoDB 8.3: no tool here can follow it yet"};
     }
-    if (operation.o.find("pipeline") && !operation.o.find("viewOn")) throw DataError(Fault::missing_field, "create of a view without 'viewOn'");
+    if (operation.o.find("pipeline") && !operation.o.find("viewOn"))
+        throw DataError(Fault::missing_field, "create of a view without 'viewOn'");
     return judge_options(command, operation.o, create_options);
 }
 
@@ -270,8 +278,10 @@ inline void check_view(const bson::Document& definition) {
 inline Verdict judge_coll_mod(const Operation& operation, const Command& command) {
     if (const auto index = operation.o.find("index")) {
         const bson::Document change = index->document();
-        check_fields("collMod of an index", change, {"name", "keyPattern", "key", "expireAfterSeconds", "hidden", "unique", "prepareUnique", "forceNonUnique"}, {});
-        if (!change.find("name") && !change.find("keyPattern")) throw DataError(Fault::missing_field, "collMod of an index without its name");
+        check_fields("collMod of an index", change,
+                     {"name", "keyPattern", "key", "expireAfterSeconds", "hidden", "unique", "prepareUnique", "forceNonUnique"}, {});
+        if (!change.find("name") && !change.find("keyPattern"))
+            throw DataError(Fault::missing_field, "collMod of an index without its name");
     }
     if (const auto series = operation.o.find("timeseries"))
         check_fields("collMod of a time series", series->document(), {"granularity", "bucketMaxSpanSeconds", "bucketRoundingSeconds"}, {});
@@ -281,7 +291,9 @@ inline Verdict judge_coll_mod(const Operation& operation, const Command& command
 inline Verdict judge_command(const Operation& operation) {
     if (operation.o.empty()) throw DataError(Fault::missing_field, "a command without a name");
     const CommandName known = command_name(operation.command());
-    const auto refuse = [&](std::string why) { return Verdict{Meaning::refused, "the command " + std::string(known.name) + " " + std::move(why)}; };
+    const auto refuse = [&](std::string why) {
+        return Verdict{Meaning::refused, "the command " + std::string(known.name) + " " + std::move(why)};
+    };
     if (known.kind == CommandKind::no_effect) return {};
     const Command command = parse_command(operation);
     if (!is_in_dumps(command.ns.empty() ? operation.ns : command.ns)) {
@@ -297,7 +309,8 @@ inline Verdict judge_command(const Operation& operation) {
             if (!is_one_of(field.key(), {"renameCollection", "to", "stayTemp", "dropTarget"}) && !is_generic_argument(field.key()))
                 throw DataError(Fault::bad_value, "renameCollection with the unknown field " + quoted(field.key()));
         const auto target = operation.o.find("dropTarget");
-        if (target && !target->is(bson::Type::boolean) && !target->is_number() && !(target->is(bson::Type::binary) && target->value().size() == 21))
+        if (target && !target->is(bson::Type::boolean) && !target->is_number() &&
+            !(target->is(bson::Type::binary) && target->value().size() == 21))
             throw DataError(Fault::bad_value, "renameCollection with a 'dropTarget' that is neither a UUID nor a flag");
         return {Meaning::followed};
     }
@@ -312,9 +325,12 @@ inline Verdict judge_command(const Operation& operation) {
         return {Meaning::followed};
     }
     case CommandKind::convert_to_capped:
-        return refuse("of " + command.ns + " cannot be followed: which documents it keeps, the server alone knows (MongoDB 4.0 and older log it)");
-    case CommandKind::import_collection: return refuse("of " + command.ns + " cannot be followed: it brings in files of the storage engine");
-    case CommandKind::truncate_range: return refuse("of " + command.ns + " cannot be followed: it names documents by their places in the storage engine");
+        return refuse("of " + command.ns +
+                      " cannot be followed: which documents it keeps, the server alone knows (MongoDB 4.0 and older log it)");
+    case CommandKind::import_collection:
+        return refuse("of " + command.ns + " cannot be followed: it brings in files of the storage engine");
+    case CommandKind::truncate_range:
+        return refuse("of " + command.ns + " cannot be followed: it names documents by their places in the storage engine");
     case CommandKind::unknown: return refuse("is not known");
     default: return {Meaning::followed};
     }
@@ -325,7 +341,8 @@ inline Verdict judge_version(const Operation& operation, const bson::Element& id
     if (name == "authSchema") return {Meaning::followed};
     if (name == "featureCompatibilityVersion")
         return {Meaning::refused, "the source's featureCompatibilityVersion changes here, and a replay would change the target's"};
-    return {Meaning::nothing, "'" + std::string(name) + "' in " + std::string(operation.ns) + " is the source's own (what makes it a shard, and the like): left out"};
+    return {Meaning::nothing, "'" + std::string(name) + "' in " + std::string(operation.ns) +
+                                  " is the source's own (what makes it a shard, and the like): left out"};
 }
 
 inline Verdict judge_change(const Operation& operation) {
@@ -336,11 +353,13 @@ inline Verdict judge_change(const Operation& operation) {
     };
     if (!operation.has_o) throw missing("o");
     const std::string_view collection = operation.collection();
-    if (collection.empty()) throw DataError(Fault::missing_field, "a change of " + std::string(operation.ns) + ", which names no collection");
+    if (collection.empty())
+        throw DataError(Fault::missing_field, "a change of " + std::string(operation.ns) + ", which names no collection");
     if (collection == "system.indexes") { // servers before 4.2 logged an index this way
         if (op != "i") return {Meaning::refused, "a change of " + std::string(operation.ns) + " other than an insert cannot be followed"};
         const auto indexed = operation.o.find("ns");
-        if (!indexed || split_namespace(indexed->string()).collection.empty()) throw DataError(Fault::missing_field, "an index without a namespace");
+        if (!indexed || split_namespace(indexed->string()).collection.empty())
+            throw DataError(Fault::missing_field, "an index without a namespace");
         check_index(operation.o);
         return {Meaning::followed};
     }
@@ -354,7 +373,8 @@ inline Verdict judge_change(const Operation& operation) {
     if (collection == views_collection) {
         const std::string_view database = operation.database();
         if (!id->is(bson::Type::string)) throw DataError(Fault::missing_field, "a view's definition without a name");
-        if (!id->string().starts_with(std::string(database) + '.')) throw DataError(Fault::inconsistent, "a view of another database: " + std::string(id->string()));
+        if (!id->string().starts_with(std::string(database) + '.'))
+            throw DataError(Fault::inconsistent, "a view of another database: " + std::string(id->string()));
         if (op == "i" || (op == "u" && update_kind(operation.o) == UpdateKind::replacement)) check_view(operation.o);
     }
     return {Meaning::followed};
@@ -375,7 +395,8 @@ inline Verdict meaning_of(const Operation& operation, bool is_checked = false) {
         return {Meaning::refused, "operation '" + std::string(op) + "' on " + std::string(operation.ns) + " is not known"};
     }
     if (operation.ns.empty()) throw DataError(Fault::missing_field, "an operation without 'ns'");
-    if (!operation.stray.empty()) throw DataError(Fault::bad_value, "an operation with the unknown field '" + std::string(operation.stray) + "'");
+    if (!operation.stray.empty())
+        throw DataError(Fault::bad_value, "an operation with the unknown field '" + std::string(operation.stray) + "'");
     if (op == "c") return detail::judge_command(operation);
     if (!is_in_dumps(operation.name())) return {};
     if (is_checked && operation.database() != "admin" && !operation.collection().starts_with("system.")) return {Meaning::followed};

@@ -62,10 +62,12 @@ constexpr std::string_view namespace_too_long = "<database>.<collection> has at 
 inline std::string_view why_no_name(const Namespace& name) {
     using namespace std::string_view_literals;
     if (name.database.size() > 63) return "a database's name has at most 63 bytes";
-    if (name.database.find_first_of("/\\. \"$\0"sv) != name.database.npos) return "a database's name has no / \\ . \" $, space or NUL in it";
+    if (name.database.find_first_of("/\\. \"$\0"sv) != name.database.npos)
+        return "a database's name has no / \\ . \" $, space or NUL in it";
     if (name.collection.starts_with('.') || name.collection.ends_with('.')) return "a collection's name neither begins nor ends with a dot";
     if (name.collection.find_first_of("$\0"sv) != name.collection.npos) return "a collection's name has no $ or NUL in it";
-    if (name.collection.starts_with("system.") || name.collection.find(".system.") != name.collection.npos) return "system collections keep their names";
+    if (name.collection.starts_with("system.") || name.collection.find(".system.") != name.collection.npos)
+        return "system collections keep their names";
     if (name.database.size() + 1 + name.collection.size() > max_namespace_size) return namespace_too_long;
     if (!bson::is_utf8(name.database) || !bson::is_utf8(name.collection)) return "a name is UTF-8";
     return {};
@@ -162,7 +164,8 @@ inline constexpr std::string_view operations_without_effect[] = {"n", "ci", "cu"
 /// effect.
 inline bool is_operation_kind(std::string_view op) noexcept {
     constexpr std::string_view kinds[] = {"i", "u", "d", "c", "xi", "xd"};
-    return std::ranges::find(kinds, op) != std::end(kinds) || std::ranges::find(operations_without_effect, op) != std::end(operations_without_effect);
+    return std::ranges::find(kinds, op) != std::end(kinds) ||
+           std::ranges::find(operations_without_effect, op) != std::end(operations_without_effect);
 }
 
 /// One operation: an entry, or an element of an applyOps. A view, valid as long as the bytes.
@@ -174,7 +177,7 @@ struct Operation {
     std::optional<bson::Document> o2; ///< Which document an update changes; none if missing.
     std::string_view ui;              ///< The 16 bytes of the UUID; empty if missing.
     std::string_view stray;           ///< A field that no server writes, with a name as short as those above; empty if there is none.
-    bool has_o = false; ///< Whether `o` is there.
+    bool has_o = false;               ///< Whether `o` is there.
     bool b = false;                   ///< Whether an update is an upsert.
 
     /// Throws DataError for fields of wrong types.
@@ -269,7 +272,8 @@ inline Command parse_command(const Operation& operation) {
     };
     if (known.kind == CommandKind::no_effect) {
         if (const bson::Element name = *operation.o.begin(); name.is(bson::Type::string) && command.scope != CommandScope::database)
-            command.ns = command.scope == CommandScope::full_name ? std::string(name.string()) : join_namespace(command.database, name.string());
+            command.ns =
+                command.scope == CommandScope::full_name ? std::string(name.string()) : join_namespace(command.database, name.string());
         return command;
     }
     switch (command.scope) {
@@ -312,7 +316,8 @@ inline std::vector<std::string> namespaces(const Operation& operation) {
     }
     if (const auto view = view_of(operation)) return {std::string(*view)};
     if (operation.collection() == "system.indexes")
-        if (const auto indexed = operation.o.find("ns"); indexed && indexed->is(bson::Type::string)) return {std::string(indexed->string())};
+        if (const auto indexed = operation.o.find("ns"); indexed && indexed->is(bson::Type::string))
+            return {std::string(indexed->string())};
     if (operation.ns.empty()) return {};
     return {logical_namespace(operation.ns)};
 }
@@ -324,8 +329,10 @@ constexpr int max_apply_ops_depth = 100;
 
 inline void check_apply_ops(const Operation& operation, int depth) {
     if (operation.ns.empty()) throw DataError(Fault::missing_field, "an applyOps without 'ns'");
-    if (!operation.stray.empty()) throw DataError(Fault::bad_value, "an applyOps with the unknown field '" + std::string(operation.stray) + "'");
-    if (depth > max_apply_ops_depth) throw DataError(Fault::too_deep, "applyOps nested more than " + std::to_string(max_apply_ops_depth) + " levels deep");
+    if (!operation.stray.empty())
+        throw DataError(Fault::bad_value, "an applyOps with the unknown field '" + std::string(operation.stray) + "'");
+    if (depth > max_apply_ops_depth)
+        throw DataError(Fault::too_deep, "applyOps nested more than " + std::to_string(max_apply_ops_depth) + " levels deep");
 }
 
 template <class Visit>
@@ -410,10 +417,10 @@ Edit edit(const Operation& operation, Decide& decide, int depth) {
     return Edit::replace(changed(operation.document, [&](const bson::Element& element, bson::Builder& entry) {
         if (element.key() != "o") return false;
         entry.document("o", changed(operation.o, [&](const bson::Element& field, bson::Builder& o) {
-            if (field.key() != "applyOps") return false;
-            o.array("applyOps", kept);
-            return true;
-        }));
+                           if (field.key() != "applyOps") return false;
+                           o.array("applyOps", kept);
+                           return true;
+                       }));
         return true;
     }));
 }
@@ -439,7 +446,8 @@ class Renaming {
         const auto fail = [&](std::string_view why) {
             throw ArgumentError("cannot rename " + std::string(from) + " to " + std::string(to) + ": " + std::string(why));
         };
-        if (a.database.empty() || b.database.empty() || a.collection.empty() || b.collection.empty()) fail("a name is <database>.<collection> or <database>.*");
+        if (a.database.empty() || b.database.empty() || a.collection.empty() || b.collection.empty())
+            fail("a name is <database>.<collection> or <database>.*");
         const bool whole = a.collection == "*";
         if (whole != (b.collection == "*")) fail("a database (<database>.*) becomes a database, a collection a collection");
         const std::string_view wild = "*?";
@@ -450,7 +458,8 @@ class Renaming {
         if (const std::string_view why = why_no_name(b); !why.empty()) fail(why);
         for (const std::string_view database : {a.database, b.database})
             if (database == "admin" || database == "config" || database == "local") fail("the server's own databases keep their names");
-        if (!(whole ? databases_ : collections_).emplace(whole ? a.database : from, whole ? b.database : to).second) fail("it has another new name already");
+        if (!(whole ? databases_ : collections_).emplace(whole ? a.database : from, whole ? b.database : to).second)
+            fail("it has another new name already");
         if (!targets_.emplace(to).second) fail("another one has that new name already");
     }
     /// Whether there are no new names.
@@ -469,7 +478,8 @@ class Renaming {
         const auto renamed = database(name.database);
         if (!renamed) return std::nullopt;
         if (renamed->size() + 1 + name.collection.size() > max_namespace_size && !name.collection.starts_with(buckets_prefix))
-            throw RenameError("cannot rename " + std::string(ns) + " to " + join_namespace(*renamed, name.collection) + ": " + std::string(namespace_too_long));
+            throw RenameError("cannot rename " + std::string(ns) + " to " + join_namespace(*renamed, name.collection) + ": " +
+                              std::string(namespace_too_long));
         return join_namespace(*renamed, name.collection);
     }
     /// The new name of a whole database; none if it keeps its name.
@@ -533,7 +543,8 @@ inline std::optional<std::string> rename_view(const bson::Document& view, std::s
         const auto renamed = renaming.collection(is_id ? std::string(element.string()) : join_namespace(database, element.string()));
         if (!renamed) return false;
         const Namespace to = split_namespace(*renamed);
-        if (to.database != new_database) fail(name, "a view and what it reads stay in one database; rename the whole database (db.*=other.*)");
+        if (to.database != new_database)
+            fail(name, "a view and what it reads stay in one database; rename the whole database (db.*=other.*)");
         builder.string(element.key(), is_id ? std::string_view(*renamed) : to.collection);
         return any = true;
     });
@@ -551,7 +562,8 @@ inline bson::Value rename_index_namespaces(const bson::Document& spec, const std
             builder.document(key, rename_index_namespaces(element.document(), from, to));
         } else if (key == "indexes" && element.is(bson::Type::array)) {
             builder.begin_array(key);
-            for (const bson::Element& index : element.array()) builder.document(index.key(), rename_index_namespaces(index.document(), from, to));
+            for (const bson::Element& index : element.array())
+                builder.document(index.key(), rename_index_namespaces(index.document(), from, to));
             builder.end();
         } else {
             return false;
@@ -585,9 +597,12 @@ inline std::optional<bson::Value> rename_command(const Operation& operation, con
         bool first = true;
         return changed(operation.o, [&](const bson::Element& element, bson::Builder& builder) {
             const bool is_first = std::exchange(first, false);
-            if (is_first) builder.string(element.key(), value);
-            else if (to && element.key() == "to") builder.string("to", *to);
-            else return false;
+            if (is_first)
+                builder.string(element.key(), value);
+            else if (to && element.key() == "to")
+                builder.string("to", *to);
+            else
+                return false;
             return true;
         });
     };
@@ -600,11 +615,12 @@ inline std::optional<bson::Value> rename_command(const Operation& operation, con
         const std::string to = renamed.value_or(command.ns);
         const Namespace parts = split_namespace(to);
         std::string o = with_first(parts.collection);
-        if (view) o = changed(bson::Document(o), [&](const bson::Element& element, bson::Builder& builder) {
-            if (element.key() != "viewOn") return false;
-            builder.append(*bson::Document(*view).find("viewOn"));
-            return true;
-        });
+        if (view)
+            o = changed(bson::Document(o), [&](const bson::Element& element, bson::Builder& builder) {
+                if (element.key() != "viewOn") return false;
+                builder.append(*bson::Document(*view).find("viewOn"));
+                return true;
+            });
         o = rename_index_namespaces(bson::Document(o), command.ns, to);
         std::optional<std::string> o2;
         if (operation.o2) o2 = rename_index_namespaces(*operation.o2, command.ns, to);
@@ -625,10 +641,11 @@ inline std::optional<bson::Value> rename_command(const Operation& operation, con
         const std::string source = from.value_or(command.ns), target = to.value_or(command.target);
         const auto database_of = [](const std::string& ns) { return split_namespace(ns).database; };
         if ((database_of(command.ns) == database_of(command.target)) != (database_of(source) == database_of(target)))
-            throw RenameError("renameCollection " + command.ns + " to " + command.target + " would cross databases, as " + source + " to " + target +
-                                ": rename both");
+            throw RenameError("renameCollection " + command.ns + " to " + command.target + " would cross databases, as " + source + " to " +
+                              target + ": rename both");
         if (source == target)
-            throw RenameError("renameCollection " + command.ns + " to " + command.target + " would become nothing: both would be " + source);
+            throw RenameError("renameCollection " + command.ns + " to " + command.target + " would become nothing: both would be " +
+                              source);
         return replaced(operation, command_ns(database_of(source)), with_first(source, target));
     }
     case CommandScope::database:
@@ -637,7 +654,8 @@ inline std::optional<bson::Value> rename_command(const Operation& operation, con
     case CommandScope::none: return std::nullopt;
     case CommandScope::unknown: break;
     }
-    throw RenameError("the command " + std::string(command.name) + " on " + std::string(operation.ns) + " is not known, so what it names cannot be renamed");
+    throw RenameError("the command " + std::string(command.name) + " on " + std::string(operation.ns) +
+                      " is not known, so what it names cannot be renamed");
 }
 
 } // namespace detail

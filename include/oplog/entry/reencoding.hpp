@@ -63,7 +63,8 @@ void visit_reencoded(const bson::Document& document, bool is_array, std::string&
                 visit(Reencoding::unreadable, path);
             break;
         case bson::Type::regex:
-            if (!are_sorted_options(value.substr(value.find('\0') + 1, value.size() - value.find('\0') - 2))) visit(Reencoding::regex_options, path);
+            if (!are_sorted_options(value.substr(value.find('\0') + 1, value.size() - value.find('\0') - 2)))
+                visit(Reencoding::regex_options, path);
             break;
         default: break;
         }

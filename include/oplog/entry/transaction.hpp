@@ -23,7 +23,9 @@ struct TransactionId {
     std::int64_t number = 0;
 
     friend bool operator==(const TransactionId&, const TransactionId&) = default;
-    friend bool operator<(const TransactionId& a, const TransactionId& b) { return std::tie(a.lsid, a.number) < std::tie(b.lsid, b.number); }
+    friend bool operator<(const TransactionId& a, const TransactionId& b) {
+        return std::tie(a.lsid, a.number) < std::tie(b.lsid, b.number);
+    }
 };
 
 /// "3f2a90c1/7": the first bytes of the session's UUID and the number, for people to read.
@@ -55,7 +57,7 @@ struct TransactionInfo {
     TransactionRole role = TransactionRole::none;
     std::string_view lsid; ///< The bytes of the lsid document; empty if there is no role.
     std::int64_t number = 0;
-    Timestamp previous;    ///< The ts of prevOpTime; 0:0 for the first entry of a chain.
+    Timestamp previous; ///< The ts of prevOpTime; 0:0 for the first entry of a chain.
 
     explicit operator bool() const noexcept { return role != TransactionRole::none; }
     /// An owning identification of the transaction.
@@ -64,7 +66,8 @@ struct TransactionInfo {
     bool has_operations() const noexcept { return *this && role != TransactionRole::commit && role != TransactionRole::abort; }
     /// Whether the entry decides the transaction.
     bool ends() const noexcept {
-        return role == TransactionRole::whole || role == TransactionRole::last || role == TransactionRole::commit || role == TransactionRole::abort;
+        return role == TransactionRole::whole || role == TransactionRole::last || role == TransactionRole::commit ||
+               role == TransactionRole::abort;
     }
     /// Whether the transaction's operations take effect here: those of all earlier entries with the same id, and those
     /// of this entry.
@@ -75,8 +78,9 @@ namespace detail {
 
 /// The fields that servers write, and those that users may have sent to older servers.
 inline bool is_apply_ops_field(std::string_view name) {
-    for (const std::string_view known : {"applyOps", "partialTxn", "prepare", "count", "allowAtomic", "alwaysUpsert", "preCondition", "oplogApplicationMode",
-                                         "writeConcern", "maxTimeMS", "comment", "lsid", "txnNumber", "bypassDocumentValidation"})
+    for (const std::string_view known :
+         {"applyOps", "partialTxn", "prepare", "count", "allowAtomic", "alwaysUpsert", "preCondition", "oplogApplicationMode",
+          "writeConcern", "maxTimeMS", "comment", "lsid", "txnNumber", "bypassDocumentValidation"})
         if (name == known) return true;
     return name.starts_with('$');
 }
@@ -108,7 +112,8 @@ inline TransactionInfo transaction_info(const EntryView& entry) {
     if (command.begin()->key() == "applyOps")
         for (const bson::Element& field : command) {
             const std::string_view key = field.key();
-            if ((key == "partialTxn" || key == "prepare") && field.truthy() && !has_id) throw DataError(Fault::missing_field, "a part of a transaction without its 'lsid' and 'txnNumber'");
+            if ((key == "partialTxn" || key == "prepare") && field.truthy() && !has_id)
+                throw DataError(Fault::missing_field, "a part of a transaction without its 'lsid' and 'txnNumber'");
             if (!is_apply_ops_field(key)) throw DataError(Fault::bad_value, "applyOps with the unknown field '" + std::string(key) + "'");
         }
     if (!has_id || separate) return {};
@@ -123,10 +128,10 @@ inline TransactionInfo transaction_info(const EntryView& entry) {
             return found && found->truthy();
         };
         const bool first = info.previous == Timestamp::min();
-        info.role = flag("partialTxn")  ? TransactionRole::part
-                    : flag("prepare")   ? TransactionRole::prepare
-                    : first             ? TransactionRole::whole
-                                        : TransactionRole::last;
+        info.role = flag("partialTxn") ? TransactionRole::part
+                    : flag("prepare")  ? TransactionRole::prepare
+                    : first            ? TransactionRole::whole
+                                       : TransactionRole::last;
     } else {
         return {};
     }

@@ -72,8 +72,7 @@ class DecompressingSource {
     /// Reads from `source`.
     explicit DecompressingSource(Source source) : source_(std::move(source)), input_(std::make_unique_for_overwrite<char[]>(input_size)) {}
     /// Opens a file.
-    explicit DecompressingSource(const std::string& path)
-        requires std::constructible_from<Source, const std::string&>
+    explicit DecompressingSource(const std::string& path) requires std::constructible_from<Source, const std::string&>
         : DecompressingSource(Source(path)) {}
 
     /// Fills up to `size` bytes of the decompressed stream and returns how many; 0 is the end. Throws DataError.
@@ -161,7 +160,8 @@ class DecompressingSource {
     /// frame nor a member.
     void refuse_padding() const {
         if (!in_frame_ && input_[at_] == 0)
-            throw DataError(Fault::malformed, "zero bytes follow the end of the compressed stream: the file is padded", "unpack it with gzip -dc or zstd -dc, and see that its end is there");
+            throw DataError(Fault::malformed, "zero bytes follow the end of the compressed stream: the file is padded",
+                            "unpack it with gzip -dc or zstd -dc, and see that its end is there");
     }
 
     bool refill() {
@@ -236,15 +236,15 @@ class CompressingSink {
             ::ZSTD_CCtx_setParameter(zstd_.get(), ZSTD_c_compressionLevel, options.level.value_or(ZSTD_CLEVEL_DEFAULT));
         } else if (method_ == Compression::gzip) {
             gzip_.reset(new z_stream{});
-            if (::deflateInit2(gzip_.get(), options.level.value_or(Z_DEFAULT_COMPRESSION), Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+            if (::deflateInit2(gzip_.get(), options.level.value_or(Z_DEFAULT_COMPRESSION), Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) !=
+                Z_OK)
                 throw std::bad_alloc();
         }
         if (method_ != Compression::none) output_ = std::make_unique_for_overwrite<char[]>(output_size);
     }
     /// Opens `path`. Compresses as `options` say or, without options, as the name asks for.
-    explicit CompressingSink(const std::string& path, IfExists if_exists = IfExists::refuse,
-                             std::optional<CompressionOptions> options = {}, Content content = Content::bson)
-        requires std::constructible_from<Sink, const std::string&, IfExists, Content>
+    explicit CompressingSink(const std::string& path, IfExists if_exists = IfExists::refuse, std::optional<CompressionOptions> options = {},
+                             Content content = Content::bson) requires std::constructible_from<Sink, const std::string&, IfExists, Content>
         : CompressingSink(Sink(path, if_exists, content), options.value_or(compression_for(path))) {}
 
     /// Compresses and writes bytes.

@@ -260,7 +260,7 @@ struct FileState {
 
     /// The state of the file at `path`. Throws std::system_error if the file is missing.
     static FileState of(const std::string& path) {
-        struct ::stat found{};
+        struct ::stat found {};
         if (::stat(path.c_str(), &found) != 0) detail::throw_errno(path);
         return {found.st_dev, found.st_ino, found.st_size, std::int64_t{found.st_mtim.tv_sec} * 1'000'000'000 + found.st_mtim.tv_nsec};
     }
@@ -281,7 +281,9 @@ inline std::string resolve_input(const std::string& path) {
             std::error_code error; // a link whose target is missing counts as found
             if (std::filesystem::exists(std::filesystem::symlink_status(candidate, error))) {
                 require_regular_file(candidate);
-                if (!found.empty()) throw DataError(Fault::ambiguous, found + " and " + candidate + ": two oplogs in one directory: name the file that is meant");
+                if (!found.empty())
+                    throw DataError(Fault::ambiguous,
+                                    found + " and " + candidate + ": two oplogs in one directory: name the file that is meant");
                 found = candidate;
             } else if (error && error != std::errc::no_such_file_or_directory && error != std::errc::not_a_directory) {
                 throw std::system_error(error, candidate);

@@ -23,14 +23,21 @@ struct FileSignature {
 };
 
 template <std::size_t N>
-constexpr std::string_view signature(const char (&bytes)[N]) { return {bytes, N - 1}; } // the bytes may contain zeros
+constexpr std::string_view signature(const char (&bytes)[N]) {
+    return {bytes, N - 1};
+} // the bytes may contain zeros
 
 constexpr std::string_view unpack_hint = "unpack it first; what is read compressed is gzip and zstd";
 constexpr std::string_view encrypted_hint = "decrypt it first";
 
 constexpr FileSignature file_signatures[] = {
-    {0, signature("\x6d\xe2\x99\x81"), {"an archive of mongodump", "dump without --archive, to a directory; mongorestore --archive unpacks one into a server"}},
-    {0, signature("\xfd" "7zXZ"), {"xz", unpack_hint}},
+    {0,
+     signature("\x6d\xe2\x99\x81"),
+     {"an archive of mongodump", "dump without --archive, to a directory; mongorestore --archive unpacks one into a server"}},
+    {0,
+     signature("\xfd"
+               "7zXZ"),
+     {"xz", unpack_hint}},
     {0, signature("BZh"), {"bzip2", unpack_hint}},
     {0, signature("\x04\x22\x4d\x18"), {"lz4", unpack_hint}},
     {0, signature("\x02\x21\x4c\x18"), {"lz4 of the old format", unpack_hint}},
@@ -71,14 +78,17 @@ inline bool may_be_bson(std::string_view start) noexcept {
 /// might be BSON.
 inline const FileKind* recognise_file(std::string_view start) {
     static constexpr FileKind json{"JSON", "BSON is wanted, as mongodump writes it; JSON does not become an oplog again"},
-        text{"text", "BSON is wanted, as mongodump writes it"}, zeros{"nothing but zero bytes", "a crash or a full disk leaves such files: take another copy"};
+        text{"text", "BSON is wanted, as mongodump writes it"},
+        zeros{"nothing but zero bytes", "a crash or a full disk leaves such files: take another copy"};
     if (start.size() < 4 || detail::may_be_bson(start)) return nullptr;
     for (const detail::FileSignature& known : detail::file_signatures)
         if (known.offset < start.size() && start.substr(known.offset).starts_with(known.bytes)) return &known.kind;
     start = start.substr(0, 512);
     if (start.size() >= 64 && start.find_first_not_of('\0') == start.npos) return &zeros;
     if (start.starts_with("\xEF\xBB\xBF")) start.remove_prefix(3);
-    const auto is_text = [](char c) { return static_cast<signed char>(c) < 0 || (c >= ' ' && c != 0x7F) || c == '\t' || c == '\n' || c == '\r'; };
+    const auto is_text = [](char c) {
+        return static_cast<signed char>(c) < 0 || (c >= ' ' && c != 0x7F) || c == '\t' || c == '\n' || c == '\r';
+    };
     if (start.empty() || static_cast<signed char>(start[0]) < 0 || !std::ranges::all_of(start, is_text)) return nullptr;
     const std::size_t first = start.find_first_not_of(" \t\r\n");
     return first != start.npos && (start[first] == '{' || start[first] == '[') ? &json : &text;

@@ -37,14 +37,14 @@ class BasicReader {
     using source_type = Source;
 
     /// Reads from `source`. Messages call the input `name`.
-    BasicReader(Source source, std::string name, Check check = Check::frame) : BasicReader(std::move(source), Position{std::move(name), 0, 0}, check) {}
+    BasicReader(Source source, std::string name, Check check = Check::frame)
+        : BasicReader(std::move(source), Position{std::move(name), 0, 0}, check) {}
     /// Reads from a source whose first byte is at the position `from`, after `from.document` documents.
     BasicReader(Source source, Position from, Check check = Check::frame)
         : source_(std::move(source)), check_(check), where_(std::make_unique<Position>(std::move(from))) {}
     /// Opens a file, stdin ("-"), or the oplog in a directory (see resolve_input()). Throws what that and the source
     /// throw.
-    explicit BasicReader(const std::string& path, Check check = Check::frame)
-        requires std::constructible_from<Source, const std::string&>
+    explicit BasicReader(const std::string& path, Check check = Check::frame) requires std::constructible_from<Source, const std::string&>
         : BasicReader(Source(resolve_input(path)), resolve_input(path), check) {}
 
     /// Moves on to the next document. Returns false at the end of the stream. Throws FormatError.
@@ -61,8 +61,8 @@ class BasicReader {
         check_length(length);
         const auto size = static_cast<std::uint32_t>(length);
         if (filled_ - at_ < size && !fill(size))
-            fail(Fault::truncated, "the stream ends inside a document: " + std::to_string(filled_ - at_) + " of " + std::to_string(size) +
-                 " bytes");
+            fail(Fault::truncated,
+                 "the stream ends inside a document: " + std::to_string(filled_ - at_) + " of " + std::to_string(size) + " bytes");
         if (buffer_[at_ + size - 1] != 0) fail(Fault::malformed, "the document does not end with a zero byte");
         if (bson::is_nested_too_deeply(bson::Document::trusted(&buffer_[at_]))) fail(Fault::too_deep, bson::nested_too_deeply());
         size_ = size;
@@ -145,7 +145,8 @@ class BasicReader {
 
     /// Reads the first document. Throws ArgumentError when called a second time, because a document would be lost.
     iterator begin() {
-        if (std::exchange(begun_, true)) throw ArgumentError(where_->file + ": a reader's documents are read once: make another reader to read them again");
+        if (std::exchange(begun_, true))
+            throw ArgumentError(where_->file + ": a reader's documents are read once: make another reader to read them again");
         return iterator(*this);
     }
     std::default_sentinel_t end() const noexcept { return {}; }
@@ -170,14 +171,17 @@ class BasicReader {
         pass();
         ++where_->document;
     }
-    [[noreturn]] void fail(Fault fault, std::string_view reason, std::string_view hint = {}) const { throw FormatError(*where_, fault, reason, hint); }
+    [[noreturn]] void fail(Fault fault, std::string_view reason, std::string_view hint = {}) const {
+        throw FormatError(*where_, fault, reason, hint);
+    }
     [[noreturn]] void fail(const DataError& error) const { throw FormatError(*where_, error); }
 
     /// Names the kind of file in the error if the input is something else altogether.
     void refuse_other_kinds() {
         if (detail::may_be_bson({&buffer_[at_], filled_ - at_})) return;
         fill(512);
-        if (const FileKind* kind = recognise_file({&buffer_[at_], filled_ - at_})) fail(Fault::not_oplog, "this is no BSON but " + std::string(kind->name), kind->hint);
+        if (const FileKind* kind = recognise_file({&buffer_[at_], filled_ - at_}))
+            fail(Fault::not_oplog, "this is no BSON but " + std::string(kind->name), kind->hint);
     }
 
     void check_length(std::int32_t length) const {
@@ -189,8 +193,8 @@ class BasicReader {
     [[noreturn]] void fail_length(std::int32_t length) const {
         if (length < static_cast<std::int32_t>(bson::min_document_size))
             fail(Fault::bad_length, "impossible document length " + std::to_string(length));
-        fail(Fault::bad_length, "document length " + std::to_string(length) + " is over the limit of " +
-             std::to_string(bson::max_document_size));
+        fail(Fault::bad_length,
+             "document length " + std::to_string(length) + " is over the limit of " + std::to_string(bson::max_document_size));
     }
 
     static constexpr std::size_t round_up(std::size_t size) { return (size + page_size - 1) / page_size * page_size; }
@@ -250,9 +254,9 @@ class BasicReader {
     std::unique_ptr<Page[]> pages_ = std::make_unique_for_overwrite<Page[]>(capacity_ / page_size);
     char* buffer_ = pages_[0].bytes;
     std::size_t read_size_ = 16 << 10; ///< Small at first, because a long chain is many slices that wait for their turn.
-    std::size_t at_ = 0;     ///< The first byte of the current document.
-    std::size_t filled_ = 0; ///< The end of what has been read.
-    std::uint32_t size_ = 0; ///< The size of the current document.
+    std::size_t at_ = 0;               ///< The first byte of the current document.
+    std::size_t filled_ = 0;           ///< The end of what has been read.
+    std::uint32_t size_ = 0;           ///< The size of the current document.
 };
 
 /// Reads the entries of a plain, uncompressed oplog.

@@ -33,8 +33,8 @@ class BasicWriter {
     explicit BasicWriter(Sink sink) : state_(std::make_unique<State>(std::move(sink))) {}
     /// Opens a file, or stdout for "-"; further arguments are those of the sink's constructor.
     template <class... Options>
-    explicit BasicWriter(const std::string& path, Options&&... options)
-        requires std::constructible_from<Sink, const std::string&, Options...>
+    explicit BasicWriter(const std::string& path,
+                         Options&&... options) requires std::constructible_from<Sink, const std::string&, Options...>
         : BasicWriter(Sink(path, std::forward<Options>(options)...)) {}
 
     BasicWriter(BasicWriter&&) noexcept = default;
@@ -44,7 +44,7 @@ class BasicWriter {
         if (!state_) return; // this writer was moved from
         if (state_->closed) return;
         try {
-            state_->flush(); // writes whole documents only, before the sink marks the failure
+            state_->flush();              // writes whole documents only, before the sink marks the failure
         } catch (const std::exception&) { // the sink is destroyed unclosed in any case
         }
     }

@@ -33,13 +33,13 @@ namespace oplog::inline v0_1 {
 
 /// The state of a collection after the entries so far.
 struct AppliedCollection : CollectionMetadata {
-    std::uint64_t number = 0; ///< The order in which collections became known.
-    std::string uuid;         ///< 16 bytes; empty if unknown.
+    std::uint64_t number = 0;           ///< The order in which collections became known.
+    std::string uuid;                   ///< 16 bytes; empty if unknown.
     std::optional<DumpCollection> base; ///< Its files in the full dump.
     bool has_data = true;               ///< Whether the documents of `base` still count.
     bool whole = false;                 ///< Whether nothing of it is missing: it is in the dump, or its creation was seen.
     std::string first_seen;             ///< If it is not whole: where it was seen first.
-    ChangeList changes; ///< Its documents' changes since the full dump.
+    ChangeList changes;                 ///< Its documents' changes since the full dump.
 
     /// Whether its documents are exactly those of the full dump.
     bool is_as_dumped() const { return base && has_data && changes.empty(); }
@@ -83,12 +83,14 @@ class AppliedDocuments {
         changes_.reset(); // the list is restored before it is taken again
         changes_.emplace(*log_, collection_->changes, drops_oldest_ ? DocumentOrder::insertion : DocumentOrder::any);
         reported_ = 0;
-        if (collection_->base && collection_->has_data && !collection_->base->data.empty()) reader_.emplace(collection_->base->data, check_);
+        if (collection_->base && collection_->has_data && !collection_->base->data.empty())
+            reader_.emplace(collection_->base->data, check_);
     }
     std::optional<std::string_view> read() {
         while (reader_) {
             const bool more = reader_->next();
-            if (progress_ && (!more || reader_->bytes() - reported_ >= 1 << 20)) progress_(reader_->bytes() - std::exchange(reported_, reader_->bytes()));
+            if (progress_ && (!more || reader_->bytes() - reported_ >= 1 << 20))
+                progress_(reader_->bytes() - std::exchange(reported_, reader_->bytes()));
             if (!more) {
                 reader_.reset();
                 break;
@@ -155,13 +157,13 @@ class Applier {
   public:
     /// What an Applier is given besides the dump.
     struct Options {
-        std::string scratch = ".";           ///< A directory for temporary files as large as the oplog.
-        std::optional<Timestamp> dump_start{}; ///< The dump has everything that had committed by then.
+        std::string scratch = ".";                   ///< A directory for temporary files as large as the oplog.
+        std::optional<Timestamp> dump_start{};       ///< The dump has everything that had committed by then.
         std::optional<Timestamp> consistent_point{}; ///< At that time the dump has every collection whole.
-        Report report{};                       ///< Is told of what is left out, and of assumptions.
-        Selection selection{};               ///< The wanted collections and their names. It has learned the entries.
-        ApplyWatcher* watcher = nullptr;     ///< Outlives the applier. With it, a collection that is emptied keeps its changes.
-        bool partial = false;                ///< The entries do not begin with a dump: transactions that began before are left out.
+        Report report{};                             ///< Is told of what is left out, and of assumptions.
+        Selection selection{};                       ///< The wanted collections and their names. It has learned the entries.
+        ApplyWatcher* watcher = nullptr;             ///< Outlives the applier. With it, a collection that is emptied keeps its changes.
+        bool partial = false;                        ///< The entries do not begin with a dump: transactions that began before are left out.
     };
 
     /// Applies to a dump, which must outlive the applier.
@@ -202,9 +204,11 @@ class Applier {
     /// Throws DataError if not all of its operations are known.
     void commit(const TransactionId& id) {
         const auto open = tracker_.open().find(id);
-        if (open == tracker_.open().end() || !open->second.prepared) throw DataError(Fault::incomplete, "transaction " + to_string(id) + " is not prepared");
+        if (open == tracker_.open().end() || !open->second.prepared)
+            throw DataError(Fault::incomplete, "transaction " + to_string(id) + " is not prepared");
         if (open->second.began_before || open->second.broken)
-            throw DataError(Fault::incomplete, "transaction " + to_string(id) + " commits, and " + (open->second.broken ? "entries of it are missing" : "began before the first entry"));
+            throw DataError(Fault::incomplete, "transaction " + to_string(id) + " commits, and " +
+                                                   (open->second.broken ? "entries of it are missing" : "began before the first entry"));
         for (const std::uint64_t offset : waiting_.at(id)) {
             const std::string waiting = log_.read_entry(offset);
             const EntryView entry{bson::Document(waiting)};
@@ -224,7 +228,8 @@ class Applier {
         for (AppliedCollection& collection : collections_)
             std::erase_if(collection.metadata.indexes, [&](const std::string& spec) {
                 const std::string name(detail::index_name(bson::Document(spec)));
-                const bool unfinished = building_.contains(collection.uuid + '\0' + name) || building_.contains(collection.ns() + '\0' + name);
+                const bool unfinished =
+                    building_.contains(collection.uuid + '\0' + name) || building_.contains(collection.ns() + '\0' + name);
                 collection.metadata_changed |= unfinished;
                 return unfinished;
             });
@@ -233,12 +238,18 @@ class Applier {
     /// Throws DataError for a collection that cannot be put into a dump: it is not completely known, or mongorestore could
     /// not make it.
     static void require_whole(const AppliedCollection& collection) {
-        if (collection.is_buckets() && std::ranges::any_of(collection.metadata.indexes, [](const std::string& spec) { return is_unrestorable_geo_index(bson::Document(spec)); }))
-            throw DataError(Fault::incomplete, "collection " + join_namespace(collection.database, collection.logical_name()) +
-                            " has a 2dsphere index on more than its metaField, which mongorestore cannot make from a dump; use oplog-stage (--exclude-ns leaves the collection out)");
+        if (collection.is_buckets() && std::ranges::any_of(collection.metadata.indexes, [](const std::string& spec) {
+                return is_unrestorable_geo_index(bson::Document(spec));
+            }))
+            throw DataError(
+                Fault::incomplete,
+                "collection " + join_namespace(collection.database, collection.logical_name()) +
+                    " has a 2dsphere index on more than its metaField, which mongorestore cannot make from a dump; use oplog-stage (--exclude-ns leaves the collection out)");
         if (!collection.whole && !is_hidden_in_dumps(collection.ns()))
-            throw DataError(Fault::incomplete, collection.first_seen + ": collection " + collection.ns() +
-                            " is not in the full dump, and no entry creates it: what it holds is not known (--exclude-ns leaves it out)");
+            throw DataError(
+                Fault::incomplete,
+                collection.first_seen + ": collection " + collection.ns() +
+                    " is not in the full dump, and no entry creates it: what it holds is not known (--exclude-ns leaves it out)");
     }
     /// The log with the changes of the collections.
     const ChangeLog& log() const noexcept { return log_; }
@@ -322,7 +333,7 @@ class Applier {
 
   private:
     struct StoredView {
-        std::string definition; ///< Its document in system.views.
+        std::string definition;             ///< Its document in system.views.
         std::optional<DumpCollection> base; ///< Set until the view changes.
     };
     using NameKey = std::pair<std::string, std::uint64_t>; ///< The namespace and AppliedCollection::number.
@@ -340,7 +351,8 @@ class Applier {
         if (metadata.is_view()) return add_dumped_view(dumped, metadata);
         const std::string data = std::filesystem::path(dumped.data).filename().string();
         const bool is_buckets = metadata.is_timeseries() && data.starts_with(dump_file_name(buckets_prefix));
-        AppliedCollection& collection = add_collection(database, is_buckets ? std::string(buckets_prefix) + std::string(name) : std::string(name));
+        AppliedCollection& collection =
+            add_collection(database, is_buckets ? std::string(buckets_prefix) + std::string(name) : std::string(name));
         collection.uuid = metadata.uuid_bytes();
         if (!collection.uuid.empty())
             if (const auto [at, is_new] = by_uuid_.emplace(collection.uuid, &collection); !is_new) dumped.fail_same_uuid(at->second->ns());
@@ -354,10 +366,14 @@ class Applier {
     /// same way as views in entries.
     void add_dumped_view(const DumpCollection& dumped, const Metadata& metadata) {
         bson::Builder insertion;
-        insertion.string("op", "i").string("ns", join_namespace(dumped.database, views_collection)).begin_document("o").string("_id", dumped.ns());
+        insertion.string("op", "i")
+            .string("ns", join_namespace(dumped.database, views_collection))
+            .begin_document("o")
+            .string("_id", dumped.ns());
         for (const bson::Element& option : bson::Document(metadata.options)) insertion.append(option);
         const bson::Value inserted = insertion.end().finish();
-        const auto other = options_.selection.renaming().empty() ? std::nullopt : renamed(Operation(inserted.view()), options_.selection.renaming());
+        const auto other =
+            options_.selection.renaming().empty() ? std::nullopt : renamed(Operation(inserted.view()), options_.selection.renaming());
         const Operation operation(other ? other->view() : inserted.view());
         views_[std::string(*view_of(operation))] = {std::string(operation.o.bytes()), other ? std::nullopt : std::optional(dumped)};
     }
@@ -379,8 +395,10 @@ class Applier {
         if (!info.commits()) return;
         if (step.closed->began_before || step.closed->broken) {
             if (options_.dump_start && entry.ts() <= *options_.dump_start) return; // the dump has it
-            if (options_.partial) return warn("transaction " + to_string(id) + " began before the first entry: its operations are not known");
-            throw DataError(Fault::incomplete, "transaction " + to_string(id) + " commits here, and " + (step.closed->broken ? "entries of it are missing" : "began before the first entry"));
+            if (options_.partial)
+                return warn("transaction " + to_string(id) + " began before the first entry: its operations are not known");
+            throw DataError(Fault::incomplete, "transaction " + to_string(id) + " commits here, and " +
+                                                   (step.closed->broken ? "entries of it are missing" : "began before the first entry"));
         }
         if (!node.empty())
             for (const std::uint64_t offset : node.mapped()) {
@@ -411,9 +429,13 @@ class Applier {
     bool is_before(const std::optional<Timestamp>& ts) const { return ts && entry_->ts() < *ts; }
     /// Whether every existing collection is known.
     bool is_after_dump() const { return !options_.consistent_point || entry_->ts() > *options_.consistent_point; }
-    [[noreturn]] void refuse(const std::string& reason) const { throw DataError(Fault::not_supported, reason + "; apply up to before it (--before " + to_string(entry_->ts()) + ")"); }
+    [[noreturn]] void refuse(const std::string& reason) const {
+        throw DataError(Fault::not_supported, reason + "; apply up to before it (--before " + to_string(entry_->ts()) + ")");
+    }
     void warn(std::string text) const {
-        if (options_.report) options_.report({Finding::Severity::warning, entry_->where() ? std::optional(*entry_->where()) : std::nullopt, entry_->ts(), std::move(text)});
+        if (options_.report)
+            options_.report({Finding::Severity::warning, entry_->where() ? std::optional(*entry_->where()) : std::nullopt, entry_->ts(),
+                             std::move(text)});
     }
     /// Whether a server before 3.6 wrote this. Those servers created collections without logging it.
     bool is_old(const Operation& operation) const { return operation.ui.empty() && entry_->document().find("h"); }
@@ -438,7 +460,8 @@ class Applier {
             make_whole({}, ns);
         }
         if (is_index) {
-            const std::string spec = changed(operation.o, [](const bson::Element& field, bson::Builder&) { return field.key() == "ns" || field.key() == "_id"; });
+            const std::string spec = changed(
+                operation.o, [](const bson::Element& field, bson::Builder&) { return field.key() == "ns" || field.key() == "_id"; });
             return add_index(find_or_make({}, ns), bson::Document(spec));
         }
         require_one_collection(operation, "this", operation.ns);
@@ -532,7 +555,7 @@ class Applier {
         if (AppliedCollection* const found = by_uuid(uuid)) return found;
         AppliedCollection* const found = by_name(ns);
         if (!found || (!uuid.empty() && !found->uuid.empty())) return nullptr; // another collection has the name
-        if (found->uuid.empty() && !uuid.empty()) { // this includes time series, whose metadata has no UUID
+        if (found->uuid.empty() && !uuid.empty()) {                            // this includes time series, whose metadata has no UUID
             found->uuid = uuid;
             by_uuid_[found->uuid] = found;
         }
@@ -565,7 +588,8 @@ class Applier {
     }
     void erase_database(std::string_view database) {
         const std::string prefix = std::string(database) + '.';
-        for (auto at = by_name_.lower_bound({prefix, 0}); at != by_name_.end() && at->first.first.starts_with(prefix);) at = erase(at, Ending::database_dropped);
+        for (auto at = by_name_.lower_bound({prefix, 0}); at != by_name_.end() && at->first.first.starts_with(prefix);)
+            at = erase(at, Ending::database_dropped);
     }
 
     // ---- commands ----
@@ -573,8 +597,10 @@ class Applier {
     void apply_command(const Operation& operation) {
         if (!is_followed(operation)) return;
         const Command command = parse_command(operation);
-        if (!command.ns.empty() && command.kind != CommandKind::create) require_one_collection(operation, std::string(command.name), command.ns);
-        if (options_.watcher) options_.watcher->command(operation, command, command.ns.empty() ? nullptr : known(operation.ui, command.ns), log_);
+        if (!command.ns.empty() && command.kind != CommandKind::create)
+            require_one_collection(operation, std::string(command.name), command.ns);
+        if (options_.watcher)
+            options_.watcher->command(operation, command, command.ns.empty() ? nullptr : known(operation.ui, command.ns), log_);
         switch (command.kind) {
         case CommandKind::create: return apply_create(operation, command);
         case CommandKind::drop:
@@ -594,17 +620,18 @@ class Applier {
             });
             return;
         case CommandKind::start_index_build:
-            for_each_index(operation, [&](const bson::Document& spec) { building_.insert(build_key(operation, command, detail::index_name(spec))); });
+            for_each_index(operation,
+                           [&](const bson::Document& spec) { building_.insert(build_key(operation, command, detail::index_name(spec))); });
             return;
         case CommandKind::abort_index_build:
             for_each_index(operation, [&](const bson::Document& spec) {
                 building_.erase(build_key(operation, command, detail::index_name(spec)));
-                if (AppliedCollection* const collection = known(operation.ui, command.ns)) drop_index(*collection, detail::index_name(spec));
+                if (AppliedCollection* const collection = known(operation.ui, command.ns))
+                    drop_index(*collection, detail::index_name(spec));
             });
             return;
         case CommandKind::drop_indexes: return drop_indexes(find_or_make(operation.ui, command.ns), operation.o);
-        case CommandKind::coll_mod:
-            return modify_collection(find_or_make(operation.ui, command.ns), operation.o);
+        case CommandKind::coll_mod: return modify_collection(find_or_make(operation.ui, command.ns), operation.o);
         case CommandKind::empty_capped:
             if (AppliedCollection* const collection = known(operation.ui, command.ns)) {
                 if (options_.watcher) return options_.watcher->emptied(*collection, log_);
@@ -635,7 +662,8 @@ class Applier {
             return;
         }
         if (!(options_.consistent_point && is_after_dump()) && known(operation.ui, command.ns)) return; // the dump was made after this
-        if (is_after_dump() && (by_uuid(operation.ui) || by_name(command.ns))) refuse("create of " + command.ns + ", which is there already: entries are missing in which that collection went");
+        if (is_after_dump() && (by_uuid(operation.ui) || by_name(command.ns)))
+            refuse("create of " + command.ns + ", which is there already: entries are missing in which that collection went");
         AppliedCollection& made = make(operation.ui, command.ns);
         made.whole = true;
         set_created(made, operation.o);
@@ -650,7 +678,8 @@ class Applier {
         AppliedCollection* const collection = &find_or_make(operation.ui, command.ns);
         const auto drop_target = operation.o.find("dropTarget");
         if (drop_target && drop_target->is(bson::Type::binary)) {
-            if (AppliedCollection* const target = known(drop_target->binary_data(), command.target); target && target != collection) erase(*target, Ending::replaced);
+            if (AppliedCollection* const target = known(drop_target->binary_data(), command.target); target && target != collection)
+                erase(*target, Ending::replaced);
         } else if (drop_target && drop_target->truthy()) {
             if (AppliedCollection* const target = by_name(command.target); target && target != collection) erase(*target, Ending::replaced);
         }

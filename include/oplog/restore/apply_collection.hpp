@@ -31,8 +31,10 @@ enum class DocumentOrder {
 class CollectionChanges {
   public:
     /// Sorts `changes`, which must outlive this object, as the sealed `log` must.
-    CollectionChanges(const ChangeLog& log, ChangeList& changes, DocumentOrder order = DocumentOrder::any) : log_(&log), changes_(&changes), order_(order) {
-        std::ranges::sort(changes, [](const Change& a, const Change& b) { return std::pair(a.hash, a.place) < std::pair(b.hash, b.place); });
+    CollectionChanges(const ChangeLog& log, ChangeList& changes, DocumentOrder order = DocumentOrder::any)
+        : log_(&log), changes_(&changes), order_(order) {
+        std::ranges::sort(changes,
+                          [](const Change& a, const Change& b) { return std::pair(a.hash, a.place) < std::pair(b.hash, b.place); });
         separate_collisions();
         if (changes.empty()) return;
         touched_.resize(std::bit_ceil(changes.size() * 16) / 64 + 1);
@@ -221,7 +223,7 @@ class CollectionChanges {
     std::map<std::string, Collided> collided_;
     /// The insertions in the order of their places.
     std::optional<std::vector<std::pair<std::uint64_t, std::span<const Change>>>> insertions_;
-    std::size_t next_ = 0;                                                                       ///< The index of the next insertion.
+    std::size_t next_ = 0; ///< The index of the next insertion.
     std::string key_, other_key_, document_;
 };
 

@@ -18,7 +18,7 @@ namespace oplog::inline v0_1 {
 /// One index of a collection.
 struct Index {
     std::string name;
-    bson::Value spec;       ///< The key, the name and all options.
+    bson::Value spec; ///< The key, the name and all options.
     /// The name that `spec` is for. A dump describes the indexes of a time series in terms of the series, an oplog in terms
     /// of its buckets, and the two do not mix.
     std::string collection;
@@ -45,13 +45,12 @@ inline bool is_capped(const bson::Document& options) {
 /// Whether a collection with these options is both clustered and capped. convertToCapped makes such a collection of a
 /// clustered one, but a server does not create one on request (Location6127800). It drops nothing at its front, and its
 /// order is that of `_id`.
-inline bool is_capped_cluster(const bson::Document& options) {
-    return is_capped(options) && options.find("clusteredIndex");
-}
+inline bool is_capped_cluster(const bson::Document& options) { return is_capped(options) && options.find("clusteredIndex"); }
 
 /// The message about an operation whose name and UUID mean two different collections.
 inline std::string of_another(std::string_view what, std::string_view ns) {
-    return std::string(what) + " is for another collection " + std::string(ns) + " than the one there is, as their UUIDs tell: entries are missing in which the one went and the other came";
+    return std::string(what) + " is for another collection " + std::string(ns) +
+           " than the one there is, as their UUIDs tell: entries are missing in which the one went and the other came";
 }
 
 /// What is known about a collection at a point of an oplog.
@@ -66,16 +65,15 @@ struct Collection {
     bool indexes_changed = false;         ///< Whether the indexes, or the name that they belong to, changed since the dump.
 
     /// The index with that name; indexes.end() if there is none.
-    std::vector<Index>::iterator index(std::string_view name) {
-        return std::ranges::find(indexes, name, &Index::name);
-    }
+    std::vector<Index>::iterator index(std::string_view name) { return std::ranges::find(indexes, name, &Index::name); }
 };
 
 /// Returns an index specification after a collMod; `change` is the `index` of the collMod. An option that is switched
 /// off is removed, as the server does.
 inline bson::Value modified_index(const bson::Document& spec, const bson::Document& change) {
     const auto wanted = [&](std::string_view option) -> std::optional<bson::Element> {
-        return option == "name" || option == "keyPattern" || option == "key" || option == "forceNonUnique" ? std::nullopt : change.field(option);
+        return option == "name" || option == "keyPattern" || option == "key" || option == "forceNonUnique" ? std::nullopt
+                                                                                                           : change.field(option);
     };
     const auto non_unique = change.find("forceNonUnique");
     const auto off = [](const bson::Element& value) { return value.is(bson::Type::boolean) && !value.boolean(); };
@@ -170,7 +168,8 @@ class Catalog {
         const auto name = spec.find("name");
         if (!name) throw DataError(Fault::missing_field, "an index without a name");
         if (const auto old = collection.index(name->string()); old != collection.indexes.end()) collection.indexes.erase(old);
-        collection.indexes.push_back({std::string(name->string()), bson::Value(spec), std::string(split_namespace(ns).collection), may_be_older});
+        collection.indexes.push_back(
+            {std::string(name->string()), bson::Value(spec), std::string(split_namespace(ns).collection), may_be_older});
         collection.indexes_changed = true;
     }
     /// Drops an index. Returns false if there is no such index, or if it may be older than what is known.

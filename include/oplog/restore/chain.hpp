@@ -37,7 +37,8 @@ Catalog catalog_of(const Dump& dump, Selects selects) {
     for (const DumpCollection& dumped : dump.collections()) {
         if (!selects(dumped.ns())) continue;
         const Metadata metadata = dumped.read_metadata();
-        if (const std::string* other = metadata.uuid.empty() ? nullptr : catalog.find_uuid(metadata.uuid_bytes())) dumped.fail_same_uuid(*other);
+        if (const std::string* other = metadata.uuid.empty() ? nullptr : catalog.find_uuid(metadata.uuid_bytes()))
+            dumped.fail_same_uuid(*other);
         // A restored view or time series brings along the collection that defines it, which is in no dump.
         if (metadata.is_view() || metadata.is_timeseries()) catalog.find_or_create(join_namespace(dumped.database, views_collection));
         if (metadata.is_view() || detail::is_nothing(dumped)) continue;
@@ -61,7 +62,8 @@ Catalog catalog_of(const Dump& dump, Selects selects) {
             const auto on_buckets = metadata.is_timeseries() && is_unrestorable_geo_index(spec)
                                         ? index_on_buckets(spec, collection.time_field, collection.meta_field)
                                         : std::nullopt;
-            collection.indexes.push_back({std::string(spec.find("name")->string()), on_buckets.value_or(dumped_spec), on_buckets ? name : dumped.name});
+            collection.indexes.push_back(
+                {std::string(spec.find("name")->string()), on_buckets.value_or(dumped_spec), on_buckets ? name : dumped.name});
             collection.indexes_changed |= on_buckets.has_value();
         }
     }
@@ -174,7 +176,8 @@ class Chain {
             for_each_operation(entry, [&](const Operation& operation) {
                 const auto found = operation.op == "i" ? last.find(operation.ui) : last.end();
                 if (found == last.end()) return;
-                if (const auto id = operation.o.find("_id"); id && id->bytes() == found->second) removed.capped.find(operation.ui)->second.seen = entry.ts();
+                if (const auto id = operation.o.find("_id"); id && id->bytes() == found->second)
+                    removed.capped.find(operation.ui)->second.seen = entry.ts();
             });
         }
     }

@@ -47,8 +47,8 @@ class ChangeLog {
     /// Makes the file in `directory`. With fewer bits in a hash there are more hash collisions, which is slower but
     /// still right. Throws std::system_error.
     explicit ChangeLog(const std::string& directory, unsigned hash_bits = 64)
-        : name_(directory + "/temporary file"), hash_shift_(64 - hash_bits), file_(detail::unnamed_file(directory)), buffer_(std::make_unique_for_overwrite<char[]>(buffer_size)) {
-    }
+        : name_(directory + "/temporary file"), hash_shift_(64 - hash_bits), file_(detail::unnamed_file(directory)),
+          buffer_(std::make_unique_for_overwrite<char[]>(buffer_size)) {}
     ChangeLog(const ChangeLog&) = delete;
     ~ChangeLog() {
         if (map_) ::munmap(const_cast<char*>(map_), size_);
@@ -91,7 +91,9 @@ class ChangeLog {
         map_ = static_cast<const char*>(map);
     }
     /// The word that append_tag() stored with a change.
-    std::uint64_t tag(const Change& change) const noexcept { return bson::load<std::uint64_t>(map_ + change.offset() - sizeof(std::uint64_t)); }
+    std::uint64_t tag(const Change& change) const noexcept {
+        return bson::load<std::uint64_t>(map_ + change.offset() - sizeof(std::uint64_t));
+    }
     /// The entry that append_entry() stored. Call this after seal().
     bson::Document entry(std::uint64_t offset) const noexcept { return bson::Document::trusted(map_ + offset); }
     /// The place of the next change. It is larger than the place of every change before, and not larger than that of
@@ -118,9 +120,7 @@ class ChangeLog {
             filled_ += bytes.copy(&buffer_[filled_], bytes.size());
         size_ += bytes.size();
     }
-    void flush() {
-        detail::write_all(file_.get(), buffer_.get(), std::exchange(filled_, 0), name_);
-    }
+    void flush() { detail::write_all(file_.get(), buffer_.get(), std::exchange(filled_, 0), name_); }
     void read_at(std::uint64_t offset, char* data, std::size_t size) const {
         while (size > 0) {
             const ::ssize_t got = ::pread(file_.get(), data, size, static_cast<::off_t>(offset));

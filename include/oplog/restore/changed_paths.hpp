@@ -74,7 +74,8 @@ class ChangedPaths {
                     (*visit_)(std::string_view(path_), std::optional(old[i]), std::optional<bson::Element>());
             });
         for (std::size_t i = 0; i < now.size(); ++i)
-            if (is_new[i]) at(now[i].key(), [&] { (*visit_)(std::string_view(path_), std::optional<bson::Element>(), std::optional(now[i])); });
+            if (is_new[i])
+                at(now[i].key(), [&] { (*visit_)(std::string_view(path_), std::optional<bson::Element>(), std::optional(now[i])); });
         return true;
     }
 
@@ -122,7 +123,8 @@ class ChangedPaths {
 template <class Visit>
 void for_each_changed_path(const bson::Document& before, const bson::Document& after, Visit visit) {
     constexpr std::string_view root;
-    detail::ChangedPaths<Visit>(visit).compare({bson::Type::document, root, before.bytes()}, {bson::Type::document, root, after.bytes()}, 1);
+    detail::ChangedPaths<Visit>(visit).compare({bson::Type::document, root, before.bytes()}, {bson::Type::document, root, after.bytes()},
+                                               1);
 }
 
 /// The changes as a BSON array of {path, before, after}; a missing value has no `before` or no `after`. Throws
@@ -130,12 +132,13 @@ void for_each_changed_path(const bson::Document& before, const bson::Document& a
 inline std::string changed_paths(const bson::Document& before, const bson::Document& after) {
     bson::Builder out;
     std::size_t count = 0;
-    for_each_changed_path(before, after, [&](std::string_view path, const std::optional<bson::Element>& old, const std::optional<bson::Element>& now) {
-        out.begin_document(std::to_string(count++)).string("path", path);
-        if (old) out.append("before", *old);
-        if (now) out.append("after", *now);
-        out.end();
-    });
+    for_each_changed_path(before, after,
+                          [&](std::string_view path, const std::optional<bson::Element>& old, const std::optional<bson::Element>& now) {
+                              out.begin_document(std::to_string(count++)).string("path", path);
+                              if (old) out.append("before", *old);
+                              if (now) out.append("after", *now);
+                              out.end();
+                          });
     return out.finish();
 }
 

@@ -32,7 +32,8 @@ struct CollectionMetadata {
     std::string ns() const { return join_namespace(database, name); }
     /// Whether `ns` is the namespace of this collection.
     bool is_named(std::string_view ns) const {
-        return ns.size() == database.size() + 1 + name.size() && ns.starts_with(database) && ns[database.size()] == '.' && ns.ends_with(name);
+        return ns.size() == database.size() + 1 + name.size() && ns.starts_with(database) && ns[database.size()] == '.' &&
+               ns.ends_with(name);
     }
     /// Whether these are the buckets of a time series.
     bool is_buckets() const { return std::string_view(name).starts_with(buckets_prefix); }
@@ -55,7 +56,8 @@ namespace detail {
 
 /// The options that a time series' buckets share with the series.
 inline bool is_series_option(std::string_view name) {
-    return name == "storageEngine" || name == "indexOptionDefaults" || name == "collation" || name == "expireAfterSeconds" || name == "timeseries";
+    return name == "storageEngine" || name == "indexOptionDefaults" || name == "collation" || name == "expireAfterSeconds" ||
+           name == "timeseries";
 }
 
 inline std::string_view index_name(const bson::Document& spec) {
@@ -93,7 +95,9 @@ inline bson::Value listed_index(const bson::Document& spec) {
             out.append(*field);
     }
     for (const bson::Element& field : spec)
-        if (field.key() != "ns" && std::ranges::find(fields, field.key(), [](const auto& known) { return known.first; }) == std::end(fields)) out.append(field);
+        if (field.key() != "ns" &&
+            std::ranges::find(fields, field.key(), [](const auto& known) { return known.first; }) == std::end(fields))
+            out.append(field);
     return out.finish();
 }
 
@@ -113,7 +117,8 @@ inline bson::Value series_index(const CollectionMetadata& collection, const bson
     if (const auto original = spec.find("originalSpec")) return bson::Value(original->document()); // the index as it was requested
     const std::string meta = series_fields(collection).second;
     const auto unknown = [&](std::string_view field) {
-        return DataError(Fault::not_supported, "index " + std::string(index_name(spec)) + " of time series " + collection.ns() + " has the unknown key " + std::string(field));
+        return DataError(Fault::not_supported, "index " + std::string(index_name(spec)) + " of time series " + collection.ns() +
+                                                   " has the unknown key " + std::string(field));
     };
     return changed(spec, [&](const bson::Element& field, bson::Builder& out) {
         if (field.key() != "key") return field.key() == "ns";
@@ -182,7 +187,8 @@ inline void set_text_option(CollectionMetadata& collection, std::string_view nam
 /// Sets a number as the server lists sizes: an int32 if that is large enough.
 inline void set_number_option(CollectionMetadata& collection, std::string_view name, std::int64_t number) {
     const bool narrow = number >= INT32_MIN && number <= INT32_MAX;
-    const std::string document = narrow ? bson::Builder().int32(name, static_cast<std::int32_t>(number)).finish() : bson::Builder().int64(name, number).finish();
+    const std::string document =
+        narrow ? bson::Builder().int32(name, static_cast<std::int32_t>(number)).finish() : bson::Builder().int64(name, number).finish();
     const bson::Element value = *bson::Document(document).begin();
     set_option(collection, name, &value);
 }
@@ -229,7 +235,9 @@ inline void modify_series(CollectionMetadata& collection, const bson::Document& 
         if (const auto changed = change.field(field.key()))
             out.append(*changed);
         else if (granularity && field.key() == "bucketMaxSpanSeconds" && !change.find("bucketMaxSpanSeconds"))
-            out.int32("bucketMaxSpanSeconds", granularity->string() == "hours" ? 2592000 : granularity->string() == "minutes" ? 86400 : 3600);
+            out.int32("bucketMaxSpanSeconds", granularity->string() == "hours"     ? 2592000
+                                              : granularity->string() == "minutes" ? 86400
+                                                                                   : 3600);
         else if (!(granularity && field.key() == "bucketRoundingSeconds"))
             out.append(field);
     }
@@ -290,7 +298,8 @@ inline void drop_indexes(CollectionMetadata& collection, const bson::Document& o
     if (index->is(bson::Type::string) && index->string() != "*") return drop_index(collection, index->string());
     collection.metadata_changed = true;
     std::erase_if(collection.metadata.indexes, [&](const bson::Value& spec) {
-        return index->is(bson::Type::string) ? detail::index_name(spec.view()) != "_id_" : spec.view().find("key")->value() == index->value();
+        return index->is(bson::Type::string) ? detail::index_name(spec.view()) != "_id_"
+                                             : spec.view().find("key")->value() == index->value();
     });
 }
 

@@ -81,7 +81,8 @@ class Decisions {
         const auto found = known_.find(id);
         if (found == known_.end()) return {};
         const auto& [committed, aborted] = found->second;
-        if (committed && aborted) throw DataError(Fault::inconsistent, "transaction " + to_string(id) + " was committed on one member and aborted on another");
+        if (committed && aborted)
+            throw DataError(Fault::inconsistent, "transaction " + to_string(id) + " was committed on one member and aborted on another");
         if (committed) return {End::committed, *committed};
         return {aborted ? End::aborted : End::unknown};
     }
@@ -96,7 +97,8 @@ class Decisions {
     static void commit(Entry& known, Timestamp ts) {
         auto& committed = known.second.committed;
         if (committed && *committed != ts)
-            throw DataError(Fault::inconsistent, "transaction " + to_string(known.first) + " commits at " + to_string(ts) + " here, and at " + to_string(*committed) + " elsewhere");
+            throw DataError(Fault::inconsistent, "transaction " + to_string(known.first) + " commits at " + to_string(ts) +
+                                                     " here, and at " + to_string(*committed) + " elsewhere");
         committed = ts;
     }
 

@@ -43,9 +43,9 @@ class DocumentComparison {
   public:
     /// The options of a comparison.
     struct Options {
-        std::string scratch = ".";         ///< A directory for temporary files, which together are at most as large as the two sequences.
-        std::size_t memory = 64 << 20;     ///< Bytes of waiting documents.
-        bool ordered = false;              ///< Whether the order counts. A temporary file then takes 8 bytes for each document.
+        std::string scratch = ".";     ///< A directory for temporary files, which together are at most as large as the two sequences.
+        std::size_t memory = 64 << 20; ///< Bytes of waiting documents.
+        bool ordered = false;          ///< Whether the order counts. A temporary file then takes 8 bytes for each document.
     };
     /// Called with each document that differs; null stands for a missing document.
     using Report = std::function<void(const bson::Document* before, const bson::Document* after)>;
@@ -97,7 +97,11 @@ class DocumentComparison {
       public:
         explicit Partition(const std::string& directory) : name_(directory + "/temporary file"), file_(detail::unnamed_file(directory)) {}
         void write(Side side, std::uint64_t place, std::uint64_t hash, std::string_view document) {
-            std::string head("\x19\0\0\0\x12\0" "--------" "\x12\0" "--------", head_size); // a document of two numbers
+            std::string head("\x19\0\0\0\x12\0"
+                             "--------"
+                             "\x12\0"
+                             "--------",
+                             head_size); // a document of two numbers
             const std::uint64_t from = place << 1 | side;
             std::memcpy(&head[6], &from, sizeof from);
             std::memcpy(&head[16], &hash, sizeof hash);
@@ -141,7 +145,8 @@ class DocumentComparison {
             records.clear();
             records.reserve(documents_);
             for (std::size_t at = 0; at < bytes.size();) {
-                records.push_back({bson::load<std::uint64_t>(&bytes[at + 16]), bson::load<std::uint64_t>(&bytes[at + 6]), &bytes[at + head_size]});
+                records.push_back(
+                    {bson::load<std::uint64_t>(&bytes[at + 16]), bson::load<std::uint64_t>(&bytes[at + 6]), &bytes[at + head_size]});
                 at += head_size + bson::load<std::uint32_t>(&bytes[at + head_size]);
             }
         }
@@ -299,8 +304,8 @@ class DocumentComparison {
         std::array<Waiting, 2> waiting_;
         std::size_t waiting_bytes_ = 0;
         std::vector<std::unique_ptr<Partition>> partitions_; ///< Empty as long as memory suffices.
-        std::string bytes_;           ///< Of the partition that is in memory.
-        std::vector<Record> records_; ///< What it holds.
+        std::string bytes_;                                  ///< Of the partition that is in memory.
+        std::vector<Record> records_;                        ///< What it holds.
     };
 
     /// Determines whether the documents that both sides have stand in the same order. It stores for each document of
@@ -337,7 +342,8 @@ class DocumentComparison {
         void flush(std::uint64_t next) {
             const auto* data = reinterpret_cast<const char*>(places_.data());
             for (std::size_t done = 0, size = places_.size() * sizeof(std::uint64_t); done < size;) {
-                const ::ssize_t wrote = ::pwrite(file_.get(), data + done, size - done, static_cast<::off_t>(begin_ * sizeof(std::uint64_t) + done));
+                const ::ssize_t wrote =
+                    ::pwrite(file_.get(), data + done, size - done, static_cast<::off_t>(begin_ * sizeof(std::uint64_t) + done));
                 if (wrote < 0 && errno == EINTR) continue;
                 if (wrote <= 0) detail::throw_errno(name_, wrote < 0 ? errno : EIO);
                 done += static_cast<std::size_t>(wrote);
@@ -348,7 +354,7 @@ class DocumentComparison {
 
         std::string name_;
         detail::Descriptor file_;
-        std::uint64_t begin_ = 0;            ///< The place in the first sequence at which `places_` begins.
+        std::uint64_t begin_ = 0;           ///< The place in the first sequence at which `places_` begins.
         std::vector<std::uint64_t> places_; ///< Places in the second sequence, plus one.
     };
 

@@ -44,7 +44,7 @@ inline std::array<std::uint8_t, 20> sha1(std::string_view text) {
         for (std::size_t i = 16; i < 80; ++i) w[i] = std::rotl(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
         auto [a, b, c, d, e] = state;
         for (std::size_t i = 0; i < 80; ++i) {
-            const std::uint32_t f = i < 20 ? ((b & c) | (~b & d)) + 0x5A827999
+            const std::uint32_t f = i < 20   ? ((b & c) | (~b & d)) + 0x5A827999
                                     : i < 40 ? (b ^ c ^ d) + 0x6ED9EBA1
                                     : i < 60 ? ((b & c) | (b & d) | (c & d)) + 0x8F1BBCDC
                                              : (b ^ c ^ d) + 0xCA62C1D6;
@@ -79,7 +79,8 @@ inline std::string base64_url(const std::array<std::uint8_t, 20>& bytes) {
 inline std::string dump_file_name(std::string_view collection) {
     std::string name;
     for (const char c : collection) {
-        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || std::string_view("-_.~").find(c) != std::string_view::npos;
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                           std::string_view("-_.~").find(c) != std::string_view::npos;
         if (plain) {
             name += c;
         } else if (c == ' ') {
@@ -171,12 +172,14 @@ struct Metadata {
                 if (element.is(bson::Type::null)) continue;
                 for (const bson::Element& index : element.array()) {
                     check_keys(index.document(), "an index has");
-                    if (!is_index(index.document())) throw DataError(Fault::missing_field, "an index has no name or no key: " + to_json(index.document()));
+                    if (!is_index(index.document()))
+                        throw DataError(Fault::missing_field, "an index has no name or no key: " + to_json(index.document()));
                     metadata.indexes.emplace_back(index.document());
                 }
             } else if (key == "uuid") {
                 metadata.uuid = element.string();
-                if (!metadata.uuid.empty() && metadata.uuid_bytes().size() != 16) throw DataError(Fault::bad_value, "uuid '" + metadata.uuid + "' is not 32 hexadecimal digits");
+                if (!metadata.uuid.empty() && metadata.uuid_bytes().size() != 16)
+                    throw DataError(Fault::bad_value, "uuid '" + metadata.uuid + "' is not 32 hexadecimal digits");
             } else if (key == "collectionName") {
                 metadata.collection = element.string();
             } else if (key == "type") {
@@ -205,13 +208,15 @@ struct Metadata {
     static void check_keys(const bson::Document& document, const std::string& what) {
         std::set<std::string_view> keys;
         for (const bson::Element& element : document)
-            if (!keys.insert(element.key()).second) throw DataError(Fault::ambiguous, what + " the key '" + std::string(element.key()) + "' twice");
+            if (!keys.insert(element.key()).second)
+                throw DataError(Fault::ambiguous, what + " the key '" + std::string(element.key()) + "' twice");
     }
     /// Checks the types of options that are read here or when entries are applied.
     static void check_options(const bson::Document& options) {
         check_keys(options, "the options have");
         const auto check = [](const bson::Document& document, std::string_view key, bson::Type wanted) {
-            if (const auto found = document.find(key); found && !found->is(wanted)) throw DataError(Fault::wrong_type, "the option " + std::string(key) + " has a wrong type");
+            if (const auto found = document.find(key); found && !found->is(wanted))
+                throw DataError(Fault::wrong_type, "the option " + std::string(key) + " has a wrong type");
         };
         for (const char* key : {"timeseries", "collation", "validator", "idIndex"}) check(options, key, bson::Type::document);
         check(options, "viewOn", bson::Type::string);
@@ -234,8 +239,11 @@ inline void require_named_compression(const std::string& path) {
     const Compression is = DecompressingSource<Beginning>(Beginning{FileSource(path)}).method();
     const bool named = path.ends_with(".gz");
     if (is == (named ? Compression::gzip : Compression::none)) return;
-    throw DataError(Fault::inconsistent, path + (is == Compression::none ? ": not compressed" : is == Compression::gzip ? ": compressed by gzip" : ": compressed by zstd") +
-                    ", which is not what its name says and mongorestore goes by");
+    throw DataError(Fault::inconsistent, path +
+                                             (is == Compression::none   ? ": not compressed"
+                                              : is == Compression::gzip ? ": compressed by gzip"
+                                                                        : ": compressed by zstd") +
+                                             ", which is not what its name says and mongorestore goes by");
 }
 
 /// Reads a metadata file. Throws DataError with the file's name.
@@ -267,25 +275,32 @@ struct DumpCollection {
             if (!file.empty()) require_named_compression(file);
         Metadata result = read_metadata_file(metadata);
         result.collection = name;
-        if (result.is_view() && !data.empty()) throw DataError(Fault::inconsistent, data + ": documents of " + ns() + ", which is a view by " + metadata);
-        const bool of_buckets = std::filesystem::path(data).filename().string().starts_with(buckets_prefix) && !name.starts_with(buckets_prefix);
+        if (result.is_view() && !data.empty())
+            throw DataError(Fault::inconsistent, data + ": documents of " + ns() + ", which is a view by " + metadata);
+        const bool of_buckets =
+            std::filesystem::path(data).filename().string().starts_with(buckets_prefix) && !name.starts_with(buckets_prefix);
         if ((data.empty() && !result.is_view()) || (of_buckets && !result.is_timeseries()))
             fail_missing(beside(metadata, (result.is_timeseries() ? std::string(buckets_prefix) : "") + name, ".bson"), "documents");
         return result;
     }
     /// Throws the DataError that says that `other` has the same UUID.
     [[noreturn]] void fail_same_uuid(std::string_view other) const {
-        throw DataError(Fault::ambiguous, metadata + ": has the UUID of " + logical_namespace(other) + ", and no two collections have one: was one renamed while the dump was made, or are these two dumps?");
+        throw DataError(Fault::ambiguous,
+                        metadata + ": has the UUID of " + logical_namespace(other) +
+                            ", and no two collections have one: was one renamed while the dump was made, or are these two dumps?");
     }
     /// The path at which its metadata is missing.
-    std::string missing_metadata() const { return beside(data, name.starts_with(buckets_prefix) ? name.substr(buckets_prefix.size()) : name, ".metadata.json"); }
+    std::string missing_metadata() const {
+        return beside(data, name.starts_with(buckets_prefix) ? name.substr(buckets_prefix.size()) : name, ".metadata.json");
+    }
 
   private:
     static std::string beside(const std::string& file, const std::string& collection, const char* extension) {
         return detail::parent_directory(file) + "/" + dump_file_name(collection) + extension + (file.ends_with(".gz") ? ".gz" : "");
     }
     [[noreturn]] void fail_missing(const std::string& file, const char* what) const {
-        throw DataError(Fault::incomplete, file + ": missing, and with it the " + what + " of " + ns() + ": the dump is not whole (--exclude-ns leaves the collection out)");
+        throw DataError(Fault::incomplete, file + ": missing, and with it the " + what + " of " + ns() +
+                                               ": the dump is not whole (--exclude-ns leaves the collection out)");
     }
 };
 
@@ -313,7 +328,8 @@ class Dump {
         std::ranges::sort(others_);
         std::ranges::sort(warnings_);
         if (const DumpCollection* slice = find("local.oplog.rs"); slice && oplog_) fail_both(*oplog_, slice->data, "two oplogs");
-        if (!plain_.empty() && !gzip_.empty()) fail_both(gzip_, plain_, "mongorestore reads either compressed files, with --gzip, or plain ones, and passes over the others");
+        if (!plain_.empty() && !gzip_.empty())
+            fail_both(gzip_, plain_, "mongorestore reads either compressed files, with --gzip, or plain ones, and passes over the others");
         for (const DumpCollection& collection : collections_) remember({collection.data, collection.metadata});
         remember({oplog_.value_or("")});
     }
@@ -322,7 +338,8 @@ class Dump {
     /// same directory. Throws std::system_error if a file is gone.
     void require_unchanged() const {
         for (const auto& [file, state] : states_)
-            if (FileState::of(file) != state) throw DataError(Fault::changed, file + ": has changed meanwhile; start again when nothing writes there");
+            if (FileState::of(file) != state)
+                throw DataError(Fault::changed, file + ": has changed meanwhile; start again when nothing writes there");
     }
 
     const std::string& path() const noexcept { return path_; }
@@ -360,7 +377,9 @@ class Dump {
     static std::vector<std::filesystem::directory_entry> list(const std::string& directory) {
         std::error_code error;
         std::vector<std::filesystem::directory_entry> entries;
-        for (std::filesystem::directory_iterator at(directory, error); !error && at != std::filesystem::directory_iterator(); at.increment(error)) entries.push_back(*at);
+        for (std::filesystem::directory_iterator at(directory, error); !error && at != std::filesystem::directory_iterator();
+             at.increment(error))
+            entries.push_back(*at);
         if (error) throw std::system_error(error, directory);
         std::ranges::sort(entries);
         return entries;
@@ -369,13 +388,12 @@ class Dump {
     static bool is_directory(const std::filesystem::directory_entry& entry) {
         std::error_code unknown; // the entry is a link to nothing, or one that cannot be followed
         const bool directory = entry.is_directory(unknown);
-        if (directory && entry.is_symlink()) throw DataError(Fault::not_supported, entry.path().string() + ": a link to a directory, which no dump has");
+        if (directory && entry.is_symlink())
+            throw DataError(Fault::not_supported, entry.path().string() + ": a link to a directory, which no dump has");
         return directory;
     }
     /// Whether mongorestore accepts this as the name of a database. It stops at any other name.
-    static bool is_database_name(std::string_view name) {
-        return name.size() < 64 && name.find_first_of("/\\. \"$") == name.npos;
-    }
+    static bool is_database_name(std::string_view name) { return name.size() < 64 && name.find_first_of("/\\. \"$") == name.npos; }
     [[noreturn]] static void fail_both(const std::string& one, const std::string& other, const std::string& reason) {
         throw DataError(Fault::ambiguous, one + " and " + other + ": " + reason);
     }
@@ -409,7 +427,9 @@ class Dump {
             if (name == "prelude.json") continue; // it only tells where a dump of one database came from
             const bool is_metadata = cut(".metadata.json");
             if (!is_metadata && !cut(".bson")) {
-                if (cut(".bson.zst") || cut(".metadata.json.zst")) throw DataError(Fault::not_supported, path + ": compressed by zstd, which mongorestore does not read: unpack it first (zstd -d --rm)");
+                if (cut(".bson.zst") || cut(".metadata.json.zst"))
+                    throw DataError(Fault::not_supported,
+                                    path + ": compressed by zstd, which mongorestore does not read: unpack it first (zstd -d --rm)");
                 pass_over(entry);
                 continue;
             }
@@ -422,7 +442,8 @@ class Dump {
         std::map<std::string, Files> named, unnamed;
         for (const auto& [file, paths] : files) {
             auto name = dump_collection_name(file);
-            if (!name && !is_hashed_name(file)) throw DataError(Fault::bad_value, paths.any() + ": no collection's name, escaped as mongodump does it");
+            if (!name && !is_hashed_name(file))
+                throw DataError(Fault::bad_value, paths.any() + ": no collection's name, escaped as mongodump does it");
             if (!name && !paths.metadata.empty()) name = read_metadata_file(paths.metadata).collection;
             if (!name) {
                 unnamed[file] = paths;
@@ -444,14 +465,16 @@ class Dump {
                 unnamed.erase(hashed);
             }
         }
-        if (!unnamed.empty()) throw DataError(Fault::incomplete, unnamed.begin()->second.data + ": no metadata says which collection this is");
+        if (!unnamed.empty())
+            throw DataError(Fault::incomplete, unnamed.begin()->second.data + ": no metadata says which collection this is");
         for (const auto& [name, paths] : named) {
             DumpCollection collection{database, name, paths.data, paths.metadata};
             if (!paths.metadata.empty() || DocumentReader(paths.data).next()) {
                 collections_.push_back(std::move(collection));
                 continue;
             }
-            warnings_.push_back(collection.missing_metadata() + ": missing, and " + paths.data + " has no documents: " + collection.ns() + " is taken for dropped");
+            warnings_.push_back(collection.missing_metadata() + ": missing, and " + paths.data + " has no documents: " + collection.ns() +
+                                " is taken for dropped");
             dropped_.push_back(std::move(collection));
         }
     }
@@ -482,8 +505,8 @@ class DumpWriter {
     struct Options {
         IfExists if_exists = IfExists::refuse;
         TakeOver take_over = TakeOver::link;
-        bool gzip = false;                ///< Compress collections, metadata and oplog, as mongodump --gzip does.
-        std::vector<std::string> inputs{}; ///< Files and directories that the new dump must not be, contain, or lie in.
+        bool gzip = false;                                  ///< Compress collections, metadata and oplog, as mongodump --gzip does.
+        std::vector<std::string> inputs{};                  ///< Files and directories that the new dump must not be, contain, or lie in.
         bool (*is_ours)(const std::string& path) = nullptr; ///< Whether a directory that is not a dump may be replaced, too.
     };
 
@@ -498,11 +521,13 @@ class DumpWriter {
         if (fs::exists(fs::symlink_status(target))) {
             if (options_.if_exists == IfExists::refuse) detail::throw_errno(path, EEXIST);
             if (!fs::is_directory(target)) throw ArgumentError(path + " is no directory: not replaced");
-            if (!is_dump(path_) && !(options_.is_ours && options_.is_ours(path_))) throw ArgumentError(path + " holds other things than a dump: not replaced");
+            if (!is_dump(path_) && !(options_.is_ours && options_.is_ours(path_)))
+                throw ArgumentError(path + " holds other things than a dump: not replaced");
         }
         temporary_ = detail::make_hidden_directory(path_, path);
     }
-    DumpWriter(DumpWriter&& other) noexcept : options_(std::move(other.options_)), path_(std::move(other.path_)), temporary_(std::exchange(other.temporary_, {})) {}
+    DumpWriter(DumpWriter&& other) noexcept
+        : options_(std::move(other.options_)), path_(std::move(other.path_)), temporary_(std::exchange(other.temporary_, {})) {}
     DumpWriter& operator=(DumpWriter&&) = delete;
     ~DumpWriter() {
         std::error_code ignored;
@@ -524,7 +549,9 @@ class DumpWriter {
     std::string data_name(std::string_view database, std::string_view collection) const { return file_name(database, collection, ".bson"); }
     /// The path of a collection's metadata, relative to the dump. Throws DataError for a name that would lead out of
     /// it.
-    std::string metadata_name(std::string_view database, std::string_view collection) const { return file_name(database, collection, ".metadata.json"); }
+    std::string metadata_name(std::string_view database, std::string_view collection) const {
+        return file_name(database, collection, ".metadata.json");
+    }
     /// Opens the dump's oplog. With --gzip mongodump compresses it, too, but gives it the plain name.
     Writer open_oplog() { return open("oplog.bson"); }
     /// Opens any file of the dump, compressed if the dump is.
@@ -544,7 +571,8 @@ class DumpWriter {
     void take(const std::string& source, std::string_view relative) {
         const std::string target = place(relative);
         if (reflink(source, target)) return;
-        if (options_.take_over == TakeOver::link && ::linkat(AT_FDCWD, source.c_str(), AT_FDCWD, target.c_str(), AT_SYMLINK_FOLLOW) == 0) return;
+        if (options_.take_over == TakeOver::link && ::linkat(AT_FDCWD, source.c_str(), AT_FDCWD, target.c_str(), AT_SYMLINK_FOLLOW) == 0)
+            return;
         FileSource in(source);
         FileSink out(target, IfExists::refuse, Content::text);
         const auto buffer = std::make_unique_for_overwrite<char[]>(1 << 20);
@@ -599,7 +627,8 @@ class DumpWriter {
 
     /// A file's path in the dump. A name from an oplog must not lead out of the dump's directory.
     std::string file_name(std::string_view database, std::string_view collection, std::string_view extension) const {
-        if (database.empty() || database == "." || database == ".." || database.find('/') != database.npos || database.find('\0') != database.npos)
+        if (database.empty() || database == "." || database == ".." || database.find('/') != database.npos ||
+            database.find('\0') != database.npos)
             throw DataError(Fault::bad_value, "impossible database name '" + std::string(database) + "'");
         return std::string(database) + "/" + dump_file_name(collection) + std::string(extension) + (options_.gzip ? ".gz" : "");
     }

@@ -32,7 +32,7 @@ struct CollectionDiff {
     std::string kind;          ///< "collection", "view" or "timeseries"; the documents of the last are buckets.
     std::vector<MetadataDifference> options{}, indexes{};
     DocumentCounts documents{};
-    bool made_again = false;   ///< Whether its UUID is another one than before: it was dropped and created again, or restored.
+    bool made_again = false; ///< Whether its UUID is another one than before: it was dropped and created again, or restored.
 
     /// The namespace, the newer one if they differ.
     const std::string& ns() const noexcept { return after.empty() ? before : after; }
@@ -100,14 +100,16 @@ inline std::vector<MetadataDifference> compare_indexes(const Metadata& before, c
     const auto put = [&](const Metadata& metadata, std::optional<std::string> MetadataDifference::*side) {
         for (const bson::Value& spec : metadata.indexes) {
             const bson::Document index(spec);
-            if (const auto clustered = index.find("clustered"); !clustered || !clustered->truthy()) indexes[std::string(index.find("name")->string())].*side = spec;
+            if (const auto clustered = index.find("clustered"); !clustered || !clustered->truthy())
+                indexes[std::string(index.find("name")->string())].*side = spec;
         }
     };
     put(before, &MetadataDifference::before);
     put(after, &MetadataDifference::after);
     std::vector<MetadataDifference> differences;
     for (auto& [name, index] : indexes)
-        if (!detail::same_index(index.before, index.after, as_dumped)) differences.push_back({name, std::move(index.before), std::move(index.after)});
+        if (!detail::same_index(index.before, index.after, as_dumped))
+            differences.push_back({name, std::move(index.before), std::move(index.after)});
     return differences;
 }
 
@@ -124,9 +126,9 @@ class DumpDiff {
   public:
     /// The options of a DumpDiff.
     struct Options {
-        std::string scratch = ".";       ///< A directory for temporary files; see DocumentComparison.
+        std::string scratch = "."; ///< A directory for temporary files; see DocumentComparison.
         std::size_t memory = DocumentComparison::Options{}.memory;
-        bool one_chain = false;          ///< Both appliers got the same entries, the second one more of them.
+        bool one_chain = false; ///< Both appliers got the same entries, the second one more of them.
         ReadProgress progress{};
     };
     /// Called with each document that differs, collection by collection, in no particular order; null stands for a
@@ -181,7 +183,9 @@ class DumpDiff {
         static std::optional<std::string_view> next() { return std::nullopt; }
     };
 
-    static std::string kind_of(const Metadata& metadata) { return metadata.is_view() ? "view" : metadata.is_timeseries() ? "timeseries" : "collection"; }
+    static std::string kind_of(const Metadata& metadata) {
+        return metadata.is_view() ? "view" : metadata.is_timeseries() ? "timeseries" : "collection";
+    }
 
     static States states_of(Applier& applier) {
         States states;
@@ -217,7 +221,8 @@ class DumpDiff {
     }
 
     CollectionDiff compare_metadata(const Pair& pair) const {
-        CollectionDiff diff{.before = pair.before ? pair.before->ns : "", .after = pair.after ? pair.after->ns : "", .kind = kind_of(pair.any().metadata)};
+        CollectionDiff diff{
+            .before = pair.before ? pair.before->ns : "", .after = pair.after ? pair.after->ns : "", .kind = kind_of(pair.any().metadata)};
         if (!pair.before || !pair.after) return diff;
         const Metadata &before = pair.before->metadata, &after = pair.after->metadata;
         diff.options = compare_options(before, after);
@@ -234,8 +239,11 @@ class DumpDiff {
         };
         DocumentComparison comparison(
             {.scratch = options_.scratch, .memory = options_.memory, .ordered = order_counts(pair.before) && order_counts(pair.after)},
-            report ? [&](const bson::Document* before, const bson::Document* after) { report(diff, before, after); } : DocumentComparison::Report());
-        const auto read = [&](const Applier* applier, const State& state) { return applier->documents(*state.collection, Check::structure, options_.progress); };
+            report ? [&](const bson::Document* before, const bson::Document* after) { report(diff, before, after); }
+                   : DocumentComparison::Report());
+        const auto read = [&](const Applier* applier, const State& state) {
+            return applier->documents(*state.collection, Check::structure, options_.progress);
+        };
         NoDocuments none;
         try {
             if (!pair.before) {
@@ -261,7 +269,9 @@ class DumpDiff {
     bool are_same_documents(const Pair& pair) const {
         if (!pair.before || !pair.after || !pair.before->collection || !pair.after->collection) return false;
         const AppliedCollection &before = *pair.before->collection, &after = *pair.after->collection;
-        const auto made_of = [](const AppliedCollection& collection) { return collection.has_data && collection.base ? collection.base->data : std::string(); };
+        const auto made_of = [](const AppliedCollection& collection) {
+            return collection.has_data && collection.base ? collection.base->data : std::string();
+        };
         const std::string older = made_of(before), newer = made_of(after);
         std::error_code unknown;
         if (before.is_as_dumped() && after.is_as_dumped()) return older == newer || std::filesystem::equivalent(older, newer, unknown);

@@ -19,11 +19,11 @@ struct Finding {
         error,   ///< A restore cannot be right.
     };
     Severity severity = Severity::note;
-    std::optional<Position> where; ///< The place in the chain; none if unknown.
-    std::optional<Timestamp> ts; ///< The timestamp of the entry; none if there is none.
-    std::string text; ///< A sentence.
+    std::optional<Position> where;   ///< The place in the chain; none if unknown.
+    std::optional<Timestamp> ts;     ///< The timestamp of the entry; none if there is none.
+    std::string text;                ///< A sentence.
     Fault fault = Fault::incomplete; ///< The kind of an error.
-    bool of_replay = false; ///< A note that staging does not take care of: a replay changes something, and oplog-apply does not.
+    bool of_replay = false;          ///< A note that staging does not take care of: a replay changes something, and oplog-apply does not.
 };
 
 /// "FILE: offset N: document K: TIMESTAMP: TEXT", without the parts that are unknown.

@@ -30,10 +30,10 @@ struct GatheredCollection {
         AppliedCollection* collection;
     };
 
-    std::string ns;                 ///< "db.system.buckets.ts" for a time series
-    std::string uuid;               ///< 16 bytes, or empty
+    std::string ns;                   ///< "db.system.buckets.ts" for a time series
+    std::string uuid;                 ///< 16 bytes, or empty
     std::optional<ChunkMap> chunks{}; ///< none for one that counts on one shard alone
-    bool sharded = false;           ///< false also for one that the catalogue knows and that is not sharded
+    bool sharded = false;             ///< false also for one that the catalogue knows and that is not sharded
     bool unique = false;
     std::vector<Part> parts{};
     Metadata metadata{};
@@ -59,7 +59,8 @@ class Cluster {
     Cluster(Applier& config, std::vector<ShardState> shards) : config_(&config), shards_(std::move(shards)) {
         for (const ShardState& shard : shards_) {
             auto& index = by_uuid_.emplace_back();
-            for (AppliedCollection& collection : shard.applier->collections()) index.emplace(collection.uuid.empty() ? collection.ns() : collection.uuid, &collection);
+            for (AppliedCollection& collection : shard.applier->collections())
+                index.emplace(collection.uuid.empty() ? collection.ns() : collection.uuid, &collection);
         }
         read_catalog();
         follow_operations();
@@ -115,7 +116,9 @@ class Cluster {
 
     static std::string_view string_of(const bson::Document& document, std::string_view field) {
         const auto found = document.field(field);
-        if (!found) throw DataError(Fault::missing_field, "the config servers have a document without '" + std::string(field) + "': " + to_json(document));
+        if (!found)
+            throw DataError(Fault::missing_field,
+                            "the config servers have a document without '" + std::string(field) + "': " + to_json(document));
         return found->string();
     }
     static bool is_true(const bson::Document& document, std::string_view field) {
@@ -145,7 +148,9 @@ class Cluster {
         });
         for_each_document(*config_, "config.tags", [&](const bson::Document& range) {
             const auto min = range.field("min"), max = range.field("max");
-            if (min && max) zone_ranges_.push_back({std::string(string_of(range, "ns")), bson::Value(min->document()), bson::Value(max->document()), std::string(string_of(range, "tag"))});
+            if (min && max)
+                zone_ranges_.push_back({std::string(string_of(range, "ns")), bson::Value(min->document()), bson::Value(max->document()),
+                                        std::string(string_of(range, "tag"))});
         });
         for_each_document(*config_, "config.shards", [&](const bson::Document& shard) {
             if (const auto tags = shard.field("tags"))
@@ -169,7 +174,8 @@ class Cluster {
     }
     static const bson::Value& require_known(const ShardState& shard, const Coordinators::Operation& operation) {
         if (operation.document) return *operation.document;
-        throw DataError(Fault::incomplete, shard.id + ": " + operation.type + " of " + operation.ns + " is under way, and how far it has come is not known: it began before the backup. " +
+        throw DataError(Fault::incomplete, shard.id + ": " + operation.type + " of " + operation.ns +
+                                               " is under way, and how far it has come is not known: it began before the backup. " +
                                                "No moment before this one in the backup is known" +
                                                (operation.ended ? "; the nearest after is " + to_string(*operation.ended) : ""));
     }
@@ -197,7 +203,8 @@ class Cluster {
         if (source.empty()) source = uuid_in(document, "optShardedCollInfo.uuid");
         if (source.empty()) return; // nothing has been done yet
         std::string target = uuid_in(document, "targetUUID");
-        if (const auto old = catalog_.find(to); target.empty() && old != catalog_.end() && old->second.uuid != source) target = old->second.uuid;
+        if (const auto old = catalog_.find(to); target.empty() && old != catalog_.end() && old->second.uuid != source)
+            target = old->second.uuid;
         const bool is_done = is_dropped_somewhere(target) || [&] {
             for (std::size_t i = 0; i < shards_.size(); ++i)
                 if (const AppliedCollection* const found = find(i, source); found && found->ns() == to) return true;
@@ -218,10 +225,11 @@ class Cluster {
     void follow_drop_database(const ShardState& shard, const Coordinators::Operation& operation) {
         const std::string database(split_namespace(operation.ns).database);
         const std::string uuid = uuid_in(require_known(shard, operation).view(), "collInfo.uuid");
-        const bool has_begun = !operation.began || (!uuid.empty() && !has_uuid(uuid)) || std::ranges::any_of(shards_, [&](const ShardState& each) {
-            const auto last = each.coordinators->last_drop(database);
-            return last && *last > *operation.began;
-        });
+        const bool has_begun =
+            !operation.began || (!uuid.empty() && !has_uuid(uuid)) || std::ranges::any_of(shards_, [&](const ShardState& each) {
+                const auto last = each.coordinators->last_drop(database);
+                return last && *last > *operation.began;
+            });
         if (!has_begun) return;
         primaries_.erase(database);
         std::erase_if(catalog_, [&](const auto& each) { return split_namespace(each.first).database == database; });
@@ -262,9 +270,13 @@ class Cluster {
                     missing.push_back(shards_[i].id);
             }
             if (dropped) continue; // a drop is under way that tells its coordinator's document of nothing, as on servers before 5.0
-            if (!missing.empty()) throw DataError(Fault::inconsistent, "shard " + missing.front() + " owns chunks of " + ns + ", and has no collection with its UUID " + bson::to_hex(entry.uuid));
+            if (!missing.empty())
+                throw DataError(Fault::inconsistent, "shard " + missing.front() + " owns chunks of " + ns +
+                                                         ", and has no collection with its UUID " + bson::to_hex(entry.uuid));
             for (const ChunkMap::Chunk& chunk : made.chunks->chunks())
-                if (std::ranges::find(shards_, chunk.shard, &ShardState::id) == shards_.end()) throw DataError(Fault::inconsistent, "chunks of " + ns + " are on shard " + chunk.shard + ", which is none of the cluster's");
+                if (std::ranges::find(shards_, chunk.shard, &ShardState::id) == shards_.end())
+                    throw DataError(Fault::inconsistent,
+                                    "chunks of " + ns + " are on shard " + chunk.shard + ", which is none of the cluster's");
             collect_metadata(made);
             collections_.push_back(std::move(made));
         }
@@ -281,7 +293,8 @@ class Cluster {
             }
         for (const auto& [database, primary] : primaries_)
             if (std::ranges::find(shards_, primary, &ShardState::id) == shards_.end())
-                throw DataError(Fault::inconsistent, "database " + database + " is on shard " + primary + ", which is none of the cluster's");
+                throw DataError(Fault::inconsistent,
+                                "database " + database + " is on shard " + primary + ", which is none of the cluster's");
     }
     void add_whole(std::size_t shard, AppliedCollection& collection) {
         GatheredCollection made{collection.ns(), collection.uuid};
@@ -302,41 +315,51 @@ class Cluster {
     void collect_metadata(GatheredCollection& made) {
         const auto [database, collection] = split_namespace(made.ns);
         const auto primary = primaries_.find(database);
-        const auto is_primary = [&](const GatheredCollection::Part& part) { return primary != primaries_.end() && shards_[part.shard].id == primary->second; };
+        const auto is_primary = [&](const GatheredCollection::Part& part) {
+            return primary != primaries_.end() && shards_[part.shard].id == primary->second;
+        };
         const auto at = std::ranges::find_if(made.parts, is_primary);
         const GatheredCollection::Part& first = at == made.parts.end() ? made.parts.front() : *at;
         made.metadata = first.collection->dumped_metadata();
         made.metadata.collection = made.logical_ns().substr(database.size() + 1);
         if (!made.uuid.empty() && !made.metadata.uuid.empty()) made.metadata.uuid = bson::to_hex(made.uuid);
         const auto named = [](const Metadata& metadata, std::string_view name) -> const bson::Value* {
-            const auto found = std::ranges::find_if(metadata.indexes, [&](const bson::Value& spec) { return spec.view().find("name")->string() == name; });
+            const auto found =
+                std::ranges::find_if(metadata.indexes, [&](const bson::Value& spec) { return spec.view().find("name")->string() == name; });
             return found == metadata.indexes.end() ? nullptr : &*found;
         };
-        const auto differ = [&](const GatheredCollection::Part& a, const std::string& has, const GatheredCollection::Part& b, const std::string& has_too) {
-            differences_.push_back(made.logical_ns() + ": shard " + shards_[a.shard].id + " has " + has + ", shard " + shards_[b.shard].id + " " + has_too);
+        const auto differ = [&](const GatheredCollection::Part& a, const std::string& has, const GatheredCollection::Part& b,
+                                const std::string& has_too) {
+            differences_.push_back(made.logical_ns() + ": shard " + shards_[a.shard].id + " has " + has + ", shard " + shards_[b.shard].id +
+                                   " " + has_too);
         };
         for (const GatheredCollection::Part& part : made.parts) {
             if (&part == &first) continue;
             const Metadata other = part.collection->dumped_metadata();
-            if (other.options != made.metadata.options) differ(first, "the options " + to_json(made.metadata.options.view()), part, to_json(other.options.view()) + ": the first are taken");
+            if (other.options != made.metadata.options)
+                differ(first, "the options " + to_json(made.metadata.options.view()), part,
+                       to_json(other.options.view()) + ": the first are taken");
             std::erase_if(made.metadata.indexes, [&](const bson::Value& spec) {
                 const bson::Value* const theirs = named(other, spec.view().find("name")->string());
-                if (!theirs) differ(first, "the index " + to_json(spec.view()), part, "has not: it is left out");
-                else if (*theirs != spec) differ(first, "the index " + to_json(spec.view()), part, to_json(theirs->view()) + ": the first is taken");
+                if (!theirs)
+                    differ(first, "the index " + to_json(spec.view()), part, "has not: it is left out");
+                else if (*theirs != spec)
+                    differ(first, "the index " + to_json(spec.view()), part, to_json(theirs->view()) + ": the first is taken");
                 return !theirs;
             });
             for (const bson::Value& spec : other.indexes)
-                if (!named(first.collection->metadata, spec.view().find("name")->string())) differ(part, "the index " + to_json(spec.view()), first, "has not: it is left out");
+                if (!named(first.collection->metadata, spec.view().find("name")->string()))
+                    differ(part, "the index " + to_json(spec.view()), first, "has not: it is left out");
         }
     }
 
     Applier* config_;
     std::vector<ShardState> shards_;
     std::map<std::string, std::string, std::less<>> primaries_; ///< databases, and the shards that have what of them is not sharded
-    std::map<std::string, Entry> catalog_;         ///< of collections, by their namespaces
+    std::map<std::string, Entry> catalog_;                      ///< of collections, by their namespaces
     std::map<std::string, std::vector<bson::Value>> chunks_by_uuid_, chunks_by_ns_; ///< by ns on servers before 5.0
-    std::vector<std::map<std::string, AppliedCollection*>> by_uuid_; ///< of each shard
-    std::set<std::string> gone_;                   ///< UUIDs of what is no unsharded collection, though its shard has it: it is sharded, or gone
+    std::vector<std::map<std::string, AppliedCollection*>> by_uuid_;                ///< of each shard
+    std::set<std::string> gone_; ///< UUIDs of what is no unsharded collection, though its shard has it: it is sharded, or gone
     std::vector<GatheredCollection> collections_;
     std::map<std::string, Metadata> views_;
     std::vector<ZoneRange> zone_ranges_;

@@ -50,22 +50,28 @@ class History {
     enum class Form { changes, images };
     /// The options of a history.
     struct Options {
-        std::string scratch = ".";        ///< A directory for temporary files as large as the wanted operations and all versions together.
-        std::vector<Glob> namespaces{};   ///< Patterns for the collections, under any of their names; empty: all.
-        std::set<std::string> ids{};      ///< The documents' keys, as id_key() writes them; empty: all.
-        std::vector<FieldMatch> where{};  ///< Documents of which one version matches all of these.
-        Bounds bounds{};                  ///< The times of the versions to show.
+        std::string scratch = ".";       ///< A directory for temporary files as large as the wanted operations and all versions together.
+        std::vector<Glob> namespaces{};  ///< Patterns for the collections, under any of their names; empty: all.
+        std::set<std::string> ids{};     ///< The documents' keys, as id_key() writes them; empty: all.
+        std::vector<FieldMatch> where{}; ///< Documents of which one version matches all of these.
+        Bounds bounds{};                 ///< The times of the versions to show.
         Form form = Form::changes;
         Report report{};
-        Selection selection{};            ///< Saves time: the changes of other collections are not stored. It has learned the entries.
+        Selection selection{}; ///< Saves time: the changes of other collections are not stored. It has learned the entries.
     };
 
     /// `full` is the chain's full dump, which outlives this object, or null. The timestamps are those of the full dump;
     /// see Chain.
     History(const Dump* full, std::optional<Timestamp> dump_start, std::optional<Timestamp> consistent_point, Options options)
-        : options_(std::move(options)), sieve_(options_.ids), versions_(consistent_point, [this](const EntryView&, const Operation& operation) { return wanted(operation); }) {
-        Applier::Options applier{.scratch = options_.scratch, .dump_start = dump_start, .consistent_point = consistent_point, .report = options_.report,
-                                 .selection = std::move(options_.selection), .watcher = &versions_, .partial = full == nullptr};
+        : options_(std::move(options)), sieve_(options_.ids),
+          versions_(consistent_point, [this](const EntryView&, const Operation& operation) { return wanted(operation); }) {
+        Applier::Options applier{.scratch = options_.scratch,
+                                 .dump_start = dump_start,
+                                 .consistent_point = consistent_point,
+                                 .report = options_.report,
+                                 .selection = std::move(options_.selection),
+                                 .watcher = &versions_,
+                                 .partial = full == nullptr};
         full ? applier_.emplace(*full, std::move(applier)) : applier_.emplace(std::move(applier));
     }
     History(const History&) = delete;
@@ -144,12 +150,14 @@ class History {
     bool matches(const CollectionLife& life, std::span<const Change> changes, const bson::Document* dumped) const {
         if (options_.where.empty()) return true;
         const auto fits = [&](std::optional<std::string_view> version) {
-            return version && std::ranges::all_of(options_.where, [&](const FieldMatch& match) { return match.matches(bson::Document(*version)); });
+            return version &&
+                   std::ranges::all_of(options_.where, [&](const FieldMatch& match) { return match.matches(bson::Document(*version)); });
         };
         if (life.collection.base)
             if (const auto version = versions_.dumped_version(changes, dumped); fits(version)) return true;
         bool any = false;
-        versions_.for_each_version(life, changes, dumped, [&](const VersionStep& step) { any = any || fits(step.before) || fits(step.after); });
+        versions_.for_each_version(life, changes, dumped,
+                                   [&](const VersionStep& step) { any = any || fits(step.before) || fits(step.after); });
         return any;
     }
 
@@ -169,11 +177,16 @@ class History {
         if (step.event)
             out.string("op", "c").string("ns", step.event->from).append("_id", id);
         else
-            out.string("op", step.change->kind() == ChangeKind::insertion ? "i" : step.change->updates() ? "u" : "d").string("ns", life.name_at(step.place)).append("_id", id);
+            out.string("op", step.change->kind() == ChangeKind::insertion ? "i"
+                             : step.change->updates()                     ? "u"
+                                                                          : "d")
+                .string("ns", life.name_at(step.place))
+                .append("_id", id);
         const auto lsid = source.find("lsid"), number = source.find("txnNumber");
         if (lsid) out.append(*lsid);
         if (number) out.append(*number);
-        if (lsid && number) out.string("session", oplog::to_string(TransactionId{std::string(lsid->document().bytes()), number->integer()}));
+        if (lsid && number)
+            out.string("session", oplog::to_string(TransactionId{std::string(lsid->document().bytes()), number->integer()}));
         if (const auto entry = source.find("entry")) out.append(*entry);
         if (step.event) {
             out.string("event", oplog::to_string(*step.event));
@@ -189,7 +202,8 @@ class History {
         const bool known = step.before_known && step.after_known;
         if (known && options_.form == Form::changes) {
             const bson::Document none;
-            const std::string changes = changed_paths(step.before ? bson::Document(*step.before) : none, step.after ? bson::Document(*step.after) : none);
+            const std::string changes =
+                changed_paths(step.before ? bson::Document(*step.before) : none, step.after ? bson::Document(*step.after) : none);
             out.array("changes", bson::Document(changes));
         } else {
             version("before", step.before_known, step.before);

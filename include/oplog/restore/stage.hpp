@@ -29,7 +29,7 @@ inline bool is_of_users(std::string_view ns) { return ns == "admin.system.users"
 
 /// What is gone at the full dump's consistent point, by the entries up to there. The dump may have it or not.
 struct Removed {
-    std::set<std::string, std::less<>> collections;   ///< UUIDs.
+    std::set<std::string, std::less<>> collections; ///< UUIDs.
     /// How often each document was deleted, by the collection's UUID and the element `_id`.
     std::map<std::string, std::uint64_t> documents;
     /// A capped collection. Before 5.0 no entry tells which documents it drops, and an insertion of a document that
@@ -96,7 +96,8 @@ class Stager {
         leave_out(start.unfinished);
         for (const auto& [ns, collection] : catalog_.collections())
             if (collection.is_capped_cluster) {
-                this->report({Finding::Severity::note, std::nullopt, std::nullopt, "the full dump has " + ns + ", clustered and capped, which mongorestore cannot create"});
+                this->report({Finding::Severity::note, std::nullopt, std::nullopt,
+                              "the full dump has " + ns + ", clustered and capped, which mongorestore cannot create"});
                 catalog_.find_or_create(ns).indexes_changed = true;
             }
     }
@@ -123,7 +124,9 @@ class Stager {
             if (known || start.ts)
                 report({Finding::Severity::warning, start.where, start.ts, build + ": the index is left out"});
             else if (!consistent_point_)
-                report({Finding::Severity::error, std::nullopt, std::nullopt, build + " and began before these slices, so a restored full dump has the index; stage with the full dump (--full)"});
+                report(
+                    {Finding::Severity::error, std::nullopt, std::nullopt,
+                     build + " and began before these slices, so a restored full dump has the index; stage with the full dump (--full)"});
         }
         Timestamp ts = last_;
         for (const auto& [ns, collection] : catalog_.collections()) {
@@ -137,7 +140,8 @@ class Stager {
                 const bson::Document spec = index.spec.view();
                 for (const bson::Element& option : spec)
                     if (option.key() != "ns") entry.append(option); // old servers put a name here that the collection may no longer have
-                if (!spec.find("collation") && takes_collation(collection, index)) entry.begin_document("collation").string("locale", "simple").end();
+                if (!spec.find("collation") && takes_collation(collection, index))
+                    entry.begin_document("collation").string("locale", "simple").end();
                 entry.end().timestamp("ts", ts).int64("v", 2);
                 const std::string document = entry.finish();
                 check_replay(bson::Document(document), nullptr);
@@ -186,7 +190,8 @@ class Stager {
         const TransactionInfo transaction = transaction_info(entry);
         in_chain_ = transaction && transaction.role != TransactionRole::whole;
         if (transaction && left_out_.contains(transaction.id())) return;
-        std::vector<std::string>* const waiting = transaction && transaction.has_operations() && !transaction.commits() ? &waiting_[transaction.id()] : nullptr;
+        std::vector<std::string>* const waiting =
+            transaction && transaction.has_operations() && !transaction.commits() ? &waiting_[transaction.id()] : nullptr;
         if (transaction.ends())
             if (auto node = waiting_.extract(transaction.id()); !node.empty() && transaction.commits())
                 for (const std::string& command : node.mapped()) follow(Operation(bson::Document(command)));
@@ -222,13 +227,22 @@ class Stager {
             const auto find = [&](Reencoding how, const std::string& path) {
                 const auto number = static_cast<std::size_t>(how);
                 if (how == Reencoding::unreadable && changes_[number].entries == 0)
-                    report({Finding::Severity::error, entry ? place_of(*entry) : std::nullopt, entry ? std::optional(entry->ts()) : std::nullopt,
-                            path + " in " + ns() + " is a binary of subtype 2 with two lengths that differ: mongorestore would stop here, midway, or take it for something else; "
-                            "oplog-apply restores it as it is"});
+                    report(
+                        {Finding::Severity::error, entry ? place_of(*entry) : std::nullopt,
+                         entry ? std::optional(entry->ts()) : std::nullopt,
+                         path + " in " + ns() +
+                             " is a binary of subtype 2 with two lengths that differ: mongorestore would stop here, midway, or take it for something else; "
+                             "oplog-apply restores it as it is"});
                 if (!is_replayed && how != Reencoding::unreadable) return;
                 Change& change = changes_[number];
                 change.collections.insert(ns());
-                if (change.entries == 0) change.first = {Finding::Severity::note, entry ? place_of(*entry) : std::nullopt, entry ? std::optional(entry->ts()) : std::nullopt, path + " in " + ns(), Fault::malformed, true};
+                if (change.entries == 0)
+                    change.first = {Finding::Severity::note,
+                                    entry ? place_of(*entry) : std::nullopt,
+                                    entry ? std::optional(entry->ts()) : std::nullopt,
+                                    path + " in " + ns(),
+                                    Fault::malformed,
+                                    true};
                 if (!std::exchange(found[number], true)) ++change.entries;
             };
             for_each_reencoded(operation.o, "o", find);
@@ -253,8 +267,9 @@ class Stager {
             if (change.entries == 0) continue;
             change.first.text += " is " + std::string(how[i]);
             if (change.entries > 1)
-                change.first.text += " (the first of " + std::to_string(change.entries) + " entries" +
-                                     (change.collections.size() > 1 ? " in " + std::to_string(change.collections.size()) + " collections" : "") + ")";
+                change.first.text +=
+                    " (the first of " + std::to_string(change.entries) + " entries" +
+                    (change.collections.size() > 1 ? " in " + std::to_string(change.collections.size()) + " collections" : "") + ")";
             change.first.text += "; oplog-apply restores it as it was";
             report(std::move(change.first));
         }
@@ -333,8 +348,9 @@ class Stager {
         if (is_internal(operation.ns) || made_.contains(operation.ui) || holder_is_unknown(operation.ns)) return Edit::keep();
         if (!before_dump())
             missing_.try_emplace(std::string(operation.ui), Finding{Finding::Severity::error, place_of(*entry_), entry_->ts(),
-                "the full dump lacks " + std::string(operation.ns) + ", which was being made as it began: mongodump can miss that. "
-                "Give it an increment that begins before the dump"});
+                                                                    "the full dump lacks " + std::string(operation.ns) +
+                                                                        ", which was being made as it began: mongodump can miss that. "
+                                                                        "Give it an increment that begins before the dump"});
         note("the full dump has no longer the collection that this is for; mongorestore would take another, or stop");
         return Edit::drop();
     }
@@ -347,7 +363,8 @@ class Stager {
         const auto [database, name] = split_namespace(view);
         if (fuzzy() && catalog_.find(view)) return Edit::drop();
         const std::string drop = bson::Builder().string("drop", name).finish();
-        if (operation.op == "d") return Edit::replace(replaced_entry(operation, "c", join_namespace(database, "$cmd"), bson::Document(drop)));
+        if (operation.op == "d")
+            return Edit::replace(replaced_entry(operation, "c", join_namespace(database, "$cmd"), bson::Document(drop)));
         bson::Builder create;
         create.string("create", name);
         for (const bson::Element& field : operation.o)
@@ -369,12 +386,15 @@ class Stager {
         if (!holder) {
             if (operation.op == "i" && is_old(operation)) {
                 catalog_.create(operation.ns, {});
-                report(Finding::Severity::warning, std::string(operation.ns) + " is not in the full dump: taken as made by this insert, as by servers before 3.6");
+                report(Finding::Severity::warning,
+                       std::string(operation.ns) + " is not in the full dump: taken as made by this insert, as by servers before 3.6");
                 return Edit::replace(after_creation(operation));
             }
             Finding finding{Finding::Severity::error, place_of(*entry_), entry_->ts(), unknown_collection(operation.ns)};
-            if (!fuzzy()) report(std::move(finding));
-            else missing_.try_emplace(std::string(operation.ns), std::move(finding)); // unless it is dropped while the dump runs
+            if (!fuzzy())
+                report(std::move(finding));
+            else
+                missing_.try_emplace(std::string(operation.ns), std::move(finding)); // unless it is dropped while the dump runs
             return Edit::drop();
         }
         known_ns_ = operation.ns;
@@ -391,7 +411,8 @@ class Stager {
     }
 
     static std::string unknown_collection(std::string_view ns) {
-        return "collection " + std::string(ns) + " is not in the full dump, and no entry creates it: what it holds is not known (--exclude-ns leaves it out)";
+        return "collection " + std::string(ns) +
+               " is not in the full dump, and no entry creates it: what it holds is not known (--exclude-ns leaves it out)";
     }
     /// Whether a server before 3.6 wrote this. Those servers created collections without logging it.
     bool is_old(const Operation& operation) const { return operation.ui.empty() && entry_->document().find("h"); }
@@ -401,9 +422,9 @@ class Stager {
         const std::string ns(operation.o.find("ns")->string());
         const bool known = catalog_.find(ns) != nullptr;
         if (!known && fuzzy()) return Edit::drop(); // it was dropped before the dump came to it
-        if (!known && consistent_point_ && !is_old(operation))
-            error(unknown_collection(ns));
-        const std::string spec = changed(operation.o, [](const bson::Element& field, bson::Builder&) { return field.key() == "ns" || field.key() == "_id"; });
+        if (!known && consistent_point_ && !is_old(operation)) error(unknown_collection(ns));
+        const std::string spec =
+            changed(operation.o, [](const bson::Element& field, bson::Builder&) { return field.key() == "ns" || field.key() == "_id"; });
         catalog_.add_index(ns, bson::Document(spec), is_older(entry_->ts()));
         if (known || !consistent_point_) return Edit::drop();
         const std::string o = bson::Builder().string("create", split_namespace(ns).collection).finish();
@@ -432,7 +453,8 @@ class Stager {
         if (operation.op == "d") {
             if (capped) found_removed_.capped[std::string(operation.ui)].tells = true;
             ++found_removed_.documents[key];
-            if (const auto found = removed_.documents.find(key); found != removed_.documents.end() && --found->second == 0) removed_.documents.erase(found);
+            if (const auto found = removed_.documents.find(key); found != removed_.documents.end() && --found->second == 0)
+                removed_.documents.erase(found);
             return false;
         }
         return (capped && is_seen(operation, key)) || removed_.documents.contains(key);
@@ -509,7 +531,9 @@ class Stager {
     bool is_past(const Operation& operation, const Command& command) {
         if (command.kind == CommandKind::drop_database) return !catalog_.has_database(command.database);
         if (command.kind != CommandKind::drop && removed_.collections.contains(operation.ui)) return true;
-        if (operation.ui.empty() || command.ns.empty() || is_internal(command.ns) || made_.contains(operation.ui) || holder_is_unknown(command.ns)) return false;
+        if (operation.ui.empty() || command.ns.empty() || is_internal(command.ns) || made_.contains(operation.ui) ||
+            holder_is_unknown(command.ns))
+            return false;
         const std::string* const now = catalog_.find_uuid(operation.ui);
         switch (command.kind) {
         case CommandKind::create: {
@@ -538,7 +562,9 @@ class Stager {
     /// Reports commands that contradict what exists.
     bool is_done(const Operation& operation, const Command& command) {
         if (command.database == "config" && command.scope == CommandScope::collection)
-            refuse("mongorestore passes over commands on the database config, as " + std::string(command.name) + " of " + command.ns + " (--exclude-ns 'config.*' leaves it out)", Fault::not_supported);
+            refuse("mongorestore passes over commands on the database config, as " + std::string(command.name) + " of " + command.ns +
+                       " (--exclude-ns 'config.*' leaves it out)",
+                   Fault::not_supported);
         const bool is_create = command.kind == CommandKind::create;
         if (!is_create && !command.ns.empty() && is_of_another(operation, command.ns)) {
             refuse(of_another(std::string(command.name), command.ns));
@@ -576,7 +602,8 @@ class Stager {
         case CommandKind::abort_index_build: return Edit::drop();
         case CommandKind::create: {
             const auto is_taken = [](const bson::Element& option) {
-                return option.key() == "create" || option.key() == "idIndex" || (is_kept_option(option.key()) && (option.key() != "autoIndexId" || option.truthy()));
+                return option.key() == "create" || option.key() == "idIndex" ||
+                       (is_kept_option(option.key()) && (option.key() != "autoIndexId" || option.truthy()));
             };
             const bool whole = std::ranges::all_of(operation.o, is_taken);
             if (whole && !operation.o2) return Edit::keep();
@@ -589,7 +616,8 @@ class Stager {
         case CommandKind::coll_mod: {
             const Collection* const collection = catalog_.find(command.ns);
             // It can only become coarser, and the full dump may have seen a later change.
-            const bool is_coarse = fuzzy() && collection && granularity(operation.o) >= 0 && granularity(operation.o) <= collection->granularity;
+            const bool is_coarse =
+                fuzzy() && collection && granularity(operation.o) >= 0 && granularity(operation.o) <= collection->granularity;
             const bool of_index = operation.o.find("index").has_value();
             const auto is_taken = [&](const bson::Element& field) {
                 return is_followed_change(field.key()) && field.key() != "index" && !(is_coarse && field.key() == "timeseries");
@@ -611,7 +639,8 @@ class Stager {
             note("renameCollection: mongorestore would build the collection's indexes under the old name");
             if (!drop_target || (drop_target->is(bson::Type::boolean) && !drop_target->boolean())) return Edit::keep();
             note("renameCollection with dropTarget: mongorestore would leave the old target behind, as tmpXXXXX.rename");
-            const std::string o = changed(operation.o, [](const bson::Element& field, bson::Builder&) { return field.key() == "dropTarget"; });
+            const std::string o =
+                changed(operation.o, [](const bson::Element& field, bson::Builder&) { return field.key() == "dropTarget"; });
             // It was not in the dump.
             if (consistent_point_ && !fuzzy() && !catalog_.find(command.target)) return Edit::replace(with_o(operation, bson::Document(o)));
             return Edit::replace(after(operation, "drop", command.target, {}, bson::Document(o)));
@@ -704,7 +733,8 @@ class Stager {
         case CommandKind::start_index_build:
             if (is_older(entry_->ts())) break;
             for (const std::string& name : index_names(operation))
-                building_.insert_or_assign({command.ns, name}, Build{entry_->where() ? std::optional(*entry_->where()) : std::nullopt, entry_->ts()});
+                building_.insert_or_assign({command.ns, name},
+                                           Build{entry_->where() ? std::optional(*entry_->where()) : std::nullopt, entry_->ts()});
             break;
         case CommandKind::commit_index_build:
         case CommandKind::abort_index_build: {
@@ -724,7 +754,8 @@ class Stager {
         }
         case CommandKind::drop_indexes: drop_indexes(operation, command); break;
         case CommandKind::coll_mod:
-            if (Collection* const collection = catalog_.find(command.ns)) collection->granularity = std::max(collection->granularity, granularity(operation.o));
+            if (Collection* const collection = catalog_.find(command.ns))
+                collection->granularity = std::max(collection->granularity, granularity(operation.o));
             if (const auto change = operation.o.find("index"); change && !catalog_.modify_index(command.ns, change->document()))
                 unknown_index(command, "changes", fuzzy());
             break;
@@ -784,14 +815,14 @@ class Stager {
     std::map<std::pair<std::string, std::string>, Build> building_; ///< Indexes that are being built: namespace, name.
     Report report_;
 
-    const EntryView* entry_ = nullptr; ///< The current entry.
+    const EntryView* entry_ = nullptr;  ///< The current entry.
     std::string known_ns_, known_uuid_; ///< The collection of the last change, which is the one that the entry is for.
     std::optional<Timestamp> first_;
     Timestamp last_;
-    bool in_chain_ = false; ///< Whether the current entry is one of a transaction's several entries.
+    bool in_chain_ = false;                                     ///< Whether the current entry is one of a transaction's several entries.
     std::map<TransactionId, std::vector<std::string>> waiting_; ///< The commands of open transactions.
     std::map<std::string, Finding, std::less<>> missing_; ///< Collections with entries but without a beginning, by UUID, else by name.
-    std::set<std::string, std::less<>> made_; ///< The UUIDs of collections that open transactions create.
+    std::set<std::string, std::less<>> made_;             ///< The UUIDs of collections that open transactions create.
     struct Change {
         Finding first;
         std::uint64_t entries = 0;

@@ -45,12 +45,12 @@ struct TakenBack {
     Outcome outcome;
     /// The versions before the first chosen operation, after the last one, and in the end; none for no document.
     std::optional<std::string_view> before, after, now;
-    std::optional<std::string_view> target;             ///< What it becomes; equals `now` if it stays unchanged.
-    std::set<TransactionId> transactions;               ///< The transactions of the chosen operations.
+    std::optional<std::string_view> target; ///< What it becomes; equals `now` if it stays unchanged.
+    std::set<TransactionId> transactions;   ///< The transactions of the chosen operations.
     /// The first operation outside the choice after the first chosen one, or the one that does not apply.
     std::optional<Timestamp> other;
-    std::string reason;                                 ///< Why that operation does not apply.
-    std::uint64_t operations = 0;                       ///< The number of chosen operations.
+    std::string reason;           ///< Why that operation does not apply.
+    std::uint64_t operations = 0; ///< The number of chosen operations.
     /// Whether the collection is restored separately. Then `now` is the version before its end.
     bool of_dropped = false;
 };
@@ -91,9 +91,9 @@ class TakeBack : VersionLog {
         Bounds bounds{};
         std::vector<Glob> namespaces{}; ///< Patterns for the collections, under any of their names; empty: all.
         std::vector<Glob> excluded{};
-        std::set<std::string> ops{};    ///< i, u, d, c; empty: all.
-        std::set<std::string> ids{};    ///< The documents' keys, as id_key() writes them; empty: all.
-        std::vector<FieldMatch> where{}; ///< The document before or after the operation matches all of these.
+        std::set<std::string> ops{};                 ///< i, u, d, c; empty: all.
+        std::set<std::string> ids{};                 ///< The documents' keys, as id_key() writes them; empty: all.
+        std::vector<FieldMatch> where{};             ///< The document before or after the operation matches all of these.
         std::vector<TransactionName> transactions{}; ///< One of these; empty: all.
 
         /// Whether commands can be chosen. They have no document and belong to no transaction.
@@ -104,7 +104,7 @@ class TakeBack : VersionLog {
         std::string scratch = "."; ///< A directory for temporary files as large as the oplog.
         Choice choice{};
         OnConflict on_conflict = OnConflict::skip;
-        Renaming renaming{};       ///< The names under which dropped collections are restored.
+        Renaming renaming{}; ///< The names under which dropped collections are restored.
         Report report{};
     };
 
@@ -112,8 +112,11 @@ class TakeBack : VersionLog {
     /// Chain.
     TakeBack(const Dump& full, Timestamp dump_start, Timestamp consistent_point, Options options)
         : VersionLog(consistent_point, [this](const EntryView& entry, const Operation& operation) { return wanted(entry, operation); }),
-          options_(std::move(options)), consistent_point_(consistent_point),
-          applier_(full, {.scratch = options_.scratch, .dump_start = dump_start, .consistent_point = consistent_point, .report = options_.report, .watcher = this}) {}
+          options_(std::move(options)), consistent_point_(consistent_point), applier_(full, {.scratch = options_.scratch,
+                                                                                             .dump_start = dump_start,
+                                                                                             .consistent_point = consistent_point,
+                                                                                             .report = options_.report,
+                                                                                             .watcher = this}) {}
     TakeBack(const TakeBack&) = delete;
 
     /// Takes the next entry. Throws FormatError for a malformed entry, and for one that cannot be followed.
@@ -150,7 +153,7 @@ class TakeBack : VersionLog {
         std::uint32_t all = 0, chosen = 0;
     };
     struct Told {
-        std::vector<std::string> names; ///< The collections that it concerns.
+        std::vector<std::string> names;      ///< The collections that it concerns.
         std::optional<std::uint64_t> number; ///< The number of the collection, which may have other names.
         Finding finding;
     };
@@ -168,7 +171,8 @@ class TakeBack : VersionLog {
             append_id_key(key_, operation.op == "u" ? *operation.o2 : operation.o);
             if (!choice.ids.contains(key_)) return std::nullopt;
         }
-        return choice.bounds.contains(entry.ts()) && (choice.ops.empty() || choice.ops.contains(std::string(operation.op))) && is_of_transaction(entry);
+        return choice.bounds.contains(entry.ts()) && (choice.ops.empty() || choice.ops.contains(std::string(operation.op))) &&
+               is_of_transaction(entry);
     }
     bool is_of_transaction(const EntryView& entry) {
         const std::vector<TransactionName>& names = options_.choice.transactions;
@@ -182,7 +186,9 @@ class TakeBack : VersionLog {
             if (name.number != number->integer() || !digits.starts_with(name.session)) continue;
             found = true;
             const auto [other, is_new] = sessions_.emplace(name.session, digits);
-            if (!is_new && other->second != digits) entry.fail(Fault::ambiguous, "two sessions begin with " + name.session + ": " + other->second + " and " + digits + "; name more digits");
+            if (!is_new && other->second != digits)
+                entry.fail(Fault::ambiguous,
+                           "two sessions begin with " + name.session + ": " + other->second + " and " + digits + "; name more digits");
         }
         return found;
     }
@@ -194,7 +200,8 @@ class TakeBack : VersionLog {
     void command(const Operation& operation, const Command& command, const AppliedCollection* collection, ChangeLog&) override {
         if (!options_.choice.commands() || !options_.choice.bounds.contains(current().ts())) return;
         const std::string ns = command.ns.empty() ? "" : logical_namespace(command.ns);
-        const std::string shell = "db.getSiblingDB(" + quoted(split_namespace(ns).database) + ").getCollection(" + quoted(split_namespace(ns).collection) + ")";
+        const std::string shell =
+            "db.getSiblingDB(" + quoted(split_namespace(ns).database) + ").getCollection(" + quoted(split_namespace(ns).collection) + ")";
         const auto tell_of = [&](std::string text) { tell({ns}, collection, std::move(text)); };
         if (split_namespace(ns).collection == views_collection) return; // view() reports it
         switch (command.kind) {
@@ -203,16 +210,20 @@ class TakeBack : VersionLog {
             return;
         case CommandKind::rename_collection:
             if (is_temporary(ns))
-                tell({ns, logical_namespace(command.target)}, collection, logical_namespace(command.target) + " was written anew, as by $out: its new documents are taken back one by one");
+                tell({ns, logical_namespace(command.target)}, collection,
+                     logical_namespace(command.target) + " was written anew, as by $out: its new documents are taken back one by one");
             else
                 tell({ns, logical_namespace(command.target)}, collection,
-                     ns + " was renamed to " + command.target + "; to rename it back: db.adminCommand({renameCollection: " + quoted(command.target) + ", to: " + quoted(ns) + "})");
+                     ns + " was renamed to " + command.target + "; to rename it back: db.adminCommand({renameCollection: " +
+                         quoted(command.target) + ", to: " + quoted(ns) + "})");
             return;
         case CommandKind::create_indexes:
         case CommandKind::commit_index_build:
             for_each_index(operation, [&](const bson::Document& spec) {
                 const std::string name(spec.find("name")->string());
-                if (!is_temporary(ns)) tell_of("index " + name + " of " + ns + " was made; if it is not wanted: " + shell + ".dropIndex(" + quoted(name) + ")");
+                if (!is_temporary(ns))
+                    tell_of("index " + name + " of " + ns + " was made; if it is not wanted: " + shell + ".dropIndex(" + quoted(name) +
+                            ")");
             });
             return;
         case CommandKind::drop_indexes: {
@@ -225,14 +236,17 @@ class TakeBack : VersionLog {
         }
         case CommandKind::coll_mod:
             tell_of(ns + " was modified: " + to_json(operation.o, JsonMode::relaxed) +
-                    (collection ? "; its options were " + to_json(bson::Document(collection->metadata.options), JsonMode::relaxed) : std::string()));
+                    (collection ? "; its options were " + to_json(bson::Document(collection->metadata.options), JsonMode::relaxed)
+                                : std::string()));
             return;
         default: return;
         }
     }
     void view(const std::string& ns, const std::string& before, ChangeLog&) override {
         if (!options_.choice.commands() || !options_.choice.bounds.contains(current().ts())) return;
-        tell({ns}, nullptr, "view " + ns + (before.empty() ? " was made" : " was changed or dropped; it was " + to_json(bson::Document(before), JsonMode::relaxed)));
+        tell({ns}, nullptr,
+             "view " + ns +
+                 (before.empty() ? " was made" : " was changed or dropped; it was " + to_json(bson::Document(before), JsonMode::relaxed)));
     }
     static std::string quoted(std::string_view text) {
         const bson::Value document = bson::Builder().string("", text).finish();
@@ -240,7 +254,8 @@ class TakeBack : VersionLog {
     }
     void tell(std::vector<std::string> names, const AppliedCollection* collection, std::string text) {
         const Position* const where = current().where();
-        told_.push_back({std::move(names), collection ? std::optional(collection->number) : std::nullopt,
+        told_.push_back({std::move(names),
+                         collection ? std::optional(collection->number) : std::nullopt,
                          {Finding::Severity::note, where ? std::optional(*where) : std::nullopt, current().ts(), std::move(text)}});
     }
 
@@ -248,11 +263,14 @@ class TakeBack : VersionLog {
 
     bool matches(const std::string& name) const {
         const auto fits = [&](const Glob& glob) { return glob.matches(name); };
-        return (options_.choice.namespaces.empty() || std::ranges::any_of(options_.choice.namespaces, fits)) && std::ranges::none_of(options_.choice.excluded, fits);
+        return (options_.choice.namespaces.empty() || std::ranges::any_of(options_.choice.namespaces, fits)) &&
+               std::ranges::none_of(options_.choice.excluded, fits);
     }
     bool is_selected(const CollectionLife& life) const {
         const auto any = [&](const std::vector<Glob>& globs) {
-            return std::ranges::any_of(globs, [&](const Glob& glob) { return std::ranges::any_of(life.names, [&](const std::string& name) { return glob.matches(name); }); });
+            return std::ranges::any_of(globs, [&](const Glob& glob) {
+                return std::ranges::any_of(life.names, [&](const std::string& name) { return glob.matches(name); });
+            });
         };
         return (options_.choice.namespaces.empty() || any(options_.choice.namespaces)) && !any(options_.choice.excluded);
     }
@@ -279,19 +297,27 @@ class TakeBack : VersionLog {
             out.document(document.taken);
         });
         if (by_hand > 0)
-            told_.push_back({{}, {}, {Finding::Severity::note, std::nullopt, ts_of(last_source),
-                                      collection.ns() + " is the server's own: " + std::to_string(by_hand) + " of its operations are chosen, and not taken back"}});
+            told_.push_back({{},
+                             {},
+                             {Finding::Severity::note, std::nullopt, ts_of(last_source),
+                              collection.ns() + " is the server's own: " + std::to_string(by_hand) +
+                                  " of its operations are chosen, and not taken back"}});
     }
 
     void write_dropped(CollectionLife& life, const CollectionEvent& end, TakeBackOutput& out) {
         AppliedCollection& collection = life.collection;
         refuse_kinds(life, end.source);
         const std::string ns = collection.ns();
-        if (!collection.whole) fail(end.source, Fault::incomplete, ns + " goes here, and what it held is not known: it is not in the full dump, and no entry creates it");
+        if (!collection.whole)
+            fail(end.source, Fault::incomplete,
+                 ns + " goes here, and what it held is not known: it is not in the full dump, and no entry creates it");
         if (collection.base && !is_exact(end.place)) fail(end.source, Fault::incomplete, not_known(ns));
         std::string name = options_.renaming.collection(ns).value_or(ns);
         if (!dropped_.insert(name).second) // the first of several with the same name is what existed before everything
-            for (std::string base = name + "-" + std::to_string(ts_of(end.source).seconds) + "-" + std::to_string(ts_of(end.source).ordinal); !dropped_.insert(name = base).second;) base += "-";
+            for (std::string base =
+                     name + "-" + std::to_string(ts_of(end.source).seconds) + "-" + std::to_string(ts_of(end.source).ordinal);
+                 !dropped_.insert(name = base).second;)
+                base += "-";
         out.begin_dropped(life, name, end);
         CollectionChanges changes(log(), collection.changes);
         for_each_document(life, changes, true, [&](std::span<const Change> group, const bson::Document* dumped) {
@@ -315,13 +341,18 @@ class TakeBack : VersionLog {
         return database == "admin" || database == "config";
     }
     std::string not_known(const std::string& ns) const {
-        return "what " + ns + " held before this cannot be told: the full dump is consistent from " + oplog::to_string(consistent_point_) + " on; choose later operations";
+        return "what " + ns + " held before this cannot be told: the full dump is consistent from " + oplog::to_string(consistent_point_) +
+               " on; choose later operations";
     }
     void refuse_kinds(const CollectionLife& life, std::uint64_t source_of) const {
         const std::string ns = life.collection.database + "." + life.collection.logical_name();
-        const char* const what = life.collection.is_buckets() ? "a time series" : is_capped(bson::Document(life.collection.metadata.options)) ? "a capped collection" : nullptr;
-        if (what) fail(source_of, Fault::not_supported, "what is done to " + ns + ", " + what + ", cannot be taken back (--exclude-ns " + ns + " leaves it out; oplog-apply --before " + oplog::to_string(ts_of(source_of)) +
-                                      " --ns " + ns + " has it as it was)");
+        const char* const what = life.collection.is_buckets()                                  ? "a time series"
+                                 : is_capped(bson::Document(life.collection.metadata.options)) ? "a capped collection"
+                                                                                               : nullptr;
+        if (what)
+            fail(source_of, Fault::not_supported,
+                 "what is done to " + ns + ", " + what + ", cannot be taken back (--exclude-ns " + ns +
+                     " leaves it out; oplog-apply --before " + oplog::to_string(ts_of(source_of)) + " --ns " + ns + " has it as it was)");
     }
 
     /// Calls use(changes, dumped) for each document that has changes or, with `all`, for each that exists.
@@ -346,7 +377,8 @@ class TakeBack : VersionLog {
         }
 
         void play(std::span<const Change> group, const bson::Document* dumped) {
-            if (const auto found = (dumped ? *dumped : log.log().document(group.front())).find("_id")) id = bson::Builder().append(*found).finish();
+            if (const auto found = (dumped ? *dumped : log.log().document(group.front())).find("_id"))
+                id = bson::Builder().append(*found).finish();
             if (group.empty()) { // it is in a collection that is restored
                 now = dumped->bytes();
                 has_now = true;
@@ -398,7 +430,8 @@ class TakeBack : VersionLog {
         bool fits(const VersionStep& step) const {
             const std::vector<FieldMatch>& where = log.options_.choice.where;
             const auto all = [&](std::optional<std::string_view> version) {
-                return version && std::ranges::all_of(where, [&](const FieldMatch& match) { return match.matches(bson::Document(*version)); });
+                return version &&
+                       std::ranges::all_of(where, [&](const FieldMatch& match) { return match.matches(bson::Document(*version)); });
             };
             return where.empty() || all(step.before) || all(step.after);
         }
@@ -430,7 +463,8 @@ class TakeBack : VersionLog {
                     continue;
                 }
                 try {
-                    if (change->kind() == ChangeKind::update && !has_target) return unapplicable(*change, "an update of a document that would not exist");
+                    if (change->kind() == ChangeKind::update && !has_target)
+                        return unapplicable(*change, "an update of a document that would not exist");
                     if (change->updates() && has_target && !update_fits(bson::Document(target), log.log().update(*change)))
                         return unapplicable(*change, "an update of a field that would not be there, or be of another type");
                     const auto next = log.changed(has_target ? std::optional<std::string_view>(target) : std::nullopt, *change);
@@ -448,7 +482,9 @@ class TakeBack : VersionLog {
             return false;
         }
         void finish() {
-            const auto version = [](bool has, const std::string& document) { return has ? std::optional<std::string_view>(document) : std::nullopt; };
+            const auto version = [](bool has, const std::string& document) {
+                return has ? std::optional<std::string_view>(document) : std::nullopt;
+            };
             name = life.collection.ns();
             taken.ns = name;
             taken.id = id;
@@ -478,8 +514,9 @@ class TakeBack : VersionLog {
         std::ranges::stable_sort(told_, {}, [](const Told& told) { return told.finding.ts; });
         for (Told& told : told_) {
             const auto life = told.number ? by_number.find(*told.number) : by_number.end();
-            if (life != by_number.end() ? is_selected(*life->second) || std::ranges::any_of(told.names, [&](const std::string& name) { return matches(name); })
-                                        : told.names.empty() || std::ranges::any_of(told.names, [&](const std::string& name) { return matches(name); }))
+            if (life != by_number.end()
+                    ? is_selected(*life->second) || std::ranges::any_of(told.names, [&](const std::string& name) { return matches(name); })
+                    : told.names.empty() || std::ranges::any_of(told.names, [&](const std::string& name) { return matches(name); }))
                 by_hand_.push_back(std::move(told.finding));
         }
     }
@@ -487,8 +524,11 @@ class TakeBack : VersionLog {
         for (const Counts& counts : transactions_) {
             if (counts.chosen == 0 || counts.chosen == counts.all) continue;
             const bson::Document entry = source(counts.source);
-            parts_.push_back("transaction " + oplog::to_string(TransactionId{std::string(entry.find("lsid")->document().bytes()), entry.find("txnNumber")->integer()}) + ", committed at " +
-                             oplog::to_string(entry.find("ts")->timestamp()) + ": " + std::to_string(counts.chosen) + " of its " + std::to_string(counts.all) + " operations are chosen");
+            parts_.push_back(
+                "transaction " +
+                oplog::to_string(TransactionId{std::string(entry.find("lsid")->document().bytes()), entry.find("txnNumber")->integer()}) +
+                ", committed at " + oplog::to_string(entry.find("ts")->timestamp()) + ": " + std::to_string(counts.chosen) + " of its " +
+                std::to_string(counts.all) + " operations are chosen");
         }
     }
 

@@ -24,7 +24,8 @@ namespace detail {
 
 /// The name of a field in buckets; none if it is neither the metaField nor inside it.
 inline std::optional<std::string> meta_name(std::string_view name, std::string_view meta_field) {
-    const bool is_meta = !meta_field.empty() && name.starts_with(meta_field) && (name.size() == meta_field.size() || name[meta_field.size()] == '.');
+    const bool is_meta =
+        !meta_field.empty() && name.starts_with(meta_field) && (name.size() == meta_field.size() || name[meta_field.size()] == '.');
     return is_meta ? std::optional("meta" + std::string(name.substr(meta_field.size()))) : std::nullopt;
 }
 

@@ -36,7 +36,7 @@ struct CollectionLife {
     AppliedCollection collection; ///< Its last state. The changes are all that are wanted of its documents.
     std::vector<CollectionEvent> events;
     std::set<std::string> names; ///< All names that it had, as users know them.
-    bool ended = false; ///< Whether it no longer exists.
+    bool ended = false;          ///< Whether it no longer exists.
 
     /// The name that it had before the first of its events at or after `place`.
     std::string name_at(std::uint64_t place) const {
@@ -51,7 +51,7 @@ struct VersionStep {
     const Change* change;         ///< The change of the document, or null.
     const CollectionEvent* event; ///< What happened to its collection, or null. One of the two is set.
     std::uint64_t place;
-    std::uint64_t source;       ///< See VersionLog::source().
+    std::uint64_t source; ///< See VersionLog::source().
     bool chosen;
     bool before_known, after_known;
     std::optional<std::string_view> before, after; ///< None if there is no document.
@@ -72,7 +72,8 @@ class VersionLog : public ApplyWatcher {
     using Wanted = std::function<std::optional<bool>(const EntryView& entry, const Operation& operation)>;
 
     /// `consistent_point` is that of the full dump; none without one.
-    VersionLog(std::optional<Timestamp> consistent_point, Wanted wanted) : consistent_point_(consistent_point), wanted_(std::move(wanted)) {}
+    VersionLog(std::optional<Timestamp> consistent_point, Wanted wanted)
+        : consistent_point_(consistent_point), wanted_(std::move(wanted)) {}
 
     /// Call this before each entry is added to the Applier.
     void begin(const EntryView& entry) {
@@ -116,11 +117,20 @@ class VersionLog : public ApplyWatcher {
         };
         std::string before;
         while (next < changes.size() || next_event < life.events.size()) {
-            const bool is_event = next == changes.size() || (next_event < life.events.size() && life.events[next_event].place < changes[next].place);
+            const bool is_event =
+                next == changes.size() || (next_event < life.events.size() && life.events[next_event].place < changes[next].place);
             const CollectionEvent* const event = is_event ? &life.events[next_event++] : nullptr;
             const Change* const change = is_event ? nullptr : &changes[next++];
             const std::uint64_t tag = change ? log_->tag(*change) : 0;
-            VersionStep step{change, event, event ? event->place : change->place, event ? event->source : tag >> 1, event ? event->chosen : (tag & 1) != 0, false, false, {}, {}};
+            VersionStep step{change,
+                             event,
+                             event ? event->place : change->place,
+                             event ? event->source : tag >> 1,
+                             event ? event->chosen : (tag & 1) != 0,
+                             false,
+                             false,
+                             {},
+                             {}};
             enter(step.place);
             step.before_known = state.known;
             before.assign(state.document.value_or(""));
@@ -161,7 +171,9 @@ class VersionLog : public ApplyWatcher {
         const bson::Document entry = source(source_of);
         const std::string text = to_string(entry.find("ts")->timestamp()) + ": " + reason;
         if (const auto file = entry.find("file"))
-            throw FormatError(Position{std::string(file->string()), static_cast<std::uint64_t>(entry.find("offset")->integer()), static_cast<std::uint64_t>(entry.find("document")->integer())}, fault, text);
+            throw FormatError(Position{std::string(file->string()), static_cast<std::uint64_t>(entry.find("offset")->integer()),
+                                       static_cast<std::uint64_t>(entry.find("document")->integer())},
+                              fault, text);
         throw DataError(fault, text);
     }
 
@@ -207,7 +219,9 @@ class VersionLog : public ApplyWatcher {
         if (transaction_info(*current_))
             if (const auto ts = holder_.find("ts")) out.append("entry", *ts);
         if (const Position* const where = current_->where())
-            out.string("file", where->file).int64("offset", static_cast<std::int64_t>(where->offset)).int64("document", static_cast<std::int64_t>(where->document));
+            out.string("file", where->file)
+                .int64("offset", static_cast<std::int64_t>(where->offset))
+                .int64("document", static_cast<std::int64_t>(where->document));
         describe(out);
         return *(source_ = log.append_entry(out.finish()));
     }

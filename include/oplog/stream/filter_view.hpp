@@ -50,8 +50,10 @@ class FilterView {
                 where_ = entry.where();
                 view_->edit_ = view_->selection_->apply(entry);
                 next_ = 0;
-                if (view_->edit_.kind == Edit::Kind::keep) entry_ = entry;
-                else if (!view_->edit_.with.empty()) take_next_made();
+                if (view_->edit_.kind == Edit::Kind::keep)
+                    entry_ = entry;
+                else if (!view_->edit_.with.empty())
+                    take_next_made();
                 if (entry_) return;
             }
         }

@@ -29,9 +29,10 @@ class ContinuityError : public DataError {
 
     /// `entry` is the first entry at which the second slice does not continue the first.
     ContinuityError(Kind kind, const EntryView& entry, const std::string& reason)
-        : DataError(kind == Kind::gap ? Fault::gap : Fault::divergence, (entry.where() ? to_string(*entry.where()) : "entry " + to_string(entry.ts())) + ": " + reason,
-                    kind == Kind::gap ? gap_hint : std::string_view()), kind_(kind),
-          where_(entry.where() ? std::optional(*entry.where()) : std::nullopt), ts_(entry.ts()), reason_(reason) {}
+        : DataError(kind == Kind::gap ? Fault::gap : Fault::divergence,
+                    (entry.where() ? to_string(*entry.where()) : "entry " + to_string(entry.ts())) + ": " + reason,
+                    kind == Kind::gap ? gap_hint : std::string_view()),
+          kind_(kind), where_(entry.where() ? std::optional(*entry.where()) : std::nullopt), ts_(entry.ts()), reason_(reason) {}
 
     /// Whether this is a gap or a divergence.
     Kind kind() const noexcept { return kind_; }
@@ -156,8 +157,8 @@ class Merge {
             if (absent) diverged(one, name(*absent) + " spans entry " + to_string(smallest) + " and has it not");
             const auto started = [](const Head* head) { return head->started; };
             if (ended_ && std::ranges::none_of(at_current_, started))
-                gap(one, "this slice begins with entry " + to_string(smallest) + ", and " +
-                     ended_->file + " before it ends with " + to_string(ended_->ts));
+                gap(one, "this slice begins with entry " + to_string(smallest) + ", and " + ended_->file + " before it ends with " +
+                             to_string(ended_->ts));
         }
         for (Head* head : at_current_) head->started = true;
     }

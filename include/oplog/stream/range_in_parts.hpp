@@ -87,8 +87,7 @@ inline std::optional<std::uint64_t> guess_entry(int fd, std::uint64_t offset) {
 ///
 /// A part begins where guess_entry() guesses an entry. The guess is proved if the part before it, which ends at that
 /// byte, ends with a whole entry. The first part begins at the beginning of the file.
-inline std::optional<Range> range_in_parts(const std::string& path,
-                                           const std::function<void(std::size_t)>& on_read = {}) {
+inline std::optional<Range> range_in_parts(const std::string& path, const std::function<void(std::size_t)>& on_read = {}) {
     constexpr std::uint64_t least_part = 16 << 20;
     constexpr unsigned most_parts = 8;
     const detail::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -108,8 +107,7 @@ inline std::optional<Range> range_in_parts(const std::string& path,
     std::vector<std::optional<Range>> ranges(parts);
     const auto read_part = [&](std::size_t i, const std::function<void(std::size_t)>& heard) {
         try {
-            ranges[i] = range(
-                BasicReader<detail::PartSource>(detail::PartSource(file.get(), edges[i], edges[i + 1], heard), path));
+            ranges[i] = range(BasicReader<detail::PartSource>(detail::PartSource(file.get(), edges[i], edges[i + 1], heard), path));
         } catch (const std::exception&) { // reading the file in the ordinary way will report it
         }
     };

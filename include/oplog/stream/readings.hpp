@@ -18,7 +18,8 @@ class Readings {
     /// Adds the next entry of a reading.
     void add(const EntryView& entry) {
         const std::string_view bytes = entry.bytes();
-        now_.digest = (now_.digest ^ entry.ts().packed()) * 0x9E3779B97F4A7C15 + bytes.size() + bson::load<std::uint64_t>(bytes.data() + bytes.size() - 9);
+        now_.digest = (now_.digest ^ entry.ts().packed()) * 0x9E3779B97F4A7C15 + bytes.size() +
+                      bson::load<std::uint64_t>(bytes.data() + bytes.size() - 9);
         now_.last = entry.ts();
         ++now_.entries;
         if (entry.where() == where_) return;
@@ -30,9 +31,10 @@ class Readings {
         const Reading now = std::exchange(now_, {});
         if (!first_) first_ = now;
         if (now == *first_) return;
-        throw DataError(Fault::changed, (file_.empty() ? "" : file_ + ": ") + "what is read has changed meanwhile: it ended with entry " + to_string(first_->last) + ", the last of " +
-                        std::to_string(first_->entries) + ", and now with " + to_string(now.last) + ", the last of " + std::to_string(now.entries) +
-                        "; start again when nothing writes there");
+        throw DataError(Fault::changed, (file_.empty() ? "" : file_ + ": ") + "what is read has changed meanwhile: it ended with entry " +
+                                            to_string(first_->last) + ", the last of " + std::to_string(first_->entries) +
+                                            ", and now with " + to_string(now.last) + ", the last of " + std::to_string(now.entries) +
+                                            "; start again when nothing writes there");
     }
 
   private:

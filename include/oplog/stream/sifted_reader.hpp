@@ -85,7 +85,8 @@ class SiftedParts {
     void work(const std::stop_token& stop) {
         for (;;) {
             std::unique_lock lock(mutex_);
-            if (!changed_.wait(lock, stop, [&] { return begun_ == count_ || begun_ < current_ + slots_.size(); }) || begun_ == count_) return;
+            if (!changed_.wait(lock, stop, [&] { return begun_ == count_ || begun_ < current_ + slots_.size(); }) || begun_ == count_)
+                return;
             const std::uint64_t number = begun_++;
             lock.unlock();
             Slot& slot = slots_[number % slots_.size()];
@@ -138,8 +139,8 @@ class SiftedParts {
             if (size >= bson::min_document_size && size <= bson::max_document_size && slot.filled - at < size) fill(slot, at + size);
             if (slot.bytes.get() != before) return take_apart(slot, first); // entries are views
             const auto document = bson::Document::trusted(&slot.bytes[at]);
-            part.is_broken = size < bson::min_document_size || size > slot.filled - at || size > bson::max_document_size || slot.bytes[at + size - 1] != 0 ||
-                             bson::is_nested_too_deeply(document);
+            part.is_broken = size < bson::min_document_size || size > slot.filled - at || size > bson::max_document_size ||
+                             slot.bytes[at + size - 1] != 0 || bson::is_nested_too_deeply(document);
             if (part.is_broken) return;
             try {
                 const UsualFields usual(document); // the walk for both
@@ -195,7 +196,8 @@ class SiftedReader {
         case Reads::rest: return next_of(*rest_);
         }
         if (at_ < entries_end_) {
-            where_->offset = part_from_ + static_cast<std::uint64_t>(at_->document().data() - part_bytes_); // the entry's bytes are in another core's cache
+            where_->offset = part_from_ + static_cast<std::uint64_t>(at_->document().data() -
+                                                                     part_bytes_); // the entry's bytes are in another core's cache
             ++where_->document;
             current_.emplace(*at_++);
             return true;
@@ -217,7 +219,8 @@ class SiftedReader {
     using Rest = BasicReader<detail::PartSource>;
     using Parts = detail::SiftedParts<Sieve>;
     enum class Reads { beginning, parts, rest };
-    static constexpr std::uint64_t beginning = 1 << 20, least = 16 << 20; ///< A long chain has many slices, most of which wait for their turn.
+    static constexpr std::uint64_t beginning = 1 << 20,
+                                   least = 16 << 20; ///< A long chain has many slices, most of which wait for their turn.
 
     /// Lets threads read what follows the current entry, if the file is plain and large.
     bool go_parallel() {
@@ -229,7 +232,9 @@ class SiftedReader {
             static_cast<std::uint64_t>(info.st_size) < in_.bytes() + least)
             return false;
         std::string there(entry.size(), '\0'); // in a compressed file the entry is not there
-        if (detail::PartSource(file.get(), in_.where().offset, in_.bytes()).read(there.data(), there.size()) != there.size() || there != entry) return false;
+        if (detail::PartSource(file.get(), in_.where().offset, in_.bytes()).read(there.data(), there.size()) != there.size() ||
+            there != entry)
+            return false;
         where_ = std::make_unique<Position>(in_.where());
         from_ = in_.bytes();
         try {
@@ -257,7 +262,8 @@ class SiftedReader {
         const int copy = ::fcntl(parts_->file(), F_DUPFD_CLOEXEC, 0);
         if (copy < 0) detail::throw_errno(path_);
         rest_file_ = detail::Descriptor(copy);
-        rest_.emplace(detail::PartSource(rest_file_.get(), from_, std::numeric_limits<std::uint64_t>::max()), Position{where_->file, from_, where_->document});
+        rest_.emplace(detail::PartSource(rest_file_.get(), from_, std::numeric_limits<std::uint64_t>::max()),
+                      Position{where_->file, from_, where_->document});
         parts_.reset();
         reads_ = Reads::rest;
         return next_of(*rest_);

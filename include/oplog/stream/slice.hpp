@@ -14,7 +14,8 @@ namespace detail {
 
 /// Throws the error about an entry that does not come after the one before it.
 [[noreturn]] inline void fail_out_of_order(const EntryView& entry, Timestamp before) {
-    entry.fail(Fault::out_of_order, (entry.ts() == before ? "entry " + to_string(entry.ts()) + " occurs twice in a row"
+    entry.fail(Fault::out_of_order,
+               (entry.ts() == before ? "entry " + to_string(entry.ts()) + " occurs twice in a row"
                                      : "out of order: entry " + to_string(entry.ts()) + " after " + to_string(before)));
 }
 

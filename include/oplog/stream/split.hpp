@@ -16,9 +16,9 @@ namespace oplog::inline v0_1 {
 
 /// Where to cut. A piece ends as soon as any of the limits that are set is reached.
 struct SplitPoints {
-    std::uint32_t every = 0;    ///< Seconds: pieces begin at multiples of this since 1970.
-    std::uint64_t size = 0;     ///< Bytes: no piece is larger, except for a single larger entry.
-    std::uint64_t entries = 0;  ///< The number of entries in a piece.
+    std::uint32_t every = 0;        ///< Seconds: pieces begin at multiples of this since 1970.
+    std::uint64_t size = 0;         ///< Bytes: no piece is larger, except for a single larger entry.
+    std::uint64_t entries = 0;      ///< The number of entries in a piece.
     std::vector<Timestamp> at = {}; ///< A piece begins with the first entry >= each of these.
 };
 

@@ -12,8 +12,7 @@ int main(int, char** argv) try {
     for (const oplog::EntryView& entry : in) out.write(entry);
     out.close();
 
-    for (const oplog::EntryView& entry : oplog::Reader{argv[1], oplog::Check::full})
-        std::puts(oplog::to_json(entry.document()).c_str());
+    for (const oplog::EntryView& entry : oplog::Reader{argv[1], oplog::Check::full}) std::puts(oplog::to_json(entry.document()).c_str());
 } catch (const std::exception& error) {
     std::fprintf(stderr, "consumer: %s\n", error.what());
     return 1;
