@@ -56,6 +56,28 @@ TEST_CASE("A full dump needs an oplog with entries") {
     CHECK_THROWS_AS(Chain(directory / "nowhere", {}), std::system_error);
 }
 
+TEST_CASE("A dump was started after what is older than its oplog's first transaction, and had committed before that ended") {
+    TempDirectory directory;
+    const auto started = [&](const std::string& oplog) {
+        write_file(directory / "oplog.bson", oplog);
+        return Chain(directory.path(), {}).dump_start();
+    };
+    const auto prepared = [](std::uint32_t at, int number) {
+        return transaction_entry({100, at}, apply_ops({insert("shop.a", number)}, "prepare"), {}, number, static_cast<char>('a' + number));
+    };
+    const auto ended = [](std::uint32_t at, int number, const std::string& how, std::uint32_t before) {
+        return transaction_entry({100, at}, how, {100, before}, number, static_cast<char>('a' + number));
+    };
+    const std::string first = prepared(5, 1), older = ended(6, 2, commit_it(), 4), of_first = ended(8, 1, commit_it(), 5);
+    CHECK(started(first + older + entry({100, 7}) + of_first) == Timestamp{100, 6});
+    CHECK(started(first + older + ended(7, 3, commit_it(), 3)) == Timestamp{100, 7});
+    CHECK(started(first + older + of_first + ended(9, 3, commit_it(), 3)) == Timestamp{100, 6}); // that one is a gap
+    CHECK(started(first + ended(6, 2, abort_it(), 4) + of_first) == Timestamp{100, 5});
+    CHECK(started(first + prepared(6, 2) + ended(7, 2, commit_it(), 6)) == Timestamp{100, 5}); // known whole
+    CHECK(started(entry({100, 5}) + older) == Timestamp{100, 5});
+    CHECK(started(older + prepared(7, 1) + ended(8, 3, commit_it(), 3)) == Timestamp{100, 6});
+}
+
 TEST_CASE("A catalog has the dump's collections as an oplog calls them") {
     Catalog catalog = catalog_of(Dump(data + "/index/full"));
     const Collection* const a = catalog.find("shop.a");

@@ -55,19 +55,22 @@ def _remove(path):
 class Server:
     """A mongod started at once and usable after wait(); start several before waiting for the first."""
 
-    def __init__(self, directory, *, mongod=None, fcv=None, parameters=None, auth=False, oplog_size_mb=512):
+    def __init__(self, directory, *, mongod=None, fcv=None, parameters=None, auth=False, oplog_size_mb=512, replica_set="rs0", role=None):
         self.directory = Path(directory)
         self.fcv = fcv
         self.auth = auth
+        self.replica_set, self.role = replica_set, role  # the role in a sharded cluster: configsvr or shardsvr
         self.port = _free_port()
         self.user, self.password = ("root", "secret") if auth else (None, None)
         (self.directory / "db").mkdir(parents=True)
         settings = {"diagnosticDataCollectionEnabled": "false", "ttlMonitorEnabled": "false", **(parameters or {})}
         self._command = [
-            mongod or find_mongod(), "--replSet", "rs0", "--dbpath", str(self.directory / "db"), "--port", str(self.port),
+            mongod or find_mongod(), "--replSet", replica_set, "--dbpath", str(self.directory / "db"), "--port", str(self.port),
             "--bind_ip", "127.0.0.1", "--nounixsocket", "--quiet", "--wiredTigerCacheSizeGB", "0.5",
             "--oplogSize", str(oplog_size_mb), "--logpath", str(self.directory / "mongod.log"),
         ]
+        if role:
+            self._command.append(f"--{role}")
         for name, value in settings.items():
             self._command += ["--setParameter", f"{name}={value}"]
         if auth:
@@ -93,10 +96,9 @@ class Server:
         # The localhost exception covers the set-up only, so the first client logs in as nobody.
         client = MongoClient(self.uri, serverSelectionTimeoutMS=START_TIMEOUT * 1000)
         self._until(deadline, lambda: client.admin.command("ping"))
-        client.admin.command("replSetInitiate", {
-            "_id": "rs0", "members": [{"_id": 0, "host": f"127.0.0.1:{self.port}"}],
-            "writeConcernMajorityJournalDefault": False,  # nothing here survives a crash anyway
-        })
+        # Nothing here survives a crash anyway, so no write waits for the disk; config servers insist.
+        kind = {"configsvr": True} if self.role == "configsvr" else {"writeConcernMajorityJournalDefault": False}
+        client.admin.command("replSetInitiate", {"_id": self.replica_set, "members": [{"_id": 0, "host": f"127.0.0.1:{self.port}"}], **kind})
         self._until(deadline, lambda: client.admin.command("isMaster")["ismaster"])
         if self.auth:
             client.admin.command("createUser", self.user, pwd=self.password, roles=["root", "__system"])

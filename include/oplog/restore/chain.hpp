@@ -116,6 +116,7 @@ class Chain {
         slices_.insert(slices_.begin(), {*full_->oplog(), *full_->oplog()});
         span_ = range(Reader(*full_->oplog()));
         if (span_.empty()) throw DataError(Fault::empty, *full_->oplog() + ": no entries: nothing tells what time the full dump is of");
+        dump_start_ = start_of(*full_->oplog());
     }
 
     /// The full dump, or none.
@@ -125,9 +126,10 @@ class Chain {
     /// The last entry of the full dump's oplog. The dump with its oplog is the server's state at that time. None
     /// without a full dump.
     std::optional<Timestamp> consistent_point() const { return full_ ? std::optional(span_.last) : std::nullopt; }
-    /// The first entry of the full dump's oplog. The dump has everything that had committed by then. None without a
-    /// full dump.
-    std::optional<Timestamp> dump_start() const { return full_ ? std::optional(span_.first) : std::nullopt; }
+    /// When the full dump was started, at the earliest: the dump has everything that had committed by then. That is the first
+    /// entry of its oplog, or if that entry begins a transaction, the last commit of an older one before it ends. None
+    /// without a full dump.
+    std::optional<Timestamp> dump_start() const { return dump_start_; }
 
     /// Merges all slices, to be read once.
     template <class In = Reader>
@@ -183,9 +185,31 @@ class Chain {
     }
 
   private:
+    /// A dump's oplog begins where the oldest transaction began that was open when the dump was started, if there was one. What
+    /// had begun before that was not open then: it had committed.
+    static Timestamp start_of(const std::string& oplog) {
+        TransactionTracker transactions;
+        std::optional<TransactionId> oldest;
+        Timestamp start{};
+        for (Reader entries(oplog); const EntryView& entry : entries) {
+            const TransactionTracker::Step step = transactions.add(entry);
+            if (!oldest) {
+                start = entry.ts();
+                if (transactions.open().empty() || transactions.open().begin()->second.began_before) break;
+                oldest = transactions.open().begin()->first;
+            } else if (!transactions.open().contains(*oldest)) {
+                break;
+            } else if (step.closed && step.closed->began_before && step.info.commits()) {
+                start = entry.ts();
+            }
+        }
+        return start;
+    }
+
     std::optional<Dump> full_;
     std::vector<Slice> slices_;
     Range span_;
+    std::optional<Timestamp> dump_start_;
 };
 
 } // namespace oplog
