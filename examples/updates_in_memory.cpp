@@ -29,11 +29,11 @@ int main(int argc, char** argv) {
         for (const auto& change : oplog::committed_operations(oplog::merge(std::move(oplogs), oplog::Continuity::chain))) {
             const oplog::Operation& operation = change.operation;
             if (operation.ns != argv[2]) continue;
-            if (operation.op == "i") {
+            if (operation.is_insert()) {
                 documents[oplog::id_key(operation.o)] = operation.o.bytes();
-            } else if (operation.op == "d") {
+            } else if (operation.is_delete()) {
                 documents.erase(oplog::id_key(operation.o));
-            } else if (operation.op == "u" && operation.o2) {
+            } else if (operation.is_update() && operation.o2) {
                 const auto found = documents.find(oplog::id_key(*operation.o2));
                 if (found == documents.end()) continue; // a later delete, which the dump has already seen
                 found->second = oplog::apply_update(oplog::bson::Document(found->second), operation.o);

@@ -144,6 +144,21 @@ TEST_CASE("a change that lacks what it needs is damaged") {
     check_damaged(R"({"op":"i","ns":"shop.system.indexes","o":{"key":{"x":1},"name":"x_1"}})", "without a namespace");
 }
 
+TEST_CASE("an update that would spoil any view is refused, whatever its form") {
+    const auto update = [](std::string_view o) {
+        return R"({"op":"u","ns":"shop.system.views","o2":{"_id":"shop.v"},"o":)" + std::string(o) + "}";
+    };
+    for (const char* o :
+         {R"({"$v":2,"diff":{"u":{"viewOn":"b"}}})", R"({"$v":2,"diff":{"spipeline":{"a":true,"u1":{}}}})",
+          R"({"$v":2,"diff":{"d":{"collation":false}}})", R"({"$v":1,"$set":{"pipeline":[]}})", R"({"$v":1,"$set":{"pipeline.0":{}}})"})
+        CHECK_MESSAGE(meaning(update(o)) == Meaning::followed, o);
+    check_damaged(update(R"({"$v":2,"diff":{"u":{"viewOn":1}}})"), "viewOn");
+    check_damaged(update(R"({"$v":2,"diff":{"i":{"viewIn":"b"}}})"), "a view's definition with the unknown field 'viewIn'");
+    check_damaged(update(R"({"$v":2,"diff":{"d":{"pipeline":false}}})"), "a view's definition without 'pipeline'");
+    check_damaged(update(R"({"$v":1,"$unset":{"viewOn":true}})"), "a view's definition without 'viewOn'");
+    check_damaged(update(R"({"$v":2,"diff":{"scollation":{"i":{"local":"fr"}}}})"), "a collation with the unknown field");
+}
+
 TEST_CASE("a command that lacks what it needs is damaged") {
     check_damaged_command("{}", "without a name");
     check_damaged_command(R"({"drop":""})", "names no collection");

@@ -832,7 +832,7 @@ class Commands {
             for (const EntryView entry : Input(arguments_[i])) {
                 if (entry.ts() > limit) break;
                 for_each_operation(entry, [&](const Operation& operation) {
-                    if (operation.op == "n") return;
+                    if (operation.is_no_op()) return;
                     for (const std::string& ns : namespaces(operation)) see(ns);
                 });
             }

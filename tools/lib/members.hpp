@@ -250,9 +250,9 @@ class Member {
         if (at == under_way.end()) {
             at = under_way.emplace(key, spans_.size()).first;
             spans_.push_back(
-                {text("operationType") + " of " + text("namespace"), operation.op == "i" ? std::optional(ts) : std::nullopt, {}});
+                {text("operationType") + " of " + text("namespace"), operation.is_insert() ? std::optional(ts) : std::nullopt, {}});
         }
-        if (operation.op != "d") return;
+        if (!operation.is_delete()) return;
         spans_[at->second].to = ts;
         under_way.erase(at);
     }

@@ -73,10 +73,6 @@ class KeyWriter {
         *out_ += static_cast<char>(type);
         *out_ += bytes;
     }
-    template <class T>
-    void raw(T value) {
-        out_->append(reinterpret_cast<const char*>(&value), sizeof value);
-    }
     void integer(std::int64_t value) {
         const auto bits = static_cast<std::uint64_t>(value);
         number(value < 0, value < 0 ? ~bits + 1 : bits, 0, 0);
@@ -102,18 +98,23 @@ class KeyWriter {
         number(negative, significand, exponent, exponent);
     }
     void special(bool is_nan, bool negative) { *out_ += is_nan ? nan : negative ? negative_infinity : positive_infinity; }
-    void number(bool negative, uint128 m, int twos, int fives) {
-        *out_ += finite;
-        if (m == 0) {
-            out_->append(1 + sizeof m + 2 * sizeof(int), '\0');
-            return;
+    /// `Whole` is uint128 or, because dividing that takes long, an integer of 64 bits.
+    template <class Whole>
+    void number(bool negative, Whole m, int twos, int fives) {
+        struct [[gnu::packed]] {
+            char kind = finite, sign = 0;
+            uint128 m = 0;
+            int twos = 0, fives = 0;
+        } key;
+        if (m != 0) {
+            for (; m % 2 == 0; m /= 2) ++twos;
+            for (; m % 5 == 0; m /= 5) ++fives;
+            key.sign = negative;
+            key.m = m;
+            key.twos = twos;
+            key.fives = fives;
         }
-        for (; m % 2 == 0; m /= 2) ++twos;
-        for (; m % 5 == 0; m /= 5) ++fives;
-        *out_ += negative ? '\1' : '\0';
-        raw(m);
-        raw(twos);
-        raw(fives);
+        out_->append(reinterpret_cast<const char*>(&key), sizeof key);
     }
 
     std::string* out_;

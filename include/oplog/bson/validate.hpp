@@ -73,14 +73,16 @@ enum class Text { utf8, any };
 
 namespace detail {
 
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_value(const Element& element, const char* why, Fault fault) {
+    throw DataError(fault, std::string(name(element.type())) + " '" + std::string(element.key()) + "' " + why);
+}
+
 /// Checks the content of a value beyond its length: strings end with a zero byte and are UTF-8, and inner lengths agree
 /// with outer ones. The caller checks nested documents.
 template <Text text>
 void validate_value(const Element& element) {
     const std::string_view value = element.value();
-    const auto fail = [&](const char* why, Fault fault = Fault::malformed) {
-        throw DataError(fault, std::string(name(element.type())) + " '" + std::string(element.key()) + "' " + why);
-    };
+    const auto fail = [&](const char* why, Fault fault = Fault::malformed) { fail_value(element, why, fault); };
     const auto check_text = [&](std::string_view bytes) {
         if (text == Text::utf8 && !is_utf8(bytes)) fail("is not valid UTF-8", Fault::not_utf8);
     };
@@ -192,29 +194,30 @@ bool validate(const Document& document) {
         const char* end;    // The document's terminator.
         std::int64_t index; // The index of an array's next element; negative in a document.
     };
-    std::array<Level, max_depth> levels;
+    std::array<Level, max_depth> outer;
     std::size_t depth = 0;
+    Level level{}; // the innermost, outside of the array because most documents have no other
     bool ordinary = true;
     const auto descend = [&](const char* data, std::size_t size, bool is_array = false) {
-        if (depth == max_depth) throw DataError(Fault::too_deep, nested_too_deeply());
-        if (data[size - 1] != 0) throw DataError(Fault::malformed, "a nested document does not end with a zero byte");
-        levels[depth++] = {data + 4, data + size - 1, is_array ? 0 : -1};
+        if (depth == max_depth) detail::fail(Fault::too_deep, nested_too_deeply().c_str());
+        if (data[size - 1] != 0) detail::fail(Fault::malformed, "a nested document does not end with a zero byte");
+        outer[depth++] = level;
+        level = {data + 4, data + size - 1, is_array ? 0 : -1};
     };
     descend(document.data(), document.size());
     while (depth > 0) {
-        Level& level = levels[depth - 1];
         if (level.at == level.end) {
-            --depth;
+            level = outer[--depth];
             continue;
         }
         const char* const key = level.at + 1;
         std::uint64_t seen = 0;
         const char* const key_end = detail::find_zero(key, level.end, text == Text::utf8 ? &seen : nullptr);
-        if (key_end == level.end) throw DataError(Fault::truncated, "a field name runs past the end of its document");
+        if (key_end == level.end) detail::fail(Fault::truncated, "a field name runs past the end of its document");
         const char* const value = key_end + 1;
         const auto type = static_cast<Type>(*level.at);
         const std::string_view name(key, static_cast<std::size_t>(key_end - key));
-        if ((seen & detail::high_bits) != 0 && !is_utf8(name)) throw DataError(Fault::not_utf8, "a field name is not valid UTF-8");
+        if ((seen & detail::high_bits) != 0 && !is_utf8(name)) detail::fail(Fault::not_utf8, "a field name is not valid UTF-8");
         const std::size_t size = value_size(type, value, static_cast<std::size_t>(level.end - value));
         level.at = value + size;
         if (level.index >= 0) ordinary &= is_index(name, static_cast<std::uint32_t>(level.index++));
@@ -224,10 +227,12 @@ bool validate(const Document& document) {
             ordinary &= load<std::uint64_t>(value) != 0 || detail::is_no_optime(document, element);
             continue;
         }
-        detail::validate_value<text>(element);
         if (type == Type::document || type == Type::array) {
             descend(value, size, type == Type::array);
-        } else if (type == Type::code_with_scope) {
+            continue;
+        }
+        detail::validate_value<text>(element);
+        if (type == Type::code_with_scope) {
             const std::size_t scope = 8 + load<std::uint32_t>(value + 4);
             descend(value + scope, size - scope);
         } else if (type == Type::binary || type == Type::regex) {

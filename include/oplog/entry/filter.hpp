@@ -237,9 +237,9 @@ class Selection {
     Edit decide(const Operation& operation) {
         static_cast<void>(meaning_of(operation)); // a damaged operation can be neither wanted nor unwanted
         if (operation.is_command()) return decide_command(operation, parse_command(operation));
-        if ((no_noops_ && operation.op == "n") || (!ops_.empty() && !ops_.contains(operation.op))) return drop();
+        if ((no_noops_ && operation.is_no_op()) || (!ops_.empty() && !ops_.contains(operation.op))) return drop();
         const std::string_view collection = operation.collection();
-        const bool of_server = operation.op == "n" && (collection.empty() || collection == "$cmd"); // or of a database
+        const bool of_server = operation.is_no_op() && (collection.empty() || collection == "$cmd"); // or of a database
         if (looks_ahead() && !of_server) {
             if (operation.ns != last_ns_ || special_) look_up(operation);
             if (!verdict_.keep) return drop();

@@ -275,6 +275,17 @@ inline void check_view(const bson::Document& definition) {
     if (const auto collation = definition.find("collation")) check_collation(collation->document());
 }
 
+/// Checks an update of a view's definition, by what it makes of a sound one: which one it will meet is not known here.
+/// Throws DataError.
+inline void check_view_update(const bson::Element& id, const bson::Document& o) {
+    bson::Builder sound;
+    sound.append(id).string("viewOn", "collection").begin_array("pipeline").end();
+    sound.begin_document("collation").string("locale", "en").end();
+    const bson::Value definition = sound.finish();
+    const std::string changed = apply_update(definition.view(), o);
+    check_view(bson::Document(changed));
+}
+
 inline Verdict judge_coll_mod(const Operation& operation, const Command& command) {
     if (const auto index = operation.o.find("index")) {
         const bson::Document change = index->document();
@@ -346,9 +357,8 @@ inline Verdict judge_version(const Operation& operation, const bson::Element& id
 }
 
 inline Verdict judge_change(const Operation& operation) {
-    const std::string_view op = operation.op;
     const auto missing = [&](const char* field) {
-        const char* const what = op == "i" ? "an insert" : op == "u" ? "an update" : "a delete";
+        const char* const what = operation.is_insert() ? "an insert" : operation.is_update() ? "an update" : "a delete";
         return DataError(Fault::missing_field, std::string(what) + " without '" + field + "'");
     };
     if (!operation.has_o) throw missing("o");
@@ -356,7 +366,8 @@ inline Verdict judge_change(const Operation& operation) {
     if (collection.empty())
         throw DataError(Fault::missing_field, "a change of " + std::string(operation.ns) + ", which names no collection");
     if (collection == "system.indexes") { // servers before 4.2 logged an index this way
-        if (op != "i") return {Meaning::refused, "a change of " + std::string(operation.ns) + " other than an insert cannot be followed"};
+        if (!operation.is_insert())
+            return {Meaning::refused, "a change of " + std::string(operation.ns) + " other than an insert cannot be followed"};
         const auto indexed = operation.o.find("ns");
         if (!indexed || split_namespace(indexed->string()).collection.empty())
             throw DataError(Fault::missing_field, "an index without a namespace");
@@ -364,18 +375,19 @@ inline Verdict judge_change(const Operation& operation) {
         return {Meaning::followed};
     }
     if (collection == "system.namespaces") return {}; // the list of collections of the storage engine MMAPv1
-    if (op == "u" && !operation.o2) throw missing("o2");
+    if (operation.is_update() && !operation.o2) throw missing("o2");
     const auto id = operation.id();
-    if (!id) throw missing(op == "u" ? "o2._id" : "o._id");
+    if (!id) throw missing(operation.is_update() ? "o2._id" : "o._id");
     if (operation.ns == "admin.system.version")
         if (Verdict verdict = judge_version(operation, *id); verdict.meaning != Meaning::followed) return verdict;
-    if (op == "u") check_update(operation.o, *operation.o2);
+    if (operation.is_update()) check_update(operation.o, *operation.o2);
     if (collection == views_collection) {
         const std::string_view database = operation.database();
         if (!id->is(bson::Type::string)) throw DataError(Fault::missing_field, "a view's definition without a name");
         if (!id->string().starts_with(std::string(database) + '.'))
             throw DataError(Fault::inconsistent, "a view of another database: " + std::string(id->string()));
-        if (op == "i" || (op == "u" && update_kind(operation.o) == UpdateKind::replacement)) check_view(operation.o);
+        if (operation.is_insert()) check_view(operation.o);
+        if (operation.is_update()) check_view_update(*id, operation.o);
     }
     return {Meaning::followed};
 }
@@ -388,8 +400,8 @@ inline Verdict judge_change(const Operation& operation) {
 inline Verdict meaning_of(const Operation& operation, bool is_checked = false) {
     const std::string_view op = operation.op;
     if (op.empty()) throw DataError(Fault::missing_field, "an operation without 'op'");
-    if (op == "n") return {};
-    if (op != "i" && op != "u" && op != "d" && op != "c") {
+    if (operation.is_no_op()) return {};
+    if (!operation.is_change() && !operation.is_command()) {
         if (std::ranges::find(operations_without_effect, op) != std::end(operations_without_effect)) return {};
         if (!operation.ns.empty() && !is_in_dumps(operation.name())) return {};
         return {Meaning::refused, "operation '" + std::string(op) + "' on " + std::string(operation.ns) + " is not known"};
@@ -397,7 +409,7 @@ inline Verdict meaning_of(const Operation& operation, bool is_checked = false) {
     if (operation.ns.empty()) throw DataError(Fault::missing_field, "an operation without 'ns'");
     if (!operation.stray.empty())
         throw DataError(Fault::bad_value, "an operation with the unknown field '" + std::string(operation.stray) + "'");
-    if (op == "c") return detail::judge_command(operation);
+    if (operation.is_command()) return detail::judge_command(operation);
     if (!is_in_dumps(operation.name())) return {};
     if (is_checked && operation.database() != "admin" && !operation.collection().starts_with("system.")) return {Meaning::followed};
     return detail::judge_change(operation);

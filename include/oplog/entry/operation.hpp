@@ -219,12 +219,20 @@ struct Operation {
     std::string_view collection() const noexcept { return name_.collection; }
     /// The `_id` of the document that is inserted, updated or deleted; none for other operations or if it is missing.
     std::optional<bson::Element> id() const {
-        if (op == "u") return o2 ? o2->find("_id") : std::nullopt;
-        return op == "i" || op == "d" ? o.find("_id") : std::nullopt;
+        if (is_update()) return o2 ? o2->find("_id") : std::nullopt;
+        return is_change() ? o.find("_id") : std::nullopt;
     }
 
-    /// Whether this is a command.
-    bool is_command() const noexcept { return op == "c"; }
+    /// The kind, as `op` says it. Compared as characters, because every operation passes here a dozen times.
+    /// @{
+    bool is_insert() const noexcept { return is('i'); }
+    bool is_update() const noexcept { return is('u'); }
+    bool is_delete() const noexcept { return is('d'); }
+    bool is_command() const noexcept { return is('c'); }
+    bool is_no_op() const noexcept { return is('n'); }
+    /// @}
+    /// Whether this inserts, updates or deletes a document.
+    bool is_change() const noexcept { return is_insert() || is_update() || is_delete(); }
     /// The command's name, which is its first field; empty if this is not a command.
     std::string_view command() const { return is_command() && !o.empty() ? o.begin()->key() : std::string_view{}; }
     /// Whether this is an applyOps.
@@ -233,6 +241,8 @@ struct Operation {
     bson::Document apply_ops() const { return o.begin()->array(); }
 
   private:
+    bool is(char kind) const noexcept { return op.size() == 1 && op[0] == kind; }
+
     Namespace name_;
 };
 

@@ -414,7 +414,7 @@ class Applier {
             if (operation.is_command())
                 apply_command(operation);
             else
-                apply_change(operation, operation.op == "u" && is_upsert(operation, document));
+                apply_change(operation, operation.is_update() && is_upsert(operation, document));
         });
     }
 
@@ -450,12 +450,11 @@ class Applier {
 
     void apply_change(const Operation& operation, bool upsert) {
         if (!is_followed(operation)) return;
-        const std::string_view op = operation.op;
         const std::string_view name = operation.collection();
         if (name == views_collection) return apply_view(operation, upsert);
         const bool is_index = name == "system.indexes"; // servers before 4.2 create an index this way
         const std::string_view ns = is_index ? operation.o.find("ns")->string() : operation.ns;
-        if (op == "i" && is_old(operation) && !known({}, ns)) {
+        if (operation.is_insert() && is_old(operation) && !known({}, ns)) {
             warn(std::string(ns) + " is not in the full dump: taken as made by this insert, as by servers before 3.6");
             make_whole({}, ns);
         }
@@ -471,10 +470,10 @@ class Applier {
             if (!tag) return;
             log_.append_tag(*tag);
         }
-        if (op == "u")
+        if (operation.is_update())
             log_.append(collection.changes, upsert ? ChangeKind::upsert : ChangeKind::update, *operation.o2, operation.o);
         else
-            log_.append(collection.changes, op == "i" ? ChangeKind::insertion : ChangeKind::removal, operation.o, {});
+            log_.append(collection.changes, operation.is_insert() ? ChangeKind::insertion : ChangeKind::removal, operation.o, {});
     }
 
     // ---- views ----
@@ -485,9 +484,9 @@ class Applier {
             const auto old = views_.find(ns);
             options_.watcher->view(ns, old == views_.end() ? "" : old->second.definition, log_);
         }
-        if (operation.op == "d") {
+        if (operation.is_delete()) {
             views_.erase(ns);
-        } else if (operation.op == "i") {
+        } else if (operation.is_insert()) {
             views_[ns] = {std::string(operation.o.bytes()), std::nullopt};
         } else if (const auto found = views_.find(ns); found != views_.end()) {
             found->second = {apply_update(bson::Document(found->second.definition), operation.o), std::nullopt};

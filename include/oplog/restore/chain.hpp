@@ -176,7 +176,7 @@ class Chain {
         for (Merge<Reader> entries = merged(Continuity::gaps); const EntryView& entry : entries) {
             if (entry.ts() > span_.last) break;
             for_each_operation(entry, [&](const Operation& operation) {
-                const auto found = operation.op == "i" ? last.find(operation.ui) : last.end();
+                const auto found = operation.is_insert() ? last.find(operation.ui) : last.end();
                 if (found == last.end()) return;
                 if (const auto id = operation.o.find("_id"); id && id->bytes() == found->second)
                     removed.capped.find(operation.ui)->second.seen = entry.ts();

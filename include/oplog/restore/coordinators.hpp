@@ -45,13 +45,13 @@ class Coordinators {
             const auto id = operation.id();
             if (!id) return;
             const std::string key(id->value());
-            if (operation.op == "d") {
+            if (operation.is_delete()) {
                 under_way_.erase(key);
                 return;
             }
             auto [at, is_new] = under_way_.try_emplace(key, Operation{type_of(*id), ns_of(*id)});
             Operation& known = at->second;
-            if (operation.op == "i") {
+            if (operation.is_insert()) {
                 known.began = entry.ts();
                 known.document.emplace(operation.o);
             } else if (operation.o.field("_id")) {
@@ -69,10 +69,10 @@ class Coordinators {
             const auto id = operation.id();
             if (!id) return;
             const std::string key(id->value());
-            if (operation.op == "i") later_.insert(key);
-            if (operation.op == "i" || later_.contains(key)) return;
+            if (operation.is_insert()) later_.insert(key);
+            if (operation.is_insert() || later_.contains(key)) return;
             auto [at, is_new] = under_way_.try_emplace(key, Operation{type_of(*id), ns_of(*id)});
-            if (operation.op == "d") {
+            if (operation.is_delete()) {
                 at->second.ended = entry.ts();
                 later_.insert(key);
             }

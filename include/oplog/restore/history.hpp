@@ -112,7 +112,7 @@ class History {
 
   private:
     bool has_wanted_id(const Operation& operation) {
-        const auto id = (operation.op == "u" && operation.o2 ? *operation.o2 : operation.o).find("_id");
+        const auto id = (operation.is_update() && operation.o2 ? *operation.o2 : operation.o).find("_id");
         if (!id) return true; // a closer look will report what is wrong
         key_.clear();
         append_key(key_, *id);

@@ -219,7 +219,7 @@ class Stager {
     void check_replay(const bson::Document& document, const EntryView* entry) {
         std::array<bool, reencodings> found{};
         for_each_operation(document, [&](const Operation& operation) {
-            const bool is_replayed = operation.op != "n" && is_in_dumps(operation.ns);
+            const bool is_replayed = !operation.is_no_op() && is_in_dumps(operation.ns);
             const auto ns = [&] {
                 const std::vector<std::string> names = namespaces(operation);
                 return names.empty() ? std::string(operation.ns) : names.front();
@@ -248,7 +248,7 @@ class Stager {
             for_each_reencoded(operation.o, "o", find);
             if (operation.o2) for_each_reencoded(*operation.o2, "o2", find);
             // For an insertion this matters only if the document exists already.
-            if ((operation.op == "i" && fuzzy()) || (operation.op == "u" && operation.o.find("_id")))
+            if ((operation.is_insert() && fuzzy()) || (operation.is_update() && operation.o.find("_id")))
                 for (const bson::Element& field : operation.o)
                     if (field.is(bson::Type::timestamp) && field.timestamp() == Timestamp() && field.key() != "_id")
                         find(Reencoding::zero_timestamp, "o." + std::string(field.key()));
@@ -324,12 +324,11 @@ class Stager {
 
     /// Handles an insert, update or delete, or another operation that is not a command.
     Edit place(const Operation& operation) {
-        const std::string_view op = operation.op;
-        if (op == "n") return Edit::keep();
+        if (operation.is_no_op()) return Edit::keep();
         if (const auto edit = judge(operation)) return *edit;
         if (operation.collection() == "system.indexes") return take_index(operation);
         if (operation.collection() == views_collection && entry_->document().find("h")) return place_view(operation);
-        const bool is_unmade = op != "d" && (operation.collection() == views_collection || is_of_users(operation.ns));
+        const bool is_unmade = !operation.is_delete() && (operation.collection() == views_collection || is_of_users(operation.ns));
         if (is_unmade && !catalog_.find(operation.ns)) {
             catalog_.find_or_create(operation.ns);
             return Edit::replace(after_creation(operation));
@@ -363,7 +362,7 @@ class Stager {
         const auto [database, name] = split_namespace(view);
         if (fuzzy() && catalog_.find(view)) return Edit::drop();
         const std::string drop = bson::Builder().string("drop", name).finish();
-        if (operation.op == "d")
+        if (operation.is_delete())
             return Edit::replace(replaced_entry(operation, "c", join_namespace(database, "$cmd"), bson::Document(drop)));
         bson::Builder create;
         create.string("create", name);
@@ -371,7 +370,7 @@ class Stager {
             if (field.key() != "_id") create.append(field);
         const std::string created = create.finish();
         const bson::Value command = replaced_entry(operation, "c", join_namespace(database, "$cmd"), bson::Document(created));
-        return Edit::replace(operation.op == "i" ? command : after(Operation(command.view()), "drop", view, {}, bson::Document(created)));
+        return Edit::replace(operation.is_insert() ? command : after(Operation(command.view()), "drop", view, {}, bson::Document(created)));
     }
 
     /// Handles a change of the collection that has that name now. With a full dump all collections are known.
@@ -384,7 +383,7 @@ class Stager {
         if (!consistent_point_ || is_internal(operation.ns) || made_.contains(operation.ui)) return Edit::keep();
         const Collection* const holder = catalog_.find(operation.ns);
         if (!holder) {
-            if (operation.op == "i" && is_old(operation)) {
+            if (operation.is_insert() && is_old(operation)) {
                 catalog_.create(operation.ns, {});
                 report(Finding::Severity::warning,
                        std::string(operation.ns) + " is not in the full dump: taken as made by this insert, as by servers before 3.6");
@@ -450,7 +449,7 @@ class Stager {
         const auto id = operation.id();
         if (!id) return false;
         const std::string key = std::string(operation.ui) + std::string(id->bytes());
-        if (operation.op == "d") {
+        if (operation.is_delete()) {
             if (capped) found_removed_.capped[std::string(operation.ui)].tells = true;
             ++found_removed_.documents[key];
             if (const auto found = removed_.documents.find(key); found != removed_.documents.end() && --found->second == 0)
@@ -463,7 +462,7 @@ class Stager {
     /// Whether the dump has seen an insertion or update in a capped collection, or its later effects.
     bool is_seen(const Operation& operation, const std::string& key) {
         found_removed_.capped[std::string(operation.ui)];
-        if (operation.op == "u") {
+        if (operation.is_update()) {
             found_removed_.updated.insert(key);
             return removed_.absent.contains(key);
         }

@@ -168,7 +168,7 @@ class TakeBack : VersionLog {
         const Choice& choice = options_.choice;
         if (!choice.ids.empty()) {
             key_.clear();
-            append_id_key(key_, operation.op == "u" ? *operation.o2 : operation.o);
+            append_id_key(key_, operation.is_update() ? *operation.o2 : operation.o);
             if (!choice.ids.contains(key_)) return std::nullopt;
         }
         return choice.bounds.contains(entry.ts()) && (choice.ops.empty() || choice.ops.contains(std::string(operation.op))) &&

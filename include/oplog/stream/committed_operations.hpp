@@ -114,7 +114,7 @@ class CommittedOperations {
 
     void add(const EntryView& entry, Timestamp ts, const std::optional<TransactionId>& id) {
         for_each_operation(entry, [&](const Operation& operation) {
-            if (operation.op != "n") ready_.push_back({operation, ts, id});
+            if (!operation.is_no_op()) ready_.push_back({operation, ts, id});
         });
     }
 
