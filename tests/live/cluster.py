@@ -152,7 +152,7 @@ class Cluster:
     def note(self):
         """An entry in every member's oplog, each later than all that was before; the earliest one's time."""
         with ThreadPoolExecutor(len(self.members)) as pool:
-            said = pool.map(lambda member: self.connect(member).command("admin", {"appendOplogNote": 1, "data": {"msg": "here"}}), self.members)
+            said = pool.map(lambda member: self.connect(member).command("admin", {"appendOplogNote": 1, "data": {"msg": "here"}, "writeConcern": MAJORITY}), self.members)
         return min(each["operationTime"] for each in said)
 
     # ---- what is where

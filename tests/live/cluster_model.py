@@ -296,6 +296,8 @@ class Model:
         sharded = {each["uuid"] for each in config.of("config.collections") if "uuid" in each} | {each["uuid"] for each in catalog.values()}
         result = {}
         for ns, each in catalog.items():
+            if any(each["uuid"] in state.member.dropped and each["uuid"] not in state.names for state in shards.values()):
+                continue  # a drop is under way that no coordinator's document tells of, as before 5.0
             chunks = sorted((chunk for chunk in config.of("config.chunks") if chunk.get("uuid", each["uuid"]) == each["uuid"] and chunk.get("ns", ns) == ns),
                             key=lambda chunk: bound_of(chunk["min"]))
             result[ns] = self._owned(shards, each, chunks)

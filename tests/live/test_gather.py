@@ -165,7 +165,7 @@ def prepare(cluster):
     cluster.shard("keys.zoned", {"z": 1}, split=[{"z": 20}, {"z": 40}])
     cluster.create("keys.collated", collation={"locale": "en", "strength": 2})
     cluster.servers[cluster.primary("keys")].client.keys.collated.create_index("s", collation={"locale": "simple"})
-    cluster.shard("keys.collated", {"s": 1}, split=[{"s": "a3"}, {"s": "b"}], **({"collation": {"locale": "simple"}} if cluster.version >= (5, 0) else {}))
+    cluster.shard("keys.collated", {"s": 1}, split=[{"s": "a3"}, {"s": "b"}], collation={"locale": "simple"})
     if cluster.version >= (4, 4):
         cluster.shard("keys.hashed", {"k": "hashed", "r": 1}, **({"chunks": 4} if cluster.version >= (5, 0) else {}))
     if cluster.version >= (5, 0):
@@ -296,7 +296,7 @@ def operations(cluster):
         cluster.refine("ddl.k", {"_id": 1, "n": 1})
 
     if cluster.version < (5, 0):
-        return [drop, drop_unsharded, shard_what_is_there]
+        return [drop, drop_unsharded, shard_what_is_there, move_primary]
     return [rename, rename_unsharded, rename_over, rename_over_unsharded, rename_unsharded_over, rename_in_a_circle, drop, drop_unsharded, drop_and_make_again,
             shard_what_is_there, drop_database, move_primary, refine, reshard]
 
@@ -539,10 +539,11 @@ class Comparison:
         self.wrong.append(f"at {stamp(ts)} ({why}): {what}")
         print(self.wrong[-1][:2000], flush=True)
 
-    def moments(self, count, dice, marked):
-        """Of each kind, as many as there are room for, and those that are marked: (time, kind), in their order."""
+    def moments(self, count, dice, marked, spans):
+        """Of each kind, as many as there are room for, and those that are marked: (time, kind), in their order. `spans` are those of operations."""
         kinds = {"between commit entries": set(), "at a commit timestamp": set(), "before a commit timestamp": set(), "at a chunk commit": set(),
                  "an operation under way": set(), "any": set()}
+        spans = set(spans)
         first = max(member_window[0] for member_window in self.windows().values())
         last = min(member_window[1] for member_window in self.windows().values())
         commits = {}
@@ -562,12 +563,11 @@ class Comparison:
                     if entry["op"] == "i":
                         begun[identity] = ts
                     elif entry["op"] == "d" and identity in begun:
-                        kinds["an operation under way"].add((begun.pop(identity), ts))
+                        spans.add((begun.pop(identity), ts))
         for entries in commits.values():
             if len(entries) > 1 and min(entries) < max(entries):
                 kinds["between commit entries"] |= {min(entries), just_before(max(entries))}
         every = sorted(kinds["any"])
-        spans = kinds["an operation under way"]
         kinds["an operation under way"] = {ts for ts in every if any(begin <= ts <= end for begin, end in spans)}
         chosen = {ts: "marked" for ts in marked if first <= ts <= last}
         for kind, times in kinds.items():
@@ -629,14 +629,18 @@ def main():
     load.run(1, load.move)
     time.sleep(1)
     dice = random.Random(given.seed)
-    todo = operations(cluster)
+    todo, spans = operations(cluster), []
     dumping = threading.Thread(target=chains.full)
-    dump_at = dice.choice([0, dice.randrange(len(todo))])
+    dump_at = dice.choice([0, dice.randrange(len(todo))]) if len(todo) > 9 else 0  # 0: before them all
     began = time.monotonic()
     for number, operation in enumerate(todo):
         if number == dump_at:
             dumping.start()
+        if dump_at == 0 and dumping.is_alive():
+            dumping.join()
+        from_ts = cluster.now()
         operation()
+        spans.append((from_ts, cluster.now()))
         print(f"{time.monotonic() - began:.1f} s: {operation.__name__}", flush=True)
     dumping.join()
     chains.increment()
@@ -652,7 +656,7 @@ def main():
     end_held(held, stamps)
     chains.increment()
     comparison = Comparison(cluster, chains, directory)
-    for ts, why in comparison.moments(given.moments, dice, marked):
+    for ts, why in comparison.moments(given.moments, dice, marked, spans):
         documents = comparison.check(ts, why)
     print(dict(comparison.counts), flush=True)
     comparison.check_latest([min(of_shards) for of_shards, number in zip(stamps, range(given.held)) if number % 10 == 9])

@@ -251,10 +251,18 @@ class Cluster {
             made.sharded = !is_true(entry.document.view(), "unsplittable");
             made.unique = is_true(entry.document.view(), "unique");
             std::vector<std::string> missing;
+            // A drop may be under way that no coordinator's document tells of, as on servers before 5.0: the shards drop it, then the
+            // chunks go one by one, and the catalogue knows it up to the end.
+            const auto has_dropped = [&, &uuid = entry.uuid](std::size_t i) {
+                return shards_[i].coordinators->dropped(uuid) && !find(i, uuid);
+            };
             try {
                 if (!key) throw DataError(Fault::missing_field, "the config servers do not know its shard key");
                 made.chunks.emplace(ShardKey(key->document()), chunks_of(ns, entry));
             } catch (const DataError& error) {
+                bool dropped = false;
+                for (std::size_t i = 0; i < shards_.size(); ++i) dropped |= has_dropped(i);
+                if (dropped) continue;
                 throw error.within("collection " + ns);
             }
             bool dropped = false;
@@ -264,12 +272,12 @@ class Cluster {
                 if (!found) found = find(i, ns);
                 if (found)
                     made.parts.push_back({i, found});
-                else if (shards_[i].coordinators->dropped(entry.uuid))
+                else if (has_dropped(i))
                     dropped = true;
                 else
                     missing.push_back(shards_[i].id);
             }
-            if (dropped) continue; // a drop is under way that tells its coordinator's document of nothing, as on servers before 5.0
+            if (dropped) continue;
             if (!missing.empty())
                 throw DataError(Fault::inconsistent, "shard " + missing.front() + " owns chunks of " + ns +
                                                          ", and has no collection with its UUID " + bson::to_hex(entry.uuid));
