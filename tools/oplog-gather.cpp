@@ -45,11 +45,25 @@ class Members {
             config = &member;
         }
         if (!config) throw DataError(Fault::incomplete, "config: missing: none of the chains is that of the config servers");
+        for (Member& member : members_) counting_.push_back(&member);
     }
+    /// Lets only those count from now on that the config servers know at a time: a shard that was added later, or removed before,
+    /// holds nothing back. What its chain tells of transactions counts all the same.
+    void count_those_at(Timestamp at, const std::string& scratch) {
+        config().play(at, scratch);
+        config().applier().seal();
+        const std::set<std::string> ids = Cluster::shard_ids(config().applier());
+        counting_.clear();
+        for (Member& member : members_)
+            if (member.is_config() || ids.contains(member.id())) counting_.push_back(&member);
+    }
+    const std::vector<Member*>& counting() const noexcept { return counting_; }
 
     /// From where to where all chains reach.
-    Timestamp window_from() const { return std::ranges::max_element(members_, {}, &Member::consistent)->consistent(); }
-    Timestamp window_to() const { return std::ranges::min_element(members_, {}, &Member::last)->last(); }
+    Timestamp window_from() const { return (*std::ranges::max_element(counting_, {}, &Member::consistent))->consistent(); }
+    Timestamp window_to() const { return (*std::ranges::min_element(counting_, {}, &Member::last))->last(); }
+    /// The latest entry of all chains that survey() was asked for.
+    Timestamp last_until() const { return (*std::ranges::max_element(counting_, {}, &Member::last_until))->last_until(); }
 
     /// What is known of the ends of transactions, from all chains.
     Decisions decisions(const std::set<TransactionId>& wanted) {
@@ -66,24 +80,25 @@ class Members {
     }
     Decisions decisions_of_open() {
         std::set<TransactionId> open;
-        for (const Member& member : members_)
-            for (const Member::Open& transaction : member.open()) open.insert(transaction.id);
+        for (const Member* member : counting_)
+            for (const Member::Open& transaction : member->open()) open.insert(transaction.id);
         return decisions(open);
     }
 
     /// Throws DataError unless a time is in all chains' common window.
     void require_in_window(Timestamp to) const {
-        for (const Member& member : members_)
-            if (member.last() < to)
-                throw DataError(Fault::incomplete,
-                                fmt::format("{}: its chain {} ends at {}, before {}; the latest moment of all chains is {}", member.id(),
-                                            member.directory(), moment(member.last()), moment(to), to_string(window_to())));
-        for (const Member& member : members_)
-            if (to < member.consistent())
-                throw DataError(
-                    Fault::incomplete,
-                    fmt::format("{}: its full dump {} is consistent from {} on, after {}; the earliest moment of all chains is {}",
-                                member.id(), member.files().full, moment(member.consistent()), moment(to), to_string(window_from())));
+        for (const Member* member : counting_) require_in_window(*member, to);
+    }
+    void require_in_window(const Member& member, Timestamp to) const {
+        if (member.last() < to)
+            throw DataError(Fault::incomplete,
+                            fmt::format("{}: its chain {} ends at {}, before {}; the latest moment of all chains is {}", member.id(),
+                                        member.directory(), moment(member.last()), moment(to), to_string(window_to())));
+        if (to < member.consistent())
+            throw DataError(Fault::incomplete,
+                            fmt::format("{}: its full dump {} is consistent from {} on, after {}; the earliest moment of all chains is {}",
+                                        member.id(), member.files().full, moment(member.consistent()), moment(to),
+                                        to_string(window_from())));
     }
 
     /// Throws DataError unless the chains are those of the cluster's members.
@@ -115,26 +130,27 @@ class Members {
     }
 
     void play(Timestamp to, const std::string& scratch) {
-        in_parallel(members_, jobs_, [&](Member& member) { member.play(to, scratch); });
+        in_parallel(counting_, jobs_, [&](Member* member) { member->play(to, scratch); });
     }
     /// After play(): transactions that are prepared and open on a shard count or do not, as on all shards.
     void decide(const Tool& tool, Timestamp to) {
         const Decisions decisions = decisions_of_open();
         std::map<TransactionId, std::vector<std::string>> unknown;
-        for (Member& member : members_)
-            for (const Member::Open& open : member.open()) {
+        for (Member* member : counting_)
+            for (const Member::Open& open : member->open()) {
                 const Decisions::Decision decision = decisions.of(open.id);
-                if (decision.end == Decisions::End::unknown) unknown[open.id].push_back(member.id());
-                if (decision.end == Decisions::End::committed && decision.commit_timestamp <= to) member.applier().commit(open.id);
+                if (decision.end == Decisions::End::unknown) unknown[open.id].push_back(member->id());
+                if (decision.end == Decisions::End::committed && decision.commit_timestamp <= to) member->applier().commit(open.id);
             }
         for (const auto& [id, shards] : unknown)
             tool.warn(fmt::format("transaction {} is prepared on {} at {}, and no chain tells how it ended: left out on all shards",
                                   to_string(id), fmt::join(shards, ", "), moment(to)));
-        for (Member& member : members_) member.applier().seal();
+        for (Member* member : counting_) member->applier().seal();
     }
 
   private:
     std::deque<Member> members_;
+    std::vector<Member*> counting_; ///< those that are the cluster's
     std::size_t jobs_;
 };
 
@@ -157,8 +173,8 @@ Timestamp latest_decided(Members& members) {
     Timestamp latest = members.window_to();
     const Decisions decisions = members.decisions_of_open();
     const Member::Open* undecided = nullptr;
-    for (const Member& member : members.all())
-        for (const Member::Open& open : member.open())
+    for (const Member* member : members.counting())
+        for (const Member::Open& open : member->open())
             if (decisions.of(open.id).end == Decisions::End::unknown && open.prepared <= latest) {
                 latest = Timestamp::from_packed(open.prepared.packed() - 1);
                 undecided = &open;
@@ -174,6 +190,7 @@ Timestamp latest_decided(Members& members) {
 
 /// Prints what there is. Returns whether there is a moment that all chains have.
 bool check(Members& members, const std::string& scratch) {
+    members.count_those_at(Timestamp::max(), scratch);
     const Timestamp from = members.window_from(), to = members.window_to();
     for (const Member& member : members.all())
         print(fmt::format("{} {} {} {}\n", escaped(member.id()), to_string(member.consistent()), to_string(member.last()),
@@ -182,15 +199,15 @@ bool check(Members& members, const std::string& scratch) {
         print("window: none\n");
     } else {
         print(fmt::format("window: {} to {}\n", moment(from), moment(to)));
-        Member& config = members.config();
-        config.play(to, scratch);
-        config.applier().seal();
         members.require_whole(to);
     }
-    for (const Member& member : members.all()) {
-        if (member.last() == to) print(fmt::format("held back by: {}, which ends at {}\n", escaped(member.id()), moment(member.last())));
-        if (to < from && member.consistent() == from)
-            print(fmt::format("held back by: {}, whose full dump is consistent from {} on\n", escaped(member.id()), moment(from)));
+    for (const Member& member : members.all())
+        if (std::ranges::find(members.counting(), &member) == members.counting().end())
+            print(fmt::format("left out: {}, no shard of the cluster at the end\n", escaped(member.id())));
+    for (const Member* member : members.counting()) {
+        if (member->last() == to) print(fmt::format("held back by: {}, which ends at {}\n", escaped(member->id()), moment(member->last())));
+        if (to < from && member->consistent() == from)
+            print(fmt::format("held back by: {}, whose full dump is consistent from {} on\n", escaped(member->id()), moment(from)));
     }
     for (const Member& member : members.all())
         for (const Member::Span& span : member.spans())
@@ -403,18 +420,20 @@ int main(int argc, char** argv) {
         const std::string scratch = out ? oplog::detail::parent_directory(out->path()) : std::filesystem::temp_directory_path().string();
         Members members(directories, jobs);
         members.survey(bound.value_or(Timestamp::max()));
-        if (!out) {
-            if (!check(members, scratch)) tool.fail(bad_data);
-            return;
-        }
+        if (!out && !check(members, scratch)) tool.fail(bad_data);
+        if (!out && !bound) return;
         Timestamp at = bound.value_or(Timestamp::max());
-        if (!bound) {
+        if (bound) {
+            members.require_in_window(members.config(), at);
+        } else {
+            members.count_those_at(at, scratch);
             at = latest_decided(members);
-        } else if (tool.has("before")) {
-            at = std::ranges::max_element(members.all(), {}, &Member::last_until)->last_until();
         }
+        members.count_those_at(at, scratch);
+        if (tool.has("before")) at = members.last_until();
         members.require_in_window(at);
-        if (bound) at = std::ranges::max_element(members.all(), {}, &Member::last_until)->last_until();
+        if (!out) return;
+        if (bound) at = members.last_until();
         members.play(at, scratch);
         members.decide(tool, at);
         members.require_whole(at);

@@ -20,9 +20,12 @@ def bounds(name, minimum, maximum):
 class MadeMember(MadeChain):
     """In DIRECTORY/full and DIRECTORY/inc; its clock is the cluster's."""
 
-    def __init__(self, cluster, directory):
+    def __init__(self, cluster, directory, begins=1):
         self.cluster, self.directory = cluster, directory
         super().__init__(self)
+        if begins > 1:
+            self.entries = [encode({"op": "n", "ns": "", "o": {}, "ts": cluster.next(), "v": Long(2)})]
+            self.write("full/oplog.bson", self.entries[0])
 
     def next(self):
         return self.cluster.next()
@@ -55,22 +58,31 @@ class MadeMember(MadeChain):
 class MadeCluster:
     """The config servers in `a`, the shards s0, s1, ... in `b`, `c`, ... Databases and collections are made in entries."""
 
-    def __init__(self, test, shards=2, cluster_id=b"\0" * 12):
+    def __init__(self, test, shards=2, cluster_id=b"\0" * 12, directories="abcdefgh"):
         self.test = test
         self.ordinal = 1
-        self.config = MadeMember(self, "a")
-        self.shards = [MadeMember(self, chr(ord("b") + number)) for number in range(shards)]
+        self.directories = iter(directories)
+        self.cluster_id = cluster_id
+        self.config = MadeMember(self, next(self.directories))
         config_collections = ("version", "shards", "databases", "collections", "chunks", "tags")
         for number, name in enumerate(config_collections):
             self.config.create(f"config.{name}", 100 + number)
-        inner = encode({"_id": 1})[4:-1] + field(7, "clusterId", cluster_id)
-        self.config.insert_raw("config.version", (len(inner) + 5).to_bytes(4, "little") + inner + b"\0")
-        for number, shard in enumerate(self.shards):
+        self.config.insert_raw("config.version", self.identified({"_id": 1}))
+        self.shards = [self.member(f"s{number}") for number in range(shards)]
+        for number in range(shards):
             self.config.insert("config.shards", {"_id": f"s{number}", "host": f"s{number}/h:1"})
-            inner = encode({"_id": "shardIdentity", "shardName": f"s{number}"})[4:-1] + field(7, "clusterId", cluster_id)
-            shard.insert_raw("admin.system.version", (len(inner) + 5).to_bytes(4, "little") + inner + b"\0", number=99)
-            shard.create("config.system.sharding_ddl_coordinators", 98)
         self.chunks = 0
+
+    def identified(self, document):
+        inner = encode(document)[4:-1] + field(7, "clusterId", self.cluster_id)
+        return (len(inner) + 5).to_bytes(4, "little") + inner + b"\0"
+
+    def member(self, name, begins=1):
+        """A shard, whose dump is of the first moment or of one now."""
+        shard = MadeMember(self, next(self.directories), begins)
+        shard.insert_raw("admin.system.version", self.identified({"_id": "shardIdentity", "shardName": name}), number=99)
+        shard.create("config.system.sharding_ddl_coordinators", 98)
+        return shard
 
     @property
     def members(self):

@@ -221,6 +221,15 @@ class Moves(Gathering):
         self.assertNotIn("left out on all shards", err)
         self.assertIn("undecided: transaction ", self.good("gather", *MEMBERS, "--check").decode())
 
+    def test_one_shard_by_itself_is_warned_of_a_transaction_that_another_may_have_committed(self):
+        expected = json.loads(gzip.decompress((MOVES / "expected.json.gz").read_bytes()))
+        at = time(moment(next(each for each in expected if int(each["prepared_and_open"]["sh1"]["$numberInt"]))["T"]))
+        shard = ("--full", MOVES / "sh1/full", MOVES / "sh1/inc", "--to", at)
+        for tool, more in (("stage", ("-o", "staged")), ("apply", ("-o", "applied"))):
+            code, _, err = self.run_tool(tool, *shard, *more)
+            self.assertEqual(code, 0, err)
+            self.assertRegex(err, r"warning: .*transaction \S+ (.*)?is left out whole; it is prepared, .*: oplog-gather decides it by the chains of all\n", tool)
+
 
 class Operations(Gathering):
     """Renames, drops and the like, each of which takes its steps on one server after the other."""

@@ -5,7 +5,7 @@ import json
 import shutil
 import unittest
 
-from made_chain import Long, Time, encode, uuid
+from made_chain import uuid
 from made_cluster import MadeCluster
 from support import ToolTest, split_documents
 
@@ -19,8 +19,9 @@ class Made(ToolTest):
 
     def gather(self, *args, members=None, warnings=""):
         members = members or self.cluster.write()
-        code, out, err = self.run_tool("gather", *members, "-o", "out", "-f", "-q", *args)
-        self.assertEqual((code, out, err), (0, b"", warnings), args)
+        code, out, err = self.run_tool("gather", *members, "-o", "out", "-f", *args)
+        said = "".join(line for line in err.splitlines(keepends=True) if "warning: " in line)
+        self.assertEqual((code, out, said), (0, b"", warnings), (args, err))
         return self.dumped()
 
     def dumped(self, directory="out"):
@@ -72,6 +73,235 @@ class Drops(Made):
         self.cluster.shard("app.a", 1, splits=[5])
         self.config.delete("config.chunks", 1)
         self.refused('collection app.a: no chunk has what is below {"_id":{"$numberInt":"5"}}')
+
+
+class Coming(Made):
+    """Shards that are added and removed."""
+
+    def setUp(self):
+        super().setUp()
+        self.cluster.shard("app.a", 1)
+        self.s0.insert("app.a", {"_id": 1})
+
+    def added(self, at):
+        """A third shard, whose dump is of a time when it was there already."""
+        member = self.cluster.member(f"s{len(self.cluster.shards)}", at)
+        self.cluster.shards.append(member)
+        return member
+
+    def test_a_shard_that_is_added_later_holds_nothing_back(self):
+        before = self.cluster.note()
+        self.config.insert("config.shards", {"_id": "s2", "host": "s2/h:1"})
+        self.added(self.cluster.ordinal + 1)
+        after = self.cluster.note()
+        warning = f"oplog-gather: warning: s2: no shard of the cluster at {before} (1970-01-01T00:01:40Z): left out\n"
+        self.assertEqual(self.gather("--to", before, warnings=warning), {"app.a": lines({"_id": 1})})
+        self.assertEqual(self.gather("--to", after), {"app.a": lines({"_id": 1})})
+        self.refused("s2: missing: a shard at ", "--to", after, members=self.cluster.write()[:3])
+
+    def test_a_shard_that_was_removed_holds_nothing_back(self):
+        s2 = self.added(1)
+        self.config.insert("config.shards", {"_id": "s2", "host": "s2/h:1"})
+        there = self.cluster.note()
+        self.config.delete("config.shards", "s2")
+        s2.write()  # its chain ends here
+        self.cluster.shards.remove(s2)
+        after = self.cluster.note()
+        self.s0.insert("app.a", {"_id": 2})
+        members = [*self.cluster.write(), s2.directory]
+        self.assertEqual(self.gather("--to", there, members=members), {"app.a": lines({"_id": 1})})
+        for bound, documents in ((("--to", after), [{"_id": 1}]), ((), [{"_id": 1}, {"_id": 2}])):
+            code, _, err = self.run_tool("gather", *members, "-o", "out", "-f", *bound)
+            self.assertEqual(code, 0, err)
+            self.assertIn("warning: s2: no shard of the cluster at ", err)
+            self.assertEqual(self.dumped()["app.a"], lines(*documents))
+        self.assertIn("left out: s2, no shard of the cluster at the end\n", self.good("gather", *members, "--check").decode())
+
+
+class Refused(Made):
+    """A bad command or bad chains: exit code 1 or 2, and nothing is written."""
+
+    def setUp(self):
+        super().setUp()
+        self.cluster.shard("app.a", 1, splits=[5])
+        self.s1.insert("app.a", {"_id": 7})
+        self.members = self.cluster.write()
+
+    def test_usage(self):
+        for args, message in (([], "name the directory to make: -o OUT"), (["-o", "out", "--check"], "--check makes nothing"),
+                              (["-o", "out", "--jobs", "0"], "--jobs"), (["-o", "out", "--jobs", "many"], "--jobs"),
+                              (["-o", "out", "--to", "yesterday"], "yesterday"), (["-o", "out", "--rename", "a"], "--rename")):
+            code, out, err = self.run_tool("gather", *self.members, *args)
+            self.assertEqual((code, out), (2, b""), err)
+            self.assertIn(message, err)
+        self.assertEqual(self.run_tool("gather", "-o", "out")[0], 2)
+
+    def test_what_is_there_is_replaced_only_if_it_is_such_a_dump(self):
+        self.write("mine/notes.txt", b"mine")
+        for args in ((), ("-f",)):
+            self.assertEqual(self.run_tool("gather", *self.members, "-o", "mine", *args)[0], 2)
+        self.assertEqual(self.read("mine/notes.txt"), b"mine")
+        self.gather()
+        self.assertEqual(self.run_tool("gather", *self.members, "-o", "out")[0], 2)
+        for inside in ("a/out", "b/full/out", "b"):
+            self.assertEqual(self.run_tool("gather", *self.members, "-o", inside, "-f")[0], 2, inside)
+
+    def test_a_member_of_another_cluster(self):
+        other = MadeCluster(self, cluster_id=b"x" * 12, directories="nopq")
+        other.write()
+        self.refused("s1: p is of another cluster", members=["a", "b", "p"])
+        self.refused("config: given twice, as a and as n", members=["a", "b", "c", "n"])
+
+    def test_damage_has_its_place(self):
+        data = self.read("c/inc/oplog.bson")
+        self.write("c/inc/oplog.bson", data[:-3])
+        self.refused("c/inc/oplog.bson: offset ", members=self.members)
+        self.write("c/inc/oplog.bson", b"".join(split_documents(data)[:3]))
+        self.refused("s1: its chain c ends at ", "--to", "100:20", members=self.members)
+        self.write("c/full/oplog.bson", b"")
+        self.refused("c/full/oplog.bson: no entries", members=self.members)
+        (self.dir / "c/full/oplog.bson").unlink()
+        self.refused("c/full: no oplog.bson in it", members=self.members)
+
+    def test_a_time_in_the_window_can_be_checked(self):
+        self.good("gather", *self.members, "--check", "--to", "100:20")
+        code, _, err = self.run_tool("gather", *self.members, "--check", "--to", "100:900")
+        self.assertEqual(code, 1)
+        self.assertIn("config: its chain a ends at ", err)
+
+    def test_a_document_with_an_array_in_its_shard_key(self):
+        self.s0.insert("app.a", {"_id": [1]})
+        self.refused("collection app.a on s0: a document with an array in its shard key, '_id'")
+
+    def test_a_chunk_on_a_shard_that_is_none(self):
+        self.config.set("config.chunks", 1, {"shard": "s7"})
+        self.refused("chunks of app.a are on shard s7, which is none of the cluster's")
+
+    def test_a_primary_that_is_none(self):
+        self.cluster.database("gone", "s7")
+        self.refused("database gone is on shard s7, which is none of the cluster's")
+
+    def test_what_is_not_known_of_two_operations_is_known_when_both_have_ended(self):
+        ddl = "config.system.sharding_ddl_coordinators"
+        ends = []
+        moment = self.cluster.note()
+        for shard, ns in ((self.s0, "app.x"), (self.s1, "app.y")):
+            ends.append(shard.delete(ddl, {"namespace": ns, "operationType": "dropCollection"}))
+        known = f"100:{ends[-1].ordinal}"
+        self.refused("s0: dropCollection of app.x is under way, and how far it has come is not known: it began before the backup. No moment before this one in the "
+                     f"backup is known; the nearest after is {known}\n", "--to", moment)
+        self.refused(f"s1: dropCollection of app.y is under way, and how far it has come is not known: it began before the backup. No moment before this one in the "
+                     f"backup is known; the nearest after is {known}\n", "--to", f"100:{ends[0].ordinal}")
+        self.assertEqual(self.gather("--to", known), {"app.a": lines({"_id": 7})})
+
+
+class Chains(Made):
+    """How a member's chain lies in its directory."""
+
+    def test_as_oplog_backup_keeps_it(self):
+        self.cluster.shard("app.a", 1)
+        for number in range(3):
+            self.s0.insert("app.a", {"_id": number})
+        self.cluster.write()
+        whole = self.gather()
+        entries = split_documents(self.read("b/inc/oplog.bson"))
+        shutil.rmtree(self.dir / "b/inc")
+        half = len(entries) // 2
+        for names in (("slice", "inc/20210101T000000"), ("inc1", "inc2"), ("inc/1", "inc/2"), ("inc0001", "incremental-b")):
+            for name, part in zip(names, (entries[:half], entries[half - 1:])):
+                self.write(f"b/{name}/local/oplog.rs.bson", b"".join(part))
+            self.assertEqual(self.gather(members=["a", "b", "c"]), whole, names)
+            for name in names:
+                shutil.rmtree(self.dir / "b" / name.split("/")[0], ignore_errors=True)
+
+    def test_a_gap_in_a_chain_is_found(self):
+        self.cluster.shard("app.a", 1)
+        self.cluster.write()
+        entries = split_documents(self.read("b/inc/oplog.bson"))
+        shutil.rmtree(self.dir / "b/inc")
+        for name, part in (("inc1", entries[:3]), ("inc2", entries[4:])):
+            self.write(f"b/{name}/oplog.bson", b"".join(part))
+        self.refused("b/inc2/oplog.bson", members=["a", "b", "c"])
+
+
+class Contents(Made):
+    def test_chunks_that_know_their_namespace_or_their_uuid(self):
+        for number, by_ns in ((1, False), (2, True)):
+            self.cluster.shard(f"app.c{number}", number, splits=[5], by_ns=by_ns)
+            self.s0.insert(f"app.c{number}", {"_id": 1})
+            self.s0.insert(f"app.c{number}", {"_id": 6, "orphan": 1})
+            self.s1.insert(f"app.c{number}", {"_id": 6})
+        expected = lines({"_id": 1}, {"_id": 6})
+        self.assertEqual(self.gather(), {"app.c1": expected, "app.c2": expected})
+
+    def test_one_that_is_not_sharded_and_that_the_catalogue_knows_counts_where_its_chunk_is(self):
+        """As from 8.0 on, where it may be moved away from the primary shard."""
+        self.cluster.shard("app.a", 1, create=False, unsplittable=True)
+        self.config.set("config.chunks", 1, {"shard": "s1"})
+        self.s1.create("app.a", 1)
+        self.s1.insert("app.a", {"_id": 1})
+        self.assertEqual(self.gather(), {"app.a": lines({"_id": 1})})
+        self.assertNotIn("app.a", self.read("out/shard.js").decode())
+
+    def test_a_leftover_of_another_uuid_or_on_another_shard_does_not_count(self):
+        self.cluster.shard("app.a", 1, splits=[5])
+        self.s1.create("app.b", 7)
+        self.s1.insert("app.b", {"_id": 1})
+        self.s0.create("app.b", 8)
+        self.assertEqual(self.gather(), {"app.a": [], "app.b": []})
+        self.assertEqual(json.loads(self.read("out/app/b.metadata.json"))["uuid"], uuid(8).hex())
+        self.assertEqual(json.loads(self.read("out/app/a.metadata.json"))["uuid"], uuid(1).hex())
+
+    def test_indexes_that_differ_are_told_with_both(self):
+        self.cluster.shard("app.a", 1, splits=[5])
+        index = {"v": 2, "key": {"n": 1}, "name": "n_1"}
+        self.s0.command("app", {"createIndexes": "a", **index}, 1)
+        self.s1.command("app", {"createIndexes": "a", **index, "sparse": True}, 1)
+        self.s1.command("app", {"createIndexes": "a", **index, "name": "m"}, 1)
+        self.gather(warnings='oplog-gather: warning: app.a: shard s0 has the index {"v":{"$numberInt":"2"},"key":{"n":{"$numberInt":"1"}},"name":"n_1"}, '
+                             'shard s1 {"v":{"$numberInt":"2"},"key":{"n":{"$numberInt":"1"}},"name":"n_1","sparse":true}: the first is taken\n'
+                             'oplog-gather: warning: app.a: shard s1 has the index {"v":{"$numberInt":"2"},"key":{"n":{"$numberInt":"1"}},"name":"m"}, '
+                             'shard s0 has not: it is left out\n')
+
+    def test_a_transaction_counts_from_its_commit_timestamp_on(self):
+        self.cluster.shard("app.a", 1, splits=[5])
+        prepared = [shard.prepare([shard.operation("i", "app.a", {"_id": identity})], 9) for shard, identity in ((self.s0, 1), (self.s1, 6))]
+        between = self.cluster.note()
+        first = self.s0.end(prepared[0], 9, commit=prepared[1])
+        self.s1.noop_entry()
+        self.config.noop_entry()
+        self.s1.end(prepared[1], 9, commit=prepared[1])
+        both = {"app.a": lines({"_id": 1}, {"_id": 6})}
+        self.assertEqual(self.gather("--before", f"100:{prepared[1].ordinal}"), {"app.a": []})
+        for moment in (f"100:{prepared[1].ordinal}", between, f"100:{first.ordinal}"):
+            self.assertEqual(self.gather("--to", moment), both, moment)
+        self.assertEqual(self.gather(), both)
+
+    def test_a_transaction_that_one_shard_commits_and_another_aborts_is_refused(self):
+        self.cluster.shard("app.a", 1, splits=[5])
+        prepared = [shard.prepare([shard.operation("i", "app.a", {"_id": identity})], 9) for shard, identity in ((self.s0, 1), (self.s1, 6))]
+        moment = self.cluster.note()
+        self.s0.end(prepared[0], 9, commit=prepared[1])
+        self.s1.end(prepared[1], 9)
+        self.refused("was committed on one member and aborted on another", "--to", moment)
+
+    def test_names_of_all_kinds(self):
+        for number, name in enumerate(("app.with space", "app.p%rcent", "app.a.b.c", "app." + "x" * 200), 1):
+            self.cluster.shard(name, number)
+            self.s0.insert(name, {"_id": number})
+        self.gather()
+        self.assertEqual(sum(1 for _ in (self.dir / "out/app").glob("*.bson")), 4)
+        self.good("gather", *self.cluster.write(), "-q", "-o", "renamed", "--rename", "app.*=copy.*")
+        self.assertEqual(sum(1 for _ in (self.dir / "renamed/copy").glob("*.bson")), 4)
+
+    def test_each_number_of_jobs_gives_the_same(self):
+        for number in range(1, 9):
+            self.cluster.shard(f"app.c{number}", number, splits=[5])
+            for shard, identity in ((self.s0, 1), (self.s1, 6), (self.s1, 2)):
+                shard.insert(f"app.c{number}", {"_id": identity, "n": number})
+        whole = self.gather()
+        for jobs in ("1", "2", "64"):
+            self.assertEqual(self.gather("--jobs", jobs), whole)
 
 
 if __name__ == "__main__":

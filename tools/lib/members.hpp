@@ -167,6 +167,7 @@ class Member {
         applier_.emplace(
             *chain_.full(),
             Applier::Options{.scratch = scratch, .dump_start = chain_.dump_start(), .consistent_point = chain_.consistent_point()});
+        coordinators_ = {};
         for_each_dumped(Coordinators::ns, [&](const bson::Document& document) { coordinators_.add_dumped(document); });
         read(
             [&](const EntryView& entry) {
@@ -187,8 +188,9 @@ class Member {
                 throw DataError(
                     Fault::incomplete,
                     fmt::format(
-                        "{}: transaction {} counts from {} on, and was prepared before the chain begins: its operations are not known; nearest after is {}",
-                        id_, to_string(unseen.id), to_string(unseen.commit_timestamp), to_string(unseen.committed)));
+                        "{}: transaction {} counts from {} on, and was prepared before the chain begins: its operations are not known; the nearest moment before is {}, the nearest after {}",
+                        id_, to_string(unseen.id), to_string(unseen.commit_timestamp),
+                        to_string(Timestamp::from_packed(unseen.commit_timestamp.packed() - 1)), to_string(unseen.committed)));
     }
 
     /// Reads the chain once more: for how transactions ended.

@@ -70,8 +70,8 @@ inline void play(const Tool& tool, const Chain& chain, Continuity continuity, Re
         tool.warn("the chain ends before the time that is wanted, with " + to_string(*last) + " (" + to_utc_string(*last) + ")");
     for (const WantedState& state : states) {
         for (const auto& [id, transaction] : state.applier->open_transactions())
-            tool.warn(fmt::format("transaction {}, begun at {}, is not committed by {} and is left out whole", to_string(id),
-                                  to_string(transaction.first), to_string(*state.last)));
+            tool.warn(fmt::format("transaction {}, begun at {}, is not committed by {} and is left out whole{}", to_string(id),
+                                  to_string(transaction.first), to_string(*state.last), transaction.prepared ? prepared_on_shard : ""));
         state.applier->finish();
     }
 }

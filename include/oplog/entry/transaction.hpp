@@ -159,6 +159,10 @@ struct TransactionState {
     bool broken = false;       ///< An entry in the middle is missing: a prevOpTime does not lead to the entry before.
 };
 
+/// What to add to a message about a transaction that is prepared and not decided.
+constexpr std::string_view prepared_on_shard =
+    "; it is prepared, as is done on shards of a cluster, and may count on other shards: oplog-gather decides it by the chains of all";
+
 /// Follows transactions through entries in order. It tells which transactions are open, which began before the first
 /// entry, and where the oplog can be cut without cutting a transaction. Takes memory for a record for each transaction
 /// that is open or began before.

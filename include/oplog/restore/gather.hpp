@@ -172,12 +172,27 @@ class Cluster {
                     follow_drop_database(shard, operation);
             }
     }
-    static const bson::Value& require_known(const ShardState& shard, const Coordinators::Operation& operation) {
+    const bson::Value& require_known(const ShardState& shard, const Coordinators::Operation& operation) const {
         if (operation.document) return *operation.document;
-        throw DataError(Fault::incomplete, shard.id + ": " + operation.type + " of " + operation.ns +
-                                               " is under way, and how far it has come is not known: it began before the backup. " +
-                                               "No moment before this one in the backup is known" +
-                                               (operation.ended ? "; the nearest after is " + to_string(*operation.ended) : ""));
+        throw DataError(
+            Fault::incomplete,
+            shard.id + ": " + operation.type + " of " + operation.ns +
+                " is under way, and how far it has come is not known: it began before the backup. No moment before this one in the backup is known; " +
+                first_known());
+    }
+    /// What is not known began before the backup: when the last of that has ended, all is known.
+    std::string first_known() const {
+        Timestamp first{};
+        for (const ShardState& shard : shards_)
+            for (const Coordinators::Operation& operation : shard.coordinators->under_way()) {
+                if (operation.document || !is_followed(operation.type)) continue;
+                if (!operation.ended) return "the backup ends before one is";
+                first = std::max(first, *operation.ended);
+            }
+        return "the nearest after is " + to_string(first);
+    }
+    static bool is_followed(std::string_view type) {
+        return type.starts_with("renameCollection") || type.starts_with("dropCollection") || type.starts_with("dropDatabase");
     }
     static std::string uuid_in(const bson::Document& document, std::string_view path) {
         const auto found = document.find(path);

@@ -42,7 +42,8 @@ class Examiner {
             start_.left_out.insert(id);
             const auto began = began_.find(id);
             report_({Finding::Severity::warning, began == began_.end() ? std::nullopt : std::optional(began->second), state.first,
-                     "transaction " + to_string(id) + " is not committed by " + to_string(range_.last) + " and is left out whole"});
+                     "transaction " + to_string(id) + " is not committed by " + to_string(range_.last) + " and is left out whole" +
+                         std::string(state.prepared ? prepared_on_shard : "")});
         }
         start_.removed = std::move(stager_.removed());
         start_.is_checked = true;
