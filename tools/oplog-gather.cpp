@@ -260,6 +260,7 @@ class Gatherer {
         if (!selection_->selects(ns)) return std::nullopt;
         return selection_->renaming().collection(ns).value_or(ns);
     }
+    bool has_users() const noexcept { return has_users_; }
     std::size_t collections() const noexcept { return tasks_.size(); }
     std::uint64_t documents() const noexcept { return documents_; }
     std::string restore_options() const {
@@ -281,9 +282,22 @@ class Gatherer {
         const auto ns = name(collection.ns);
         if (!ns) return false;
         if (!names_.insert(*ns).second) throw RenameError("--rename makes two collections one: " + logical_namespace(*ns));
+        if (keep_shards_ && collection.parts.front().shard != no_shard) {
+            const std::string& primary = cluster_->primary(std::string(split_namespace(collection.ns).database));
+            const auto [at, is_new] = primaries_.emplace(split_namespace(*ns).database, primary);
+            if (at->second != primary)
+                throw RenameError("--keep-shards: --rename makes one database of two, whose primary shards are " + at->second + " and " +
+                                  primary + ": " + at->first);
+        }
         std::uint64_t size = 0;
         for (const GatheredCollection::Part& part : collection.parts) {
             Applier::require_whole(*part.collection);
+            if (keep_shards_ && collection.sharded && collection.metadata.is_timeseries() &&
+                ShardScript::is_hashed(collection.chunks->key().pattern()))
+                throw DataError(Fault::not_supported,
+                                "collection " + collection.logical_ns() +
+                                    " is a time series that is sharded by a hash: no command puts it where it was",
+                                "without --keep-shards it can be had; --exclude-ns leaves it out");
             if (!part.collection->whole)
                 throw DataError(Fault::incomplete,
                                 part.collection->first_seen + ": collection " + part.collection->ns() + ", which is " +
@@ -297,6 +311,15 @@ class Gatherer {
         return true;
     }
 
+    /// Whether all parts come where the database's primary shard is: shard.js leaves there what is not sharded, wherever it was, and
+    /// the buckets of a time series, which no command moves.
+    bool is_on_primary(const GatheredCollection& collection) const {
+        return collection.chunks && (!collection.sharded || collection.metadata.is_timeseries());
+    }
+    std::string directory(const GatheredCollection& collection, std::size_t shard) const {
+        if (keep_shards_ && is_on_primary(collection)) return cluster_->primary(std::string(split_namespace(collection.ns).database)) + "/";
+        return directory(shard);
+    }
     std::string directory(std::size_t shard) const {
         return !keep_shards_ ? "" : shard == no_shard ? "config/" : cluster_->shards()[shard].id + "/";
     }
@@ -310,13 +333,13 @@ class Gatherer {
         };
         if (const GatheredCollection::Part& part = collection.parts.front();
             !collection.chunks && part.collection->is_as_dumped() && part.collection->base->data.ends_with(".gz") == out_->gzip()) {
-            const std::string where = directory(part.shard);
+            const std::string where = directory(collection, part.shard);
             out_->take(part.collection->base->data, where + out_->data_name(database, name));
             return write_metadata(where);
         }
         std::optional<Writer> file;
         for (const GatheredCollection::Part& part : collection.parts) {
-            const std::string where = directory(part.shard);
+            const std::string where = directory(collection, part.shard);
             if (!file) {
                 file.emplace(out_->open(where + out_->data_name(database, name)));
                 write_metadata(where);
@@ -335,7 +358,7 @@ class Gatherer {
                                    (part.shard == no_shard ? "" : " on " + cluster_->shards()[part.shard].id));
             }
             documents_ += written;
-            if (!keep_shards_ && &part != &collection.parts.back()) continue;
+            if ((!keep_shards_ || is_on_primary(collection)) && &part != &collection.parts.back()) continue;
             file->close();
             file.reset();
         }
@@ -380,6 +403,7 @@ class Gatherer {
     std::vector<std::pair<std::string, Metadata>> views_;
     std::vector<Task> tasks_;
     std::set<std::string> names_;
+    std::map<std::string, std::string> primaries_; ///< of the databases of the dump, where each shard has its own
     std::atomic<std::uint64_t> documents_ = 0;
     bool has_users_ = false;
 };
@@ -444,7 +468,8 @@ int main(int argc, char** argv) {
         gatherer.choose(config);
         warn_of_unmatched(tool, chosen.unmatched());
         gatherer.write(jobs);
-        const std::string script = ShardScript(moment(at)).text(cluster, [&](const std::string& ns) { return gatherer.name(ns); });
+        const std::string script =
+            ShardScript(moment(at), tool.has("keep-shards")).text(cluster, [&](const std::string& ns) { return gatherer.name(ns); });
         FileSink script_file(out->temporary() + "/" + script_name, IfExists::refuse, Content::text);
         script_file.write(script.data(), script.size());
         script_file.close();
@@ -454,13 +479,17 @@ int main(int argc, char** argv) {
         const std::string load = "mongorestore " + gatherer.restore_options();
         tool.say(fmt::format("the cluster at {}: {} collections of {} shards, {} documents read one by one", moment(at),
                              gatherer.collections(), cluster.shards().size(), gatherer.documents()));
+        const std::string shard_it = "mongosh MONGOS " + shell_word(*output + "/" + script_name);
         if (tool.has("keep-shards")) {
+            tool.say(fmt::format("to restore it to a cluster of {} shards, in the order of their ids: {}, and then",
+                                 cluster.shards().size(), shard_it));
             for (const ShardState& shard : cluster.shards())
-                tool.say(fmt::format("to restore {}: {}{}", shard.id, load, shell_word(*output + "/" + shard.id)));
+                tool.say(fmt::format("to restore {}: {}--host SHARD {}", shard.id, load, shell_word(*output + "/" + shard.id)));
+            if (gatherer.has_users())
+                tool.say(fmt::format("to restore users and roles: {}--host MONGOS {}", load, shell_word(*output + "/config")));
             return;
         }
         tool.say(fmt::format("to restore it to a replica set: {}{}", load, shell_word(*output)));
-        tool.say(fmt::format("to restore it to a sharded cluster: mongosh MONGOS {}, then {}--host MONGOS {}",
-                             shell_word(*output + "/" + script_name), load, shell_word(*output)));
+        tool.say(fmt::format("to restore it to a sharded cluster: {}, then {}--host MONGOS {}", shard_it, load, shell_word(*output)));
     });
 }

@@ -3,9 +3,10 @@
 """oplog-gather on clusters made by hand: what is rare on real ones, and what is wrong."""
 import json
 import shutil
+import subprocess
 import unittest
 
-from made_chain import uuid
+from made_chain import Long, uuid
 from made_cluster import MadeCluster
 from support import ToolTest, split_documents
 
@@ -302,6 +303,130 @@ class Contents(Made):
         whole = self.gather()
         for jobs in ("1", "2", "64"):
             self.assertEqual(self.gather("--jobs", jobs), whole)
+
+
+STAND_IN = r"""
+// What a mongos would do with the script's commands, as far as it shows: refused is what does not fit the chunks that there are.
+const EJSON = {parse: JSON.parse, stringify: JSON.stringify};
+const IDS = SHARDS;
+const sh = {stopBalancer: () => {}};
+const state = {primaries: {}, keys: {}, chunks: {}, zones: [], ranges: [], indexes: {}, options: {}};
+const text = JSON.stringify, MIN = {$minKey: 1}, MAX = {$maxKey: 1};
+const number = bound => { const value = Object.values(bound)[0]; return value.$minKey ? -Infinity : value.$maxKey ? Infinity : Number(value.$numberInt ?? value.$numberLong); };
+const refuse = (codeName, errmsg) => ({ok: 0, codeName, errmsg});
+const commands = {
+    listShards: () => ({ok: 1, shards: [...IDS].reverse().map(_id => ({_id}))}),
+    addShardToZone: c => { state.zones.push([c.addShardToZone, c.zone]); return {ok: 1}; },
+    enableSharding: c => { state.primaries[c.enableSharding] ??= c.primaryShard; return {ok: 1}; },
+    shardCollection: c => {
+        const ns = c.shardCollection, field = Object.keys(c.key)[0], primary = state.primaries[ns.split(".")[0]];
+        if (!primary || state.keys[ns]) return refuse("IllegalOperation", ns);
+        state.keys[ns] = {key: c.key, unique: c.unique, collation: c.collation};
+        const at = c.key[field] === "hashed" ? [MIN, {$numberLong: "-3000"}, {$numberLong: "0"}, {$numberLong: "3000"}, MAX] : [MIN, MAX];
+        state.chunks[ns] = at.slice(1).map((max, i) => ({min: {[field]: at[i]}, max: {[field]: max}, shard: at.length > 2 ? IDS[i % IDS.length] : primary}));
+        return {ok: 1};
+    },
+    updateZoneKeyRange: c => { state.ranges.push([c.updateZoneKeyRange, c.min, c.max, c.zone]); return {ok: 1}; },
+    split: c => {
+        const list = state.chunks[c.split], i = list.findIndex(each => number(each.min) <= number(c.middle) && number(c.middle) < number(each.max));
+        if (number(list[i].min) === number(c.middle)) return refuse("InvalidOptions", "a bound already");
+        list.splice(i, 1, {...list[i], max: c.middle}, {...list[i], min: c.middle});
+        return {ok: 1};
+    },
+    moveChunk: c => {
+        const found = (state.chunks[c.moveChunk] || []).find(each => text([each.min, each.max]) === text(c.bounds));
+        if (!found || !IDS.includes(c.to)) return refuse("ChunkNotFound", "no chunk " + text(c.bounds));
+        found.shard = c.to;
+        return {ok: 1};
+    },
+};
+const collections = {findOne: query => ({_id: query._id, uuid: query._id})};
+const chunks_ = {find: query => ({sort: () => ({toArray: () => state.chunks[query.$or[0].ns]})})};
+const db = {
+    adminCommand: command => (commands[Object.keys(command)[0]] || (() => refuse("CommandNotFound", text(command))))(command),
+    getSiblingDB: name => ({
+        collections, chunks: chunks_,
+        createCollection: (collection, options) => { state.options[name + "." + collection] = options; },
+        runCommand: command => { state.indexes[name + "." + command.createIndexes] = command.indexes; return {ok: 1}; },
+    }),
+};
+"""
+
+
+@unittest.skipUnless(shutil.which("node"), "no node")
+class Script(Made):
+    """What shard.js would do, with a stand-in for the mongos."""
+
+    def run_script(self, shards, *args, fails=None):
+        self.gather(*args)
+        program = STAND_IN.replace("SHARDS", json.dumps(shards)) + "(() => {\n" + self.read("out/shard.js").decode() + "})();\nconsole.log(JSON.stringify(state));\n"
+        self.write("run.js", program.encode())
+        done = subprocess.run(["node", self.dir / "run.js"], capture_output=True, text=True)
+        if fails:
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn(fails, done.stderr)
+            return None
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
+    def placed(self, state, ns):
+        """The lower bounds of chunks and their shards."""
+        return [(*chunk["min"].values(), chunk["shard"]) for chunk in state["chunks"][ns]]
+
+    def int(self, value):
+        return {"$numberInt": str(value)}
+
+    def test_on_as_many_shards_it_is_as_it_was_and_on_others_even(self):
+        self.cluster.shard("app.a", 1, splits=[10, 20, 30])
+        low = {"$minKey": 1}
+        for shards, expected in ((["x", "y"], "xyxy"), (["x"], "xxxx"), (["x", "y", "z"], "xxyz"), (["v", "w", "x", "y"], "vwxy")):
+            state = self.run_script(shards)
+            self.assertEqual(self.placed(state, "app.a"), [(bound, shard) for bound, shard in zip([low, self.int(10), self.int(20), self.int(30)], expected)])
+
+    def test_what_the_server_splits_by_itself_is_split_further_and_spread(self):
+        self.cluster.shard("app.h", 1, key={"_id": "hashed"}, splits=[Long(-1000), Long(0), Long(2000)])
+        for shards, expected in ((["x", "y"], "xxyxyy"), (["x", "y", "z"], "xxxyzz")):
+            state = self.run_script(shards)
+            self.assertEqual("".join(shard for _, shard in self.placed(state, "app.h")), expected)
+            self.assertEqual([list(chunk["min"].values())[0].get("$numberLong") for chunk in state["chunks"]["app.h"]], [None, "-3000", "-1000", "0", "2000", "3000"])
+
+    def test_a_database_has_its_primary_shard_again(self):
+        self.cluster.database("other", "s1")
+        self.s1.create("other.plain", 5)
+        self.cluster.shard("app.a", 1)
+        self.assertEqual(self.run_script(["x", "y"])["primaries"], {"app": "x", "other": "y"})
+        self.assertEqual(self.run_script(["x", "y"], "--rename", "other.*=more.*", "--exclude-ns", "app.*")["primaries"], {"more": "y"})
+
+    def test_keys_options_indexes_and_zones(self):
+        self.cluster.shard("app.a", 1, key={"n": 1}, splits=[10], unique=True)
+        index = {"v": 2, "key": {"n": 1, "m": 1}, "name": "mine"}
+        for shard in (self.s0, self.s1):
+            shard.command("app", {"createIndexes": "a", "v": 2, "key": {"m": 1}, "name": "m"}, 1)
+            shard.command("app", {"createIndexes": "a", **index}, 1)
+            shard.command("app", {"collMod": "a", "validationLevel": "moderate"}, 1)
+        self.config.set("config.shards", "s1", {"tags": ["east"]})
+        self.config.insert("config.tags", {"_id": 1, "ns": "app.a", "min": {"n": 10}, "max": {"n": 20}, "tag": "east"})
+        state = self.run_script(["x", "y"])
+        self.assertEqual(state["keys"]["app.a"], {"key": {"n": self.int(1)}, "unique": True, "collation": {"locale": "simple"}})
+        self.assertEqual([each["name"] for each in state["indexes"]["app.a"]], ["mine"])
+        self.assertEqual((state["zones"], state["ranges"]), ([["y", "east"]], [["app.a", {"n": self.int(10)}, {"n": self.int(20)}, "east"]]))
+
+    def test_shards_that_are_loaded_one_by_one_need_all_to_be_where_it_was(self):
+        self.cluster.shard("app.a", 1)
+        self.config.set("config.chunks", 1, {"shard": "s1"})
+        self.s1.create("app.a", 1)
+        self.s1.insert("app.a", {"_id": 1})
+        self.cluster.shard("app.moved", 2, create=False, unsplittable=True)
+        self.config.set("config.chunks", 2, {"shard": "s1"})
+        self.s1.create("app.moved", 2)
+        self.s1.insert("app.moved", {"_id": 2})
+        state = self.run_script(["x", "y"], "--keep-shards")
+        self.assertEqual(self.placed(state, "app.a"), [({"$minKey": 1}, "y")])
+        self.assertEqual(self.dumped(), {"s1.app.a": lines({"_id": 1}), "s0.app.moved": lines({"_id": 2})})
+        self.run_script(["x", "y", "z"], "--keep-shards", fails="as many shards are needed as before: 2")
+        self.cluster.database("other", "s1")
+        self.s1.create("other.plain", 5)
+        self.refused("--keep-shards: --rename makes one database of two, whose primary shards are s0 and s1: app", "--keep-shards", "--rename", "other.*=app.*", code=2)
 
 
 if __name__ == "__main__":
