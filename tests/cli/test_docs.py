@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import unittest
 
 from support import BIN, DATA, ENVIRONMENT, ToolTest
@@ -42,7 +43,13 @@ class Documentation(ToolTest):
         """A new directory with the chain in it, and an environment in which it is what the server has."""
         folder = self.dir / "place"
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(DATA / chain, folder)
+        packed = DATA / f"sharded/{chain}.tar.gz"
+        if packed.exists():
+            with tarfile.open(packed) as archive:
+                archive.extractall(self.dir / "unpacked")
+            (self.dir / "unpacked" / chain).rename(folder)
+        else:
+            shutil.copytree(DATA / chain, folder)
         for extra in ("final", "final.json", "golden"):
             path = folder / extra
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
