@@ -295,10 +295,16 @@ def operations(cluster):
         cluster.create_indexes("ddl.k", {"key": {"_id": 1, "n": 1}, "name": "both"})
         cluster.refine("ddl.k", {"_id": 1, "n": 1})
 
+    def move_a_time_series():
+        buckets = "keys.system.buckets.series"
+        for shard in (*cluster.shards[:2], cluster.primary("keys")):
+            if [chunk["shard"] for chunk in cluster.chunks(buckets)] not in ([], [shard]):
+                cluster.move(buckets, {"meta": bson.MinKey()}, shard)
+
     if cluster.version < (5, 0):
         return [drop, drop_unsharded, shard_what_is_there, move_primary]
     return [rename, rename_unsharded, rename_over, rename_over_unsharded, rename_unsharded_over, rename_in_a_circle, drop, drop_unsharded, drop_and_make_again,
-            shard_what_is_there, drop_database, move_primary, refine, reshard]
+            shard_what_is_there, drop_database, move_primary, refine, reshard, move_a_time_series]
 
 
 def leftovers(cluster):
