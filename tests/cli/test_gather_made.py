@@ -178,6 +178,10 @@ class Refused(Made):
         self.config.set("config.chunks", 1, {"shard": "s7"})
         self.refused("chunks of app.a are on shard s7, which is none of the cluster's")
 
+    def test_a_database_that_the_config_servers_do_not_know(self):
+        self.config.delete("config.databases", "app")
+        self.refused("collection app.a is of a database that the config servers do not know")
+
     def test_a_primary_that_is_none(self):
         self.cluster.database("gone", "s7")
         self.refused("database gone is on shard s7, which is none of the cluster's")
@@ -253,6 +257,18 @@ class Contents(Made):
         self.assertEqual(json.loads(self.read("out/app/b.metadata.json"))["uuid"], uuid(8).hex())
         self.assertEqual(json.loads(self.read("out/app/a.metadata.json"))["uuid"], uuid(1).hex())
 
+    def test_config_servers_may_be_a_shard_too(self):
+        """As from 8.0 on."""
+        self.config.insert_raw("admin.system.version", self.cluster.identified({"_id": "shardIdentity", "shardName": "config"}), number=99)
+        self.config.insert("config.shards", {"_id": "config", "host": "config/h:1"})
+        self.cluster.shard("app.a", 1, splits=[5])
+        self.config.set("config.chunks", 2, {"shard": "config"})
+        self.config.create("app.a", 1)
+        self.config.insert("app.a", {"_id": 7})
+        self.s0.insert("app.a", {"_id": 1})
+        self.s0.insert("app.a", {"_id": 8, "orphan": 1})
+        self.assertEqual(self.gather(), {"app.a": lines({"_id": 1}, {"_id": 7})})
+
     def test_indexes_that_differ_are_told_with_both(self):
         self.cluster.shard("app.a", 1, splits=[5])
         index = {"v": 2, "key": {"n": 1}, "name": "n_1"}
@@ -307,12 +323,16 @@ class Contents(Made):
 
 STAND_IN = r"""
 // What a mongos would do with the script's commands, as far as it shows: refused is what does not fit the chunks that there are.
-const EJSON = {parse: JSON.parse, stringify: JSON.stringify};
+const EJSON = { // as that of mongosh, which has 64-bit integers as doubles unless it is told otherwise
+    parse: (text, options = {}) => JSON.parse(text, (_, value) => value?.$numberLong && options.relaxed !== false ? {$numberLong: String(Number(value.$numberLong))} : value),
+    stringify: JSON.stringify,
+};
 const IDS = SHARDS;
 const sh = {stopBalancer: () => {}};
 const state = {primaries: {}, keys: {}, chunks: {}, zones: [], ranges: [], indexes: {}, options: {}};
 const text = JSON.stringify, MIN = {$minKey: 1}, MAX = {$maxKey: 1};
-const number = bound => { const value = Object.values(bound)[0]; return value.$minKey ? -Infinity : value.$maxKey ? Infinity : Number(value.$numberInt ?? value.$numberLong); };
+const number = bound => // near enough
+    { const value = Object.values(bound)[0]; return value.$minKey ? -Infinity : value.$maxKey ? Infinity : Number(value.$numberInt ?? value.$numberLong); };
 const refuse = (codeName, errmsg) => ({ok: 0, codeName, errmsg});
 const commands = {
     listShards: () => ({ok: 1, shards: [...IDS].reverse().map(_id => ({_id}))}),
@@ -343,7 +363,11 @@ const commands = {
 const collections = {findOne: query => ({_id: query._id, uuid: query._id})};
 const chunks_ = {find: query => ({sort: () => ({toArray: () => state.chunks[query.$or[0].ns]})})};
 const db = {
-    adminCommand: command => (commands[Object.keys(command)[0]] || (() => refuse("CommandNotFound", text(command))))(command),
+    adminCommand: command => {
+        const answer = (commands[Object.keys(command)[0]] || (() => refuse("CommandNotFound", text(command))))(command);
+        if (!answer.ok) throw Object.assign(new Error(answer.errmsg), {codeName: answer.codeName}); // as mongosh does
+        return answer;
+    },
     getSiblingDB: name => ({
         collections, chunks: chunks_,
         createCollection: (collection, options) => { state.options[name + "." + collection] = options; },
@@ -384,11 +408,11 @@ class Script(Made):
             self.assertEqual(self.placed(state, "app.a"), [(bound, shard) for bound, shard in zip([low, self.int(10), self.int(20), self.int(30)], expected)])
 
     def test_what_the_server_splits_by_itself_is_split_further_and_spread(self):
-        self.cluster.shard("app.h", 1, key={"_id": "hashed"}, splits=[Long(-1000), Long(0), Long(2000)])
-        for shards, expected in ((["x", "y"], "xxyxyy"), (["x", "y", "z"], "xxxyzz")):
+        self.cluster.shard("app.h", 1, key={"_id": "hashed"}, splits=[Long(-4611686018427387901), Long(0), Long(2000)])
+        for shards, expected in ((["x", "y"], "xyyxyy"), (["x", "y", "z"], "xxxyzz")):
             state = self.run_script(shards)
             self.assertEqual("".join(shard for _, shard in self.placed(state, "app.h")), expected)
-            self.assertEqual([list(chunk["min"].values())[0].get("$numberLong") for chunk in state["chunks"]["app.h"]], [None, "-3000", "-1000", "0", "2000", "3000"])
+            self.assertEqual([list(chunk["min"].values())[0].get("$numberLong") for chunk in state["chunks"]["app.h"]], [None, "-4611686018427387901", "-3000", "0", "2000", "3000"])
 
     def test_a_database_has_its_primary_shard_again(self):
         self.cluster.database("other", "s1")

@@ -74,30 +74,36 @@ class ShardScript {
     }
 
   private:
-    static constexpr const char* beginning = R"(const shards = db.adminCommand({listShards: 1}).shards.map(shard => shard._id).sort();
+    static constexpr const char* beginning = R"js(const shards = db.adminCommand({listShards: 1}).shards.map(shard => shard._id).sort();
 if (shards.length === 0) throw new Error("no shards: is this a mongos?");
 if (exact && shards.length !== before) throw new Error("as many shards are needed as before: " + before);
 const run = (command, fine = []) => {
-    const answer = db.adminCommand(command);
+    let answer;
+    try {
+        answer = db.adminCommand(command);
+    } catch (error) { // so the shell tells of a command that failed
+        answer = {ok: 0, codeName: error.codeName, errmsg: error.message};
+    }
     if (!answer.ok && !fine.includes(answer.codeName)) throw new Error(JSON.stringify(command) + ": " + answer.errmsg);
 };
+const parsed = text => EJSON.parse(text, {relaxed: false}); // with 64-bit integers as they are
 const part = ns => [ns.slice(0, ns.indexOf(".")), ns.slice(ns.indexOf(".") + 1)];
 const zone = (old, name) => run({addShardToZone: shards[old % shards.length], zone: name});
 const database = (name, old) => run({enableSharding: name, primaryShard: shards[old % shards.length]}, exact ? [] : ["NamespaceExists"]);
-const make = (ns, options) => db.getSiblingDB(part(ns)[0]).createCollection(part(ns)[1], EJSON.parse(options));
+const make = (ns, options) => db.getSiblingDB(part(ns)[0]).createCollection(part(ns)[1], parsed(options));
 const index = (ns, spec) => { // else the server makes one for the shard key, and gives it another name
-    const answer = db.getSiblingDB(part(ns)[0]).runCommand({createIndexes: part(ns)[1], indexes: [EJSON.parse(spec)]});
-    if (!answer.ok) throw new Error(ns + ": " + answer.errmsg);
+    db.getSiblingDB(part(ns)[0]).runCommand({createIndexes: part(ns)[1], indexes: [parsed(spec)]});
 };
-const shard = (ns, key, unique) => run({shardCollection: ns, key: EJSON.parse(key), unique, collation: {locale: "simple"}});
-const range = (ns, min, max, name) => run({updateZoneKeyRange: ns, min: EJSON.parse(min), max: EJSON.parse(max), zone: name});
+const shard = (ns, key, unique) => run({shardCollection: ns, key: parsed(key), unique, collation: {locale: "simple"}});
+const range = (ns, min, max, name) => run({updateZoneKeyRange: ns, min: parsed(min), max: parsed(max), zone: name});
 const made = ns => { // the server splits by itself what is sharded by a hash
     const config = db.getSiblingDB("config"), known = config.collections.findOne({_id: ns});
     return config.chunks.find({$or: [{ns}, {uuid: known.uuid}]}).sort({min: 1}).toArray().map(chunk => [chunk.min, chunk.max]);
 };
-const same = (a, b) => EJSON.stringify(a, {relaxed: false}) === EJSON.stringify(b, {relaxed: false});
+const told = value => EJSON.stringify(value, {relaxed: false}).replace(/"\$number(?:Int|Long|Double)":"(-?\d+)(?:\.0)?"/g, '"$number":"$1"');
+const same = (a, b) => told(a) === told(b); // the shell has whole doubles as integers
 const chunks = (ns, hashed, list) => { // as many shards as before: as it was; else evenly, neighbours together
-    list = list.map(([min, max, old]) => [EJSON.parse(min), EJSON.parse(max), old]);
+    list = list.map(([min, max, old]) => [parsed(min), parsed(max), old]);
     list.forEach(([min], i) => { if (i > 0) run({split: ns, middle: min}, ["InvalidOptions", "CannotSplit"]); });
     let i = 0;
     for (const [min, max] of hashed ? made(ns) : list) {
@@ -107,7 +113,7 @@ const chunks = (ns, hashed, list) => { // as many shards as before: as it was; e
     }
 };
 sh.stopBalancer();
-)";
+)js";
 
     /// JSON inside a script: a string, to be parsed there, since numbers of a script are not those of BSON.
     static std::string quoted_json(const bson::Document& document) { return json_quoted(to_json(document)); }

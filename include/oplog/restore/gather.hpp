@@ -261,6 +261,8 @@ class Cluster {
 
     void add_sharded() {
         for (const auto& [ns, entry] : catalog_) {
+            if (!primaries_.contains(split_namespace(ns).database))
+                throw DataError(Fault::inconsistent, "collection " + ns + " is of a database that the config servers do not know");
             const auto key = entry.document.view().field("key");
             GatheredCollection made{ns, entry.uuid};
             made.sharded = !is_true(entry.document.view(), "unsplittable");
