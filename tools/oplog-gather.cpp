@@ -281,6 +281,7 @@ class Gatherer {
         selection_->see(collection.ns);
         const auto ns = name(collection.ns);
         if (!ns) return false;
+        if (collection.fault) throw *collection.fault;
         if (!names_.insert(*ns).second) throw RenameError("--rename makes two collections one: " + logical_namespace(*ns));
         if (keep_shards_ && collection.parts.front().shard != no_shard) {
             const std::string& primary = cluster_->primary(std::string(split_namespace(collection.ns).database));

@@ -176,11 +176,30 @@ class Refused(Made):
 
     def test_a_chunk_on_a_shard_that_is_none(self):
         self.config.set("config.chunks", 1, {"shard": "s7"})
-        self.refused("chunks of app.a are on shard s7, which is none of the cluster's")
+        self.refused("collection app.a: chunks are on shard s7, which is none of the cluster's")
+
+    def test_one_collection_that_is_not_known_can_be_left_out(self):
+        for number, (fault, act) in enumerate((
+                ("no chunk has what is below", lambda: self.config.delete("config.chunks", 3)),
+                ("shard s1 owns chunks of it, and has no collection with its UUID", lambda: self.s1.drop("app.b")))):
+            with self.subTest(fault):
+                if number == 0:
+                    self.cluster.shard("app.b", 2, splits=[5])
+                act()
+                self.refused("collection app.b: " + fault)
+                self.assertEqual(self.gather("--exclude-ns", "app.b"), {"app.a": lines({"_id": 7})})
+                if number == 0:
+                    self.cluster.chunk("app.b", 2, "_id", None, 5, "s0")
+
+    def test_buckets_that_mongodump_did_not_dump(self):
+        self.cluster.shard("app.system.buckets.t", 3, key={"meta": 1}, create=False, timeseriesFields={"timeField": "t", "metaField": "m"})
+        self.assertIn("hint: mongodump dumps the buckets of a time series on the database's primary shard alone; --exclude-ns leaves it out\n",
+                      self.refused("collection app.t: shard s0 owns chunks of it, and has no collection with its UUID"))
+        self.gather("--ns", "app.a")
 
     def test_a_database_that_the_config_servers_do_not_know(self):
         self.config.delete("config.databases", "app")
-        self.refused("collection app.a is of a database that the config servers do not know")
+        self.refused("collection app.a: the config servers do not know its database")
 
     def test_a_primary_that_is_none(self):
         self.cluster.database("gone", "s7")

@@ -637,7 +637,8 @@ def main():
     dice = random.Random(given.seed)
     todo, spans = operations(cluster), []
     dumping = threading.Thread(target=chains.full)
-    dump_at = dice.choice([0, dice.randrange(len(todo))]) if len(todo) > 9 else 0  # 0: before them all
+    # 0: before them all. Not at the last, for mongodump does not dump a time series where it is moved to.
+    dump_at = dice.choice([0, dice.randrange(len(todo) - 2)]) if len(todo) > 9 else 0
     began = time.monotonic()
     for number, operation in enumerate(todo):
         if number == dump_at:

@@ -37,6 +37,7 @@ struct GatheredCollection {
     bool unique = false;
     std::vector<Part> parts{};
     Metadata metadata{};
+    std::optional<DataError> fault{}; ///< why what it holds is not known; none of the above counts then
 
     std::string logical_ns() const { return logical_namespace(ns); }
     /// Whether a document counts that is on a shard. Throws DataError.
@@ -252,58 +253,68 @@ class Cluster {
 
     // ---- collections ----
 
-    std::vector<bson::Value> chunks_of(const std::string& ns, const Entry& entry) {
-        const auto by_uuid = chunks_by_uuid_.find(entry.uuid);
-        if (!entry.uuid.empty() && by_uuid != chunks_by_uuid_.end()) return std::move(by_uuid->second);
+    std::vector<bson::Value> chunks_of(const std::string& ns, const std::string& uuid) {
+        const auto by_uuid = chunks_by_uuid_.find(uuid);
+        if (!uuid.empty() && by_uuid != chunks_by_uuid_.end()) return std::move(by_uuid->second);
         const auto by_ns = chunks_by_ns_.find(ns);
         return by_ns != chunks_by_ns_.end() ? std::move(by_ns->second) : std::vector<bson::Value>();
     }
 
     void add_sharded() {
         for (const auto& [ns, entry] : catalog_) {
-            if (!primaries_.contains(split_namespace(ns).database))
-                throw DataError(Fault::inconsistent, "collection " + ns + " is of a database that the config servers do not know");
-            const auto key = entry.document.view().field("key");
             GatheredCollection made{ns, entry.uuid};
             made.sharded = !is_true(entry.document.view(), "unsplittable");
             made.unique = is_true(entry.document.view(), "unique");
-            std::vector<std::string> missing;
-            // A drop may be under way that no coordinator's document tells of, as on servers before 5.0: the shards drop it, then the
-            // chunks go one by one, and the catalogue knows it up to the end.
-            const auto has_dropped = [&, &uuid = entry.uuid](std::size_t i) {
-                return shards_[i].coordinators->dropped(uuid) && !find(i, uuid);
-            };
+            const bool is_of_5_0 = chunks_by_uuid_.contains(entry.uuid);
             try {
-                if (!key) throw DataError(Fault::missing_field, "the config servers do not know its shard key");
-                made.chunks.emplace(ShardKey(key->document()), chunks_of(ns, entry));
+                locate(made, entry.document.view());
+                collect_metadata(made);
             } catch (const DataError& error) {
-                bool dropped = false;
-                for (std::size_t i = 0; i < shards_.size(); ++i) dropped |= has_dropped(i);
-                if (dropped) continue;
-                throw error.within("collection " + ns);
+                if (!is_of_5_0 && is_being_dropped(entry.uuid)) continue;
+                made.fault = error;
             }
-            bool dropped = false;
-            for (std::size_t i = 0; i < shards_.size(); ++i) {
-                if (!made.chunks->owns_any(shards_[i].id)) continue;
-                AppliedCollection* found = entry.uuid.empty() ? nullptr : find(i, entry.uuid);
-                if (!found) found = find(i, ns);
-                if (found)
-                    made.parts.push_back({i, found});
-                else if (has_dropped(i))
-                    dropped = true;
-                else
-                    missing.push_back(shards_[i].id);
-            }
-            if (dropped) continue;
-            if (!missing.empty())
-                throw DataError(Fault::inconsistent, "shard " + missing.front() + " owns chunks of " + ns +
-                                                         ", and has no collection with its UUID " + bson::to_hex(entry.uuid));
-            for (const ChunkMap::Chunk& chunk : made.chunks->chunks())
-                if (std::ranges::find(shards_, chunk.shard, &ShardState::id) == shards_.end())
-                    throw DataError(Fault::inconsistent,
-                                    "chunks of " + ns + " are on shard " + chunk.shard + ", which is none of the cluster's");
-            collect_metadata(made);
             collections_.push_back(std::move(made));
+        }
+    }
+    /// Before 5.0 no coordinator's document tells of a drop: the shards drop the collection, then its chunks go one by one, and the catalogue
+    /// knows it up to the end.
+    bool is_being_dropped(const std::string& uuid) const {
+        for (std::size_t i = 0; i < shards_.size(); ++i)
+            if (shards_[i].coordinators->dropped(uuid) && !find(i, uuid)) return true;
+        return false;
+    }
+    /// Finds the collection's chunks, and itself on the shards that own some.
+    void locate(GatheredCollection& made, const bson::Document& entry) {
+        const auto fault = [&](Fault kind, const std::string& text, std::string_view hint = "--exclude-ns leaves it out") {
+            return DataError(kind, "collection " + made.logical_ns() + ": " + text, hint);
+        };
+        if (!primaries_.contains(split_namespace(made.ns).database))
+            throw fault(Fault::inconsistent, "the config servers do not know its database");
+        const auto key = entry.field("key");
+        if (!key) throw fault(Fault::missing_field, "the config servers do not know its shard key");
+        try {
+            made.chunks.emplace(ShardKey(key->document()), chunks_of(made.ns, made.uuid));
+        } catch (const DataError& error) {
+            throw fault(error.fault(), error.what());
+        }
+        for (const ChunkMap::Chunk& chunk : made.chunks->chunks())
+            if (std::ranges::find(shards_, chunk.shard, &ShardState::id) == shards_.end())
+                throw fault(Fault::inconsistent, "chunks are on shard " + chunk.shard + ", which is none of the cluster's");
+        for (std::size_t i = 0; i < shards_.size(); ++i) {
+            if (!made.chunks->owns_any(shards_[i].id)) continue;
+            AppliedCollection* found = made.uuid.empty() ? nullptr : find(i, made.uuid);
+            if (!found) found = find(i, made.ns);
+            if (found) {
+                made.parts.push_back({i, found});
+                continue;
+            }
+            const std::string text =
+                "shard " + shards_[i].id + " owns chunks of it, and has no collection with its UUID " + bson::to_hex(made.uuid);
+            if (split_namespace(made.ns).collection.starts_with(buckets_prefix))
+                throw fault(
+                    Fault::incomplete, text,
+                    "mongodump dumps the buckets of a time series on the database's primary shard alone; --exclude-ns leaves it out");
+            throw fault(Fault::incomplete, text);
         }
     }
 
