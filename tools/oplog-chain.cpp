@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "chain/backup_cluster.hpp"
 #include "chain/backup_config.hpp"
 #include "chain/backup_records.hpp"
 #include "chain/renamed_collections.hpp"
@@ -248,19 +249,27 @@ std::string table(const std::vector<std::vector<std::string>>& rows) {
     return text;
 }
 
-/// A period to any moment of which a restore is possible, with one chain or with several that meet.
-struct Window {
-    Timestamp from, to;
-};
+/// Those that meet, made one.
+std::vector<Window> joined(const std::vector<Window>& windows) {
+    std::vector<Window> found;
+    for (const Window& window : windows) {
+        if (!found.empty() && window.from <= found.back().to)
+            found.back().to = std::max(found.back().to, window.to);
+        else
+            found.push_back(window);
+    }
+    return found;
+}
 std::vector<Window> windows(const std::vector<Chain>& chains) {
     std::vector<Window> found;
-    for (const Chain& chain : chains) {
-        if (!chain.good) continue;
-        if (!found.empty() && chain.begin() <= found.back().to)
-            found.back().to = std::max(found.back().to, chain.end());
-        else
-            found.push_back({chain.begin(), chain.end()});
-    }
+    for (const Chain& chain : chains)
+        if (chain.good) found.push_back({chain.begin(), chain.end()});
+    return found;
+}
+std::vector<Window> windows(const std::vector<ClusterBackup>& clusters) {
+    std::vector<Window> found;
+    for (const ClusterBackup& one : clusters)
+        if (one.good()) std::ranges::copy(one.windows(), std::back_inserter(found));
     return found;
 }
 
@@ -295,14 +304,21 @@ struct Due {
     std::uint64_t number;
     Timestamp at;
 };
+Due due(Timestamp started, Timestamp finished, std::size_t increments, const BackupConfig& config) {
+    const std::uint32_t next = finished.seconds + config.interval;
+    const std::uint32_t over = started.seconds + BackupConfig::day;
+    if (increments < config.increments && (!config.whole_day || next < over)) return {"inc", increments + 1, {next, 0}};
+    return {"full", 0, {config.whole_day ? over : next, 0}};
+}
 Due due(const std::vector<Chain>& chains, const BackupConfig& config) {
     if (chains.empty() || !chains.back().open()) return {"full", 0, now()};
     const Chain& chain = chains.back();
-    const std::uint32_t next = chain.newest().finished.seconds + config.interval;
-    const std::uint32_t over = chain.full->started.seconds + BackupConfig::day;
-    if (chain.increments.size() < config.increments && (!config.whole_day || next < over))
-        return {"inc", chain.increments.size() + 1, {next, 0}};
-    return {"full", 0, {config.whole_day ? over : next, 0}};
+    return due(chain.full->started, chain.newest().finished, chain.increments.size(), config);
+}
+Due due(const std::vector<ClusterBackup>& clusters, const BackupConfig& config) {
+    if (clusters.empty() || !clusters.back().open()) return {"full", 0, now()};
+    const ClusterBackup& one = clusters.back();
+    return due(one.started, one.finished(), one.increments(), config);
 }
 
 class Commands {
@@ -328,6 +344,9 @@ class Commands {
                                                                              {"close", &Commands::close},
                                                                              {"user-databases", &Commands::user_databases},
                                                                              {"open-since", &Commands::open_since},
+                                                                             {"members", &Commands::members},
+                                                                             {"fresh", &Commands::fresh},
+                                                                             {"add-round", &Commands::add_round},
                                                                              {"mend", &Commands::mend},
                                                                              {"unmatched", &Commands::unmatched}};
         const auto found = commands.find(command_);
@@ -342,6 +361,12 @@ class Commands {
     }
     fs::path directory() const { return argument(1, "backup directory"); }
     std::vector<Chain> chains() const { return load_chains(directory()); }
+    std::vector<ClusterBackup> clusters() const { return load_clusters(directory()); }
+    bool is_cluster() const {
+        return fs::is_directory(directory()) && std::ranges::any_of(fs::directory_iterator(directory()), [](const auto& entry) {
+                   return ClusterBackup::is_record(entry.path());
+               });
+    }
 
     /// The chain that --chain names. "latest", or no name, means the newest good one.
     Chain chain(const std::vector<Chain>& all) const {
@@ -358,10 +383,45 @@ class Commands {
 
     // Commands for people.
 
+    /// What is due after what there is, if the configuration is given.
+    template <class Backups>
+    std::optional<Due> next_step(const Backups& all) const {
+        if (!tool_.has("config")) return std::nullopt;
+        return due(all, BackupConfig(tool_.value("config"), BackupConfig::Readable::allow));
+    }
+    static std::string due_json(const std::optional<Due>& next) {
+        if (!next) return "";
+        return fmt::format(",\n\"due\":{{\"step\":\"{}\",\"number\":{},\"at\":\"{}\"}}", next->step, next->number, to_utc_string(next->at));
+    }
+    static void print_windows(const std::vector<Window>& found, const std::optional<Due>& next) {
+        for (const Window& window : joined(found))
+            print(fmt::format("restorable: {} to {}\n", with_time(window.from), with_time(window.to)));
+        if (next)
+            print(fmt::format("next: {} {}\n",
+                              next->step == std::string_view("inc") ? fmt::format("increment {}", next->number) : "full backup",
+                              next->at > now() ? "at " + to_utc_string(next->at) : "is due"));
+    }
+    static void print_faults(const std::string& of, const Chain& chain) {
+        if (!chain.damage.empty())
+            print("damaged: " + escaped(chain.damage) + "\n");
+        else if (!chain.unproved.empty())
+            print(fmt::format("not proved: {}: {}\n", escaped(of + chain.id), escaped(chain.unproved)));
+    }
+    /// A row of a table, of a chain or what has chains.
+    template <class Backup>
+    static std::vector<std::string> row(const std::string& name, const Backup& one, bool good, std::size_t increments) {
+        return {escaped(name),
+                one.state(),
+                good ? to_utc_string(one.begin()) : "-",
+                good ? to_utc_string(one.end()) + (one.doubtful() ? " (doubtful)" : "") : "-",
+                std::to_string(increments),
+                human_size(static_cast<double>(one.size()))};
+    }
+
     void status() {
+        if (is_cluster()) return cluster_status();
         const std::vector<Chain> all = chains();
-        std::optional<Due> next;
-        if (tool_.has("config")) next = due(all, BackupConfig(tool_.value("config"), BackupConfig::Readable::allow));
+        const std::optional<Due> next = next_step(all);
         if (tool_.has("json")) {
             std::string text = fmt::format("{{\"directory\":{},\n\"chains\":[", json_quoted(directory().string()));
             const char* comma = "\n";
@@ -369,48 +429,90 @@ class Commands {
                 text += comma + chain_json(chain);
                 comma = ",\n";
             }
-            text += "],\n\"windows\":" + windows_json(all);
-            if (next)
-                text += fmt::format(",\n\"due\":{{\"step\":\"{}\",\"number\":{},\"at\":\"{}\"}}", next->step, next->number,
-                                    to_utc_string(next->at));
-            print(text + "}\n");
+            print(text + "],\n\"windows\":" + windows_json(windows(all)) + due_json(next) + "}\n");
             return;
         }
         std::vector<std::vector<std::string>> rows = {{"CHAIN", "STATE", "RESTORABLE FROM", "TO", "INCREMENTS", "SIZE"}};
-        for (const Chain& chain : all)
-            rows.push_back({escaped(chain.id), chain.state(), chain.good ? to_utc_string(chain.begin()) : "-",
-                            chain.good ? to_utc_string(chain.end()) + (chain.doubtful() ? " (doubtful)" : "") : "-",
-                            std::to_string(chain.increments.size()), human_size(static_cast<double>(chain.size()))});
+        for (const Chain& chain : all) rows.push_back(row(chain.id, chain, chain.good, chain.increments.size()));
         print(table(rows));
-        for (const Chain& chain : all)
-            if (!chain.damage.empty())
-                print("damaged: " + escaped(chain.damage) + "\n");
-            else if (!chain.unproved.empty())
-                print(fmt::format("not proved: {}: {}\n", escaped(chain.id), escaped(chain.unproved)));
-        for (const Window& window : windows(all))
-            print(fmt::format("restorable: {} to {}\n", with_time(window.from), with_time(window.to)));
-        if (next)
-            print(fmt::format("next: {} {}\n",
-                              next->step == std::string_view("inc") ? fmt::format("increment {}", next->number) : "full backup",
-                              next->at > now() ? "at " + to_utc_string(next->at) : "is due"));
+        for (const Chain& chain : all) print_faults("", chain);
+        print_windows(windows(all), next);
     }
 
-    static std::string windows_json(const std::vector<Chain>& all) {
+    void cluster_status() {
+        const std::vector<ClusterBackup> all = clusters();
+        const std::optional<Due> next = next_step(all);
+        if (tool_.has("json")) {
+            std::string text = fmt::format("{{\"directory\":{},\n\"clusters\":[", json_quoted(directory().string()));
+            const char* comma = "\n";
+            for (const ClusterBackup& one : all) {
+                text += comma + cluster_json(one);
+                comma = ",\n";
+            }
+            print(text + "],\n\"windows\":" + windows_json(windows(all)) + due_json(next) + "}\n");
+            return;
+        }
+        std::vector<std::vector<std::string>> rows = {{"CLUSTER, MEMBER", "STATE", "RESTORABLE FROM", "TO", "INCREMENTS", "SIZE"}};
+        for (const ClusterBackup& one : all) {
+            rows.push_back(row(one.id, one, one.good(), one.increments()));
+            for (const ClusterBackup::Member& member : one.members)
+                rows.push_back(
+                    row("  " + member.name + "/" + member.chain_id, member.chain, member.chain.good, member.chain.increments.size()));
+        }
+        print(table(rows));
+        for (const ClusterBackup& one : all) {
+            if (!one.record_damage.empty()) print("damaged: " + escaped(one.record_damage) + "\n");
+            for (const ClusterBackup::Member& member : one.members) {
+                print_faults(member.name + "/", member.chain);
+                if (member.removed)
+                    print(fmt::format("removed: {} is no member from {} on\n", escaped(member.name), with_time(*member.removed)));
+            }
+        }
+        if (!all.empty())
+            for (const ClusterBackup::Member& member : all.back().members)
+                if (all.back().holds_back(member))
+                    print(fmt::format("held back by: {}, whose chain ends at {}, before {}\n", escaped(member.name),
+                                      with_time(member.chain.end()), with_time(all.back().wanted)));
+        print_windows(windows(all), next);
+    }
+
+    static std::string cluster_json(const ClusterBackup& one) {
+        std::string text = fmt::format(R"({{"id":{},"state":{},"good":{},"doubtfulEnd":{},)", json_quoted(one.id), json_quoted(one.state()),
+                                       one.good(), one.doubtful());
+        if (one.good())
+            text += fmt::format(R"("from":"{}","fromTime":"{}","to":"{}","toTime":"{}",)", to_string(one.begin()),
+                                to_utc_string(one.begin()), to_string(one.end()), to_utc_string(one.end()));
+        if (!one.rounds.empty()) text += fmt::format(R"("common":"{}",)", to_string(one.rounds.back().common));
+        if (const std::string damage = one.damage(); !damage.empty()) text += fmt::format(R"("damage":{},)", json_quoted(damage));
+        text += fmt::format(R"("increments":{},"size":{},"members":[)", one.increments(), one.size());
+        const char* comma = "\n";
+        for (const ClusterBackup::Member& member : one.members) {
+            text += fmt::format(R"({}{{"name":{},"server":{},"holdsBack":{},)", comma, json_quoted(member.name), json_quoted(member.server),
+                                one.holds_back(member));
+            if (member.removed) text += fmt::format(R"("removed":"{}",)", to_string(*member.removed));
+            text += "\"chain\":" + chain_json(member.chain) + "}";
+            comma = ",\n";
+        }
+        return text + "]}";
+    }
+
+    static std::string windows_json(const std::vector<Window>& found) {
         std::string text = "[";
-        for (const Window& window : windows(all))
+        for (const Window& window : joined(found))
             text += fmt::format(R"({}{{"from":"{}","fromTime":"{}","to":"{}","toTime":"{}"}})", text.size() > 1 ? "," : "",
                                 to_string(window.from), to_utc_string(window.from), to_string(window.to), to_utc_string(window.to));
         return text + "]";
     }
 
     void list() {
+        if (is_cluster()) return cluster_list();
         const std::vector<Chain> all = chains();
         for (const Chain& chain : all) // on stderr, because the JSON consists of windows
             if (!chain.damage.empty() || !chain.unproved.empty())
                 tool_.warn(fmt::format("chain {} is {}: {}", chain.id, chain.damage.empty() ? "not proved" : "damaged",
                                        chain.damage.empty() ? chain.unproved : chain.damage));
         if (tool_.has("json")) {
-            print(windows_json(all) + "\n");
+            print(windows_json(windows(all)) + "\n");
             return;
         }
         std::vector<std::vector<std::string>> rows = {{"CHAIN", "FROM", "", "TO", "", ""}};
@@ -426,39 +528,110 @@ class Commands {
         print(rows.size() > 1 ? table(rows) : "nothing to restore\n");
     }
 
-    void verify_all() {
-        std::vector<Chain> all = chains();
-        if (tool_.has("chain")) all = {chain(all)};
-        if (all.empty()) throw Failure(nothing_there, directory().string() + ": no backup");
+    void cluster_list() {
+        const std::vector<ClusterBackup> all = clusters();
+        if (tool_.has("json")) {
+            print(windows_json(windows(all)) + "\n");
+            return;
+        }
+        std::vector<std::vector<std::string>> rows = {{"CLUSTER", "FROM", "", "TO", "", ""}};
+        for (const ClusterBackup& one : all) {
+            const std::string damage = one.damage();
+            if (!damage.empty()) tool_.warn("cluster backup " + one.id + " is damaged: " + damage);
+            if (!one.good()) rows.push_back({escaped(one.id), "-", "", "-", "", "damaged"});
+            if (!one.good()) continue;
+            for (const Window& window : one.windows())
+                rows.push_back({escaped(one.id), to_string(window.from), to_utc_string(window.from), to_string(window.to),
+                                to_utc_string(window.to),
+                                !damage.empty()  ? "damaged"
+                                : one.doubtful() ? "doubtful end"
+                                                 : ""});
+        }
+        print(table(rows));
+    }
+
+    /// What verification finds out, a line or an element each.
+    struct Verdicts {
+        const Tool& tool;
         bool bad = false;
-        std::string json;
-        for (const Chain& chain : all) {
+        std::string json{};
+
+        void add(const std::string& id, const std::string& problem, const std::string& note) {
+            const std::string unproved = problem.empty() ? note : "";
+            bad = bad || !problem.empty();
+            json += fmt::format("{}{{\"id\":{},\"ok\":{},\"problem\":{}{}}}", json.empty() ? "" : ",\n", json_quoted(id), problem.empty(),
+                                problem.empty() ? "null" : json_quoted(problem),
+                                unproved.empty() ? "" : ",\"unproved\":" + json_quoted(unproved));
+            if (!tool.has("json"))
+                print(fmt::format("{}  {}{}\n", escaped(id), problem.empty() ? "ok" : "BAD: " + escaped(problem),
+                                  unproved.empty() ? "" : "; not proved: " + escaped(unproved)));
+        }
+        void add(const std::string& id, const Chain& chain) {
             std::string problem;
             try {
                 verify(chain);
             } catch (const std::bad_alloc&) {
                 throw; // this error says nothing about the chain
             } catch (const std::exception& error) {
-                if (!fs::exists(chain.directory)) continue; // pruned meanwhile
+                if (!fs::exists(chain.directory)) return; // pruned meanwhile
                 problem = error.what();
             }
-            const std::string unproved = problem.empty() ? chain.unproved : "";
-            bad = bad || !problem.empty();
-            json += fmt::format("{}{{\"id\":{},\"ok\":{},\"problem\":{}{}}}", json.empty() ? "" : ",\n", json_quoted(chain.id),
-                                problem.empty(), problem.empty() ? "null" : json_quoted(problem),
-                                unproved.empty() ? "" : ",\"unproved\":" + json_quoted(unproved));
-            if (!tool_.has("json"))
-                print(fmt::format("{}  {}{}\n", escaped(chain.id), problem.empty() ? "ok" : "BAD: " + escaped(problem),
-                                  unproved.empty() ? "" : "; not proved: " + escaped(unproved)));
+            add(id, problem, chain.unproved);
         }
-        if (tool_.has("json")) print("{\"chains\":[" + json + "]}\n");
-        if (bad) throw Failure(unverified, "verification failed");
+    };
+
+    void verify_all() {
+        if (is_cluster()) return verify_clusters();
+        std::vector<Chain> all = chains();
+        if (tool_.has("chain")) all = {chain(all)};
+        if (all.empty()) throw Failure(nothing_there, directory().string() + ": no backup");
+        Verdicts verdicts{tool_};
+        for (const Chain& chain : all) verdicts.add(chain.id, chain);
+        if (tool_.has("json")) print("{\"chains\":[" + verdicts.json + "]}\n");
+        if (verdicts.bad) throw Failure(unverified, "verification failed");
+    }
+
+    /// Every chain of every member, and of each cluster backup, that all that it names is there and has a time in common.
+    void verify_clusters() {
+        std::vector<ClusterBackup> all = clusters();
+        if (tool_.has("chain")) all = {cluster(all)};
+        Verdicts chains{tool_};
+        if (tool_.has("chain")) {
+            for (const ClusterBackup::Member& member : all.front().members)
+                if (is_there(member.chain.directory)) chains.add(member.name + "/" + member.chain_id, member.chain);
+        } else {
+            for (const std::string& member : members_in(directory()))
+                for (const Chain& chain : load_chains(directory() / member)) chains.add(member + "/" + chain.id, chain);
+        }
+        Verdicts windows{tool_};
+        for (const ClusterBackup& one : all) {
+            std::string problem = one.damage();
+            if (problem.empty() && !one.good()) problem = "its chains have no moment in common";
+            if (!problem.empty() && !fs::exists(one.record)) continue; // pruned meanwhile
+            windows.add(one.id, problem, "");
+            if (problem.empty() && !tool_.has("json"))
+                for (const Window& window : one.windows())
+                    print(fmt::format("{}  all members: {} to {}\n", escaped(one.id), with_time(window.from), with_time(window.to)));
+        }
+        if (tool_.has("json")) print("{\"chains\":[" + chains.json + "],\n\"clusters\":[" + windows.json + "]}\n");
+        if (chains.bad || windows.bad) throw Failure(unverified, "verification failed");
+    }
+
+    /// Renames a chain first, so that what an interrupted removal leaves is not a chain.
+    void remove(const Chain& chain) const {
+        const fs::path gone = chain.directory.parent_path() / (".pruned-" + chain.id);
+        fs::rename(chain.directory, gone);
+        oplog::detail::sync_name(gone.string(), [&] { return ::rename(gone.c_str(), chain.directory.c_str()) == 0; });
+        const auto remove = [](const char* path, const struct ::stat*, int, ::FTW*) { return ::remove(path); };
+        if (::nftw(gone.c_str(), remove, 16, FTW_DEPTH | FTW_PHYS) != 0)
+            tool_.warn(fmt::format("{}: could not be removed: {}", gone.string(), std::strerror(errno)));
     }
 
     void prune() {
         if (!tool_.has("keep")) throw ArgumentError("prune: say how many chains to keep: --keep N");
         const auto keep = tool_.value<unsigned>("keep");
         if (keep == 0) throw ArgumentError("prune: the newest good chain is always kept, so --keep is 1 or more");
+        if (is_cluster()) return prune_clusters(keep);
         const std::vector<Chain> all = chains();
         for (const Chain& one : all)
             if (!one.damage.empty()) tool_.warn("chain " + one.id + " is damaged: " + one.damage);
@@ -468,14 +641,37 @@ class Commands {
         for (std::size_t i = 0; i < first_kept; ++i) {
             if (all[i].is_unread) continue; // it may be a good chain, and a newer one
             print(fmt::format("{}  {}\n", escaped(all[i].id), human_size(static_cast<double>(all[i].size()))));
-            if (tool_.has("dry-run")) continue;
-            // It is renamed first, so that what an interrupted removal leaves is not a chain.
-            const fs::path gone = directory() / (".pruned-" + all[i].id);
-            fs::rename(all[i].directory, gone);
-            oplog::detail::sync_name(gone.string(), [&] { return ::rename(gone.c_str(), all[i].directory.c_str()) == 0; });
-            const auto remove = [](const char* path, const struct ::stat*, int, ::FTW*) { return ::remove(path); };
-            if (::nftw(gone.c_str(), remove, 16, FTW_DEPTH | FTW_PHYS) != 0)
-                tool_.warn(fmt::format("{}: could not be removed: {}", gone.string(), std::strerror(errno)));
+            if (!tool_.has("dry-run")) remove(all[i]);
+        }
+    }
+
+    /// As of chains; and with them the members' chains that are older than those that stay and that none of these names.
+    void prune_clusters(unsigned keep) {
+        const std::vector<ClusterBackup> all = clusters();
+        std::size_t first_kept = all.size();
+        for (const ClusterBackup& one : all)
+            if (const std::string damage = one.damage(); !damage.empty()) tool_.warn("cluster backup " + one.id + " is damaged: " + damage);
+        for (unsigned good = 0; first_kept > 0 && good < keep;) good += all[--first_kept].good();
+        std::set<fs::path> kept;
+        std::optional<Timestamp> since;
+        for (std::size_t i = 0; i < all.size(); ++i) {
+            if (i < first_kept && !all[i].is_unread()) {
+                print(fmt::format("{}  {}\n", escaped(all[i].id), human_size(static_cast<double>(all[i].size()))));
+                if (!tool_.has("dry-run")) fs::remove(all[i].record); // before its chains: what is named must be there
+                continue;
+            }
+            for (const ClusterBackup::Member& member : all[i].members) {
+                kept.insert(member.chain.directory);
+                if (member.chain.good) since = std::min(since.value_or(member.chain.begin()), member.chain.begin());
+            }
+        }
+        if (tool_.has("dry-run") || !since) return;
+        oplog::detail::sync_directory(directory().string());
+        for (const std::string& member : members_in(directory())) {
+            for (const Chain& chain : load_chains(directory() / member))
+                if (!kept.contains(chain.directory) && !chain.is_unread && (!chain.full || chain.begin() < *since)) remove(chain);
+            std::error_code is_used;
+            fs::remove(directory() / member, is_used); // of a shard that is gone
         }
     }
 
@@ -503,8 +699,7 @@ class Commands {
     /// Selects the steps that a restore needs, and says what it gives.
     void select() {
         if (tool_.has("to") && tool_.has("before")) throw ArgumentError("--to and --before exclude each other");
-        const std::vector<Chain> all = chains();
-        // The requested moment: all entries up to `wanted`. A chain may begin at any time up to `at_latest`.
+        // The requested moment: all entries up to its last. A chain may begin at any time up to that.
         std::optional<TimeSpan> time;
         if (tool_.has("to")) time = parse_time(tool_.value("to"));
         if (tool_.has("before")) {
@@ -513,6 +708,8 @@ class Commands {
             const Timestamp last = Timestamp::from_packed(before.packed() - 1);
             time = TimeSpan{last, last};
         }
+        if (is_cluster()) return select_cluster(time);
+        const std::vector<Chain> all = chains();
         const auto covers = [&](const Chain& one) {
             return one.good && (!time || (one.begin() <= time->last && time->first <= one.end()));
         };
@@ -521,7 +718,7 @@ class Commands {
         if (std::ranges::none_of(candidates, &Chain::good)) throw Failure(nothing_there, directory().string() + ": no backup to restore");
         // The newest has the least to replay.
         const auto found = std::find_if(candidates.rbegin(), candidates.rend(), covers);
-        if (found == candidates.rend()) throw Failure(not_restorable, outside(candidates, time->first));
+        if (found == candidates.rend()) throw Failure(not_restorable, outside(windows(candidates), time->first));
         const Chain& one = *found;
         // What follows the damage is not among the steps.
         if (!one.damage.empty()) tool_.warn("chain " + one.id + " is damaged: " + one.damage);
@@ -552,12 +749,35 @@ class Commands {
                                  shell_quoted(to_utc_string(stands_at))));
     }
 
-    static std::string outside(const std::vector<Chain>& candidates, Timestamp wanted) {
+    /// The chains that a restore of a cluster needs.
+    void select_cluster(const std::optional<TimeSpan>& time) {
+        std::vector<ClusterBackup> candidates = clusters();
+        if (tool_.has("chain")) candidates = {cluster(candidates)};
+        if (std::ranges::none_of(candidates, &ClusterBackup::good))
+            throw Failure(nothing_there, directory().string() + ": no backup to restore");
+        const auto covers = [&](const ClusterBackup& one) {
+            return one.good() && (!time || (one.begin() <= time->last && time->first <= one.end()));
+        };
+        const auto found = std::find_if(candidates.rbegin(), candidates.rend(), covers);
+        if (found == candidates.rend()) throw Failure(not_restorable, outside(windows(candidates), time->first));
+        if (const std::string damage = found->damage(); !damage.empty())
+            tool_.warn("cluster backup " + found->id + " is damaged: " + damage);
+        for (auto newer = candidates.rbegin(); newer != found; ++newer)
+            if (!newer->good())
+                tool_.warn("cluster backup " + newer->id + ", which is newer, is damaged and not taken: " + newer->damage());
+        if (found->doubtful())
+            tool_.warn("the end of cluster backup " + found->id +
+                       " is doubtful: after it a member's history changed, so its last entries may have been rolled back");
+        std::string text = fmt::format("chain={}\nmembers=(", shell_quoted(found->id));
+        for (const ClusterBackup::Member& member : found->members) text += " " + shell_quoted(member.chain.directory.string());
+        print(text + fmt::format(" )\nwhole_until={}\n", found->whole_until ? to_string(*found->whole_until) : ""));
+    }
+
+    static std::string outside(const std::vector<Window>& candidates, Timestamp wanted) {
         std::optional<Timestamp> before, after;
-        for (const Chain& one : candidates) {
-            if (!one.good) continue;
-            if (one.end() < wanted && (!before || one.end() > *before)) before = one.end();
-            if (one.begin() > wanted && (!after || one.begin() < *after)) after = one.begin();
+        for (const Window& one : candidates) {
+            if (one.to < wanted && (!before || one.to > *before)) before = one.to;
+            if (one.from > wanted && (!after || one.from < *after)) after = one.from;
         }
         std::string text = "nothing restores to " + with_time(wanted) + "; the nearest restorable times are ";
         if (before) text += with_time(*before);
@@ -576,23 +796,38 @@ class Commands {
         return std::string(tools::detail::trimmed(text));
     }
 
+    /// The cluster backup that --chain names. "latest", or no name, means the newest good one.
+    ClusterBackup cluster(const std::vector<ClusterBackup>& all) const {
+        const std::string id = tool_.optional("chain").value_or("latest");
+        for (auto at = all.rbegin(); at != all.rend(); ++at)
+            if (id == "latest" ? at->good() : at->id == id) return *at;
+        throw Failure(nothing_there,
+                      id == "latest" ? directory().string() + ": no backup" : directory().string() + ": no cluster backup '" + id + "'");
+    }
+
+    static Login source(const BackupConfig& config, const Tool& tool) {
+        return tool.has("member") ? config.member(tool.value("member"), tool.optional("server").value_or("")) : config.source();
+    }
+
     void config() {
         const BackupConfig config = config_file(argument(1, "configuration file"));
         if (tool_.has("target")) {
             print("target_uri=" + shell_quoted(config.target(target_from_stdin()).uri) + "\n");
             return;
         }
-        ConnectionString majority(config.source().uri);
+        const std::string uri = source(config, tool_).uri;
+        ConnectionString majority(uri);
         majority.set("readConcernLevel", "majority");
         const Compression method = parse_compression(config.compress).method;
         std::string text;
         const auto set = [&](const char* name, const auto& value) {
             text += fmt::format("{}={}\n", name, shell_quoted(fmt::format("{}", value)));
         };
-        set("uri", config.source().uri);
+        set("uri", uri);
         set("oplog_uri", majority.without_password());
         set("mongo_home", config.mongo_home);
-        set("dbbak_dir", config.dbbak_dir);
+        set("dbbak_dir", config.dbbak_dir + (tool_.has("member") ? "/" + tool_.value("member") : ""));
+        set("cluster", config.cluster ? "yes" : "");
         set("log_file", config.log_file);
         set("lang", config.lang);
         set("on_gap", config.on_gap);
@@ -612,17 +847,147 @@ class Commands {
     /// Prints the password in the form of mongodump's --config file.
     void login() {
         const BackupConfig config = config_file(argument(1, "configuration file"));
-        const Login login = tool_.has("target") ? config.target(target_from_stdin()) : config.source();
+        const Login login = tool_.has("target") ? config.target(target_from_stdin()) : source(config, tool_);
+        if (tool_.has("mongosh")) {
+            ConnectionString uri(login.uri);
+            uri.password = login.password;
+            print("db = connect(" + json_quoted(uri.with_password()) + ");\n"); // a JSON string is one of JavaScript
+            return;
+        }
         print("password: " + json_quoted(login.password) + "\n"); // a JSON string is a YAML string
     }
 
     void next() {
+        if (is_cluster()) return next_round();
         const std::vector<Chain> all = chains();
         if (all.empty()) throw Failure(nothing_there, directory().string() + ": no backup to continue");
         const Chain one = tool_.has("chain") ? chain(all) : all.back();
         require_open(one);
         print(fmt::format("chain={}\nnumber={}\nlast={}\nbegun={}\nfinished={}\n", shell_quoted(one.id), one.increments.size() + 1,
                           to_string(one.end()), one.full->started.seconds, one.newest().finished.seconds));
+    }
+
+    /// As of a chain; and the members with their chains and servers, and how far the furthest of these chains reaches.
+    void next_round() {
+        const std::vector<ClusterBackup> all = clusters();
+        const ClusterBackup& one = all.back();
+        if (!one.open())
+            throw Failure(nothing_there, "cluster backup " + one.id + " cannot be continued (" +
+                                             (one.damage().empty() ? one.state() : one.damage()) + "): a new full backup is needed");
+        print(fmt::format("chain={}\nnumber={}\nlast={}\nbegun={}\nfinished={}\nreached={}\n", shell_quoted(one.id), one.increments() + 1,
+                          to_string(one.end()), one.started.seconds, one.finished().seconds, to_string(one.reached())));
+        std::string chains = "chains=(", servers = "servers=(";
+        for (const ClusterBackup::Member& member : one.members) {
+            if (member.removed) continue;
+            chains += fmt::format(" [{}]={}", member.name, shell_quoted(member.chain_id));
+            servers += fmt::format(" [{}]={}", member.name, shell_quoted(member.server));
+        }
+        print(chains + " )\n" + servers + " )\n");
+    }
+
+    /// Reads the documents of config.shards, and prints the cluster's members and where they are.
+    void members() {
+        std::map<std::string, std::string> servers{{"config", ""}};
+        bool any = false;
+        for (const bson::Document& shard : DocumentInput(argument(1, "documents of config.shards"), Check::structure)) {
+            const auto id = shard.find("_id"), host = shard.find("host");
+            if (!id || !host) throw DataError(Fault::missing_field, "config.shards: a document without _id or host");
+            any = true;
+            // A shard of that name is the config servers themselves, which may have data too.
+            if (id->string() != "config") servers[member_name(id->string())] = host->string();
+        }
+        if (!any) throw Failure(not_restorable, "config.shards has no shards: this server is none of a cluster's config servers");
+        std::string text = "listed=(";
+        for (const auto& [name, server] : servers) text += fmt::format(" [{}]={}", name, shell_quoted(server));
+        print(text + " )\n");
+    }
+
+    /// The newest chain of a member, if nothing is wrong with it and no cluster backup has it yet.
+    std::optional<Chain> unused_chain(const std::string& member, const std::vector<ClusterBackup>& clusters) const {
+        if (!fs::is_directory(directory() / member)) return std::nullopt;
+        const std::vector<Chain> all = load_chains(directory() / member);
+        if (all.empty() || !all.back().open()) return std::nullopt;
+        for (const ClusterBackup& one : clusters)
+            for (const ClusterBackup::Member& each : one.members)
+                if (each.name == member && each.chain_id == all.back().id) return std::nullopt;
+        return all.back();
+    }
+
+    /// Which of the members have a chain for the next cluster backup already, as after a run that was ended, and which
+    /// have not. With --dumped a chain counts only if its full backup came from the server.
+    void fresh() {
+        const std::vector<ClusterBackup> all = clusters();
+        std::string lacking = "lacking=(", chains = "new=(";
+        Timestamp reached = Timestamp::min();
+        for (std::size_t i = 2; i < arguments_.size(); ++i) {
+            const auto chain = unused_chain(arguments_[i], all);
+            if (!chain || (tool_.has("dumped") && !chain->full->made_of.empty())) {
+                lacking += " " + shell_quoted(arguments_[i]);
+                continue;
+            }
+            chains += fmt::format(" [{}]={}", arguments_[i], shell_quoted(chain->id));
+            reached = std::max(reached, chain->end());
+        }
+        print(fmt::format("{} )\n{} )\nfurthest={}\n", lacking, chains, to_string(reached)));
+    }
+
+    /// Records that the chains of all MEMBER=SERVER... reach --to: those of the cluster backup --chain, which are its
+    /// members now, or without it a new one's; with --grown there are others. If some do not, that is recorded and a failure.
+    void add_round() {
+        if (!tool_.has("to")) throw ArgumentError("add-round: say what all chains are to reach: --to T");
+        const Timestamp wanted = parse_timestamp(tool_.value("to"));
+        const std::vector<ClusterBackup> all = clusters();
+        const bool is_new = !tool_.has("chain");
+        ClusterBackup one;
+        if (!is_new) one = cluster(all);
+        if (is_new) one.started = {tool_.value<std::uint32_t>("started"), 0};
+        std::set<std::string> present;
+        for (std::size_t i = 2; i < arguments_.size(); ++i) {
+            const std::size_t equals = arguments_[i].find('='); // percent-encoded in names
+            if (equals == std::string::npos) throw ArgumentError("add-round: name each member as MEMBER=SERVER");
+            const std::string name = arguments_[i].substr(0, equals), server = arguments_[i].substr(equals + 1);
+            present.insert(name);
+            if (is_new) {
+                const auto chain = unused_chain(name, all);
+                if (!chain) throw Failure(nothing_there, name + ": no new chain");
+                one.members.push_back({name, server, chain->id, {}, *chain});
+                continue;
+            }
+            const auto known = std::ranges::find(one.members, name, &ClusterBackup::Member::name);
+            if (known == one.members.end()) throw Failure(nothing_there, name + ": no member of cluster backup " + one.id);
+            known->server = server;
+        }
+        if (is_new) std::ranges::sort(one.members, {}, &ClusterBackup::Member::name);
+        if (tool_.has("grown") && !one.whole_until && !one.rounds.empty()) one.whole_until = one.rounds.back().common;
+        one.wanted = wanted;
+        std::string behind;
+        for (ClusterBackup::Member& member : one.members) {
+            if (!member.removed && !present.contains(member.name)) member.removed = wanted;
+            if (!member.removed && !member.chain.open())
+                behind += fmt::format("{}{} ({})", behind.empty() ? "" : ", ", member.name,
+                                      member.chain.damage.empty() ? member.chain.state() : member.chain.damage);
+            else if (!member.removed && member.chain.end() < wanted)
+                behind +=
+                    fmt::format("{}{} (its chain ends at {})", behind.empty() ? "" : ", ", member.name, with_time(member.chain.end()));
+        }
+        if (behind.empty()) one.rounds.push_back({wanted, now()});
+        if (is_new && behind.empty()) {
+            const std::string name = directory_name(one.started);
+            for (int more = 1; is_new && one.record.empty(); ++more) {
+                one.id = more == 1 ? name : name + "_" + std::to_string(more);
+                const fs::path path = directory() / (one.id + std::string(ClusterBackup::extension));
+                if (!is_there(path)) one.record = path;
+            }
+        }
+        if (!one.record.empty()) {
+            FileSink file(one.record.string(), IfExists::replace, Content::text);
+            const std::string text = one.to_json();
+            file.write(text.data(), text.size());
+            file.close();
+        }
+        if (!behind.empty()) throw Failure(not_restorable, "not every member reaches " + with_time(wanted) + ": " + behind);
+        print(fmt::format("chain={}\nfrom={}\nto={}\n", shell_quoted(one.id), shell_quoted(with_time(one.begin())),
+                          shell_quoted(with_time(one.end()))));
     }
 
     Step new_step(const fs::path& made, const char* type) const {
@@ -874,18 +1239,22 @@ int main(int argc, char** argv) {
         "  select DIR   the steps that a restore needs, as shell assignments\n"
         "  seal DIR     proves --chain and takes what is there for all of it\n"
         "Those that oplog-backup and oplog-restore are made of: config, login, next, add-full, add-inc, close,\n"
-        "user-databases, open-since, mend, unmatched. Exit codes: 0, 1 failed, 2 usage, 10 nothing there, 20 gap or divergence, 21 verification failed.",
+        "user-databases, open-since, mend, unmatched, members, fresh, add-round. Exit codes: 0, 1 failed, 2 usage, 10 nothing there, 20 gap or divergence, 21 verification failed.",
         "  oplog-chain status /mongodb/backup/dbbak --json\n");
     tool.add_options()("json", "status, list, verify: as JSON")("chain", "only this chain; latest is the newest good one",
                                                                 cxxopts::value<std::string>(), "ID")(
         "keep", "prune: how many good chains stay", cxxopts::value<unsigned>(), "N")("dry-run", "prune: only say which would go")(
-        "to", "select, unmatched, open-since: the state with every entry up to T", cxxopts::value<std::string>(),
-        "T")("before", "select: the state just before T", cxxopts::value<std::string>(),
-             "T")("ns", "unmatched: a pattern of collections", cxxopts::value<std::vector<std::string>>(),
-                  "GLOB")("config", "status: config.ini, for what is due", cxxopts::value<std::string>(), "FILE")(
-        "insecure-config", "config, login: others may read the password")("target",
-                                                                          "config, login: of the server to be restored, named on stdin")(
-        "started", "add-full, add-inc: when, in seconds since 1970", cxxopts::value<std::uint32_t>(),
+        "to", "select, unmatched, open-since: the state with every entry up to T; add-round: what all chains reach",
+        cxxopts::value<std::string>(), "T")("before", "select: the state just before T", cxxopts::value<std::string>(),
+                                            "T")("ns", "unmatched: a pattern of collections", cxxopts::value<std::vector<std::string>>(),
+                                                 "GLOB")("config", "status: config.ini, for what is due", cxxopts::value<std::string>(),
+                                                         "FILE")("insecure-config", "config, login: others may read the password")(
+        "target", "config, login: of the server to be restored, named on stdin")("member", "config, login: of this member of a cluster",
+                                                                                 cxxopts::value<std::string>(), "NAME")(
+        "server", "config, login: SET/HOSTS of that member, if it is no config server", cxxopts::value<std::string>(),
+        "SERVER")("mongosh", "login: as a script for mongosh")("dumped", "fresh: no chain counts that was made without the server")(
+        "grown", "add-round: the cluster has members that are not in the backup")(
+        "started", "add-full, add-inc, add-round: when, in seconds since 1970", cxxopts::value<std::uint32_t>(),
         "S")("mongodump", "add-full, add-inc: its version", cxxopts::value<std::string>(),
              "TEXT")("probe", "add-full: an oplog that ends with the last entry before the dump; without it, the dump was made of --chain",
                      cxxopts::value<std::string>(), "FILE")("reason", "close: gap or divergence", cxxopts::value<std::string>(), "WHY");

@@ -64,10 +64,10 @@ class Config(unittest.TestCase):
         optional = [line[1:] for line in SAMPLE.read_text().splitlines() if line.startswith("#") and line[1:2] not in (" ", "")]
         keys = [line.split(" = ")[0] for line in optional]
         self.assertEqual(keys, ["uri", "db_pwd_file", "increments", "compress", "full_method", "keep_chains", "on_gap", "restore_user", "restore_pwd_file",
-                                "log_file", "lang", "extra_dump_args"])
+                                "log_file", "cluster", "member_uri", "lang", "extra_dump_args"])
         for line in optional:
             if not line.startswith(("uri", "db_pwd_file")):
-                self.write(SAMPLE.read_text() + line + "\n")
+                self.write(SAMPLE.read_text() + line + "\n" + ("cluster = yes\n" if line.startswith("member_uri") else ""))
                 self.settings()
 
     def test_comments_are_whole_lines(self):
@@ -150,6 +150,33 @@ class Config(unittest.TestCase):
         self.settings_of()  # the source's own user is not the target's
         self.assertEqual(self.settings("--target", stdin="h:1")["target_uri"], "mongodb://h:1/?directConnection=true&serverSelectionTimeoutMS=10000")
 
+    def test_members_of_a_cluster(self):
+        member = ("--member", "sh0", "--server", "rs/a:1,b:2")
+        self.settings_of(cluster="yes")
+        values = self.settings(*member)
+        self.assertEqual(values["uri"], "mongodb://root@a:1,b:2/?replicaSet=rs&authSource=admin&serverSelectionTimeoutMS=10000")
+        self.assertEqual([values[key] for key in ("cluster", "full_method", "dbbak_dir", "log_file")],
+                         ["yes", "slice", "/mongodb/backup/dbbak/sh0", "/mongodb/backup/dbbak/dbbak.log"])
+        self.assertEqual(self.login(*member), 'password: "xxxxx"\n')
+        self.assertEqual(self.settings("--member", "config", "--server", "")["uri"], self.settings()["uri"])
+        srv = {"db_host": None, "db_port": None, "uri": "mongodb+srv://c.example.org/?replicaSet=cfg&readPreference=secondary&srvMaxHosts=1"}
+        self.settings_of(srv, cluster="yes")
+        self.assertEqual(self.settings(*member)["uri"],
+                         "mongodb://root@a:1,b:2/?readPreference=secondary&tls=true&replicaSet=rs&authSource=admin&serverSelectionTimeoutMS=10000")
+        self.settings_of(cluster="yes", member_uri="mongodb://me:p%2Fw@{member}.x,{hosts}/?replicaSet={set}&was={set}")
+        self.assertEqual(self.settings(*member)["uri"], "mongodb://me@sh0.x,a:1,b:2/?replicaSet=rs&was=rs&serverSelectionTimeoutMS=10000")
+        self.assertEqual(self.login(*member, "--mongosh"),
+                         'db = connect("mongodb://me:p%2Fw@sh0.x,a:1,b:2/?replicaSet=rs&was=rs&serverSelectionTimeoutMS=10000");\n')
+        self.settings_of(cluster="yes", db_user=None, db_pwd=None, member_uri="mongodb://me:pw@{hosts}/")
+        self.path.chmod(0o644)
+        self.refused(f"line 9: member_uri is a password, and others can read {self.path}; chmod 600 it, or give --insecure-config")
+        self.settings_of(cluster="yes", member_uri="mongodb://h/")
+        self.refused("line 11: member_uri has neither {hosts} nor {member}: it would be one server for all members")
+        self.settings_of(cluster="yes", member_uri="{hosts}")
+        self.refused("line 11: member_uri is wrong: a connection string begins with mongodb:// or mongodb+srv://")
+        self.settings_of(cluster="yes", full_method="mongodump")
+        self.refused("line 11: full_method is mongodump, which config servers and resharded shards do not allow: slice is what a cluster needs")
+
     def test_what_is_wrong_is_named_with_its_line(self):
         for text, message in (("[default]\nfoo = 1\n", "line 2: unknown key 'foo'"), ("dbbak_dir = /b\n", "line 1: before the section [default]"),
                               ("[other]\n", "line 1: section [other]: there is only [default]"), ("[default]\njust text\n", "line 2: neither a key with a value nor a comment"),
@@ -164,7 +191,8 @@ class Config(unittest.TestCase):
                                 ("extra_dump_args", "-ppw", "holds -ppw, which is not for it to say"),
                                 ("extra_dump_args", "-j 2 --excludeCollection=x", "holds --excludeCollection=x, which cannot go with the oplog: a chain is of a whole server"),
                                 ("extra_dump_args", "--viewsAsCollections", "holds --viewsAsCollections, which cannot go with the oplog: a chain is of a whole server"),
-                                ("full_method", "dump", "is none of auto, mongodump and slice")):
+                                ("full_method", "dump", "is none of auto, mongodump and slice"), ("cluster", "maybe", "is neither yes nor no"),
+                                ("member_uri", "mongodb://{hosts}/", "goes with cluster = yes")):
             self.settings_of({key: value})
             line = 2 if key == "uri" else 2 + list({**BASE, key: value}).index(key)
             self.refused(f"line {line}: {'db_host' if key == 'uri' else key} {why}")

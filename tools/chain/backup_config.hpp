@@ -113,9 +113,34 @@ class ConnectionString {
         if (std::ranges::none_of(options_, same)) options_.emplace_back(key, value);
     }
 
+    /// Another server that is logged in to in the same way: HOSTS, or SET/HOSTS for a replica set.
+    void lead_to(std::string_view server) {
+        if (scheme_ == "mongodb+srv") set_default("tls", "true"); // as the scheme has it
+        scheme_ = "mongodb";
+        std::erase_if(options_, [](const auto& option) {
+            const std::string name = detail::lower(option.first);
+            return name == "directconnection" || name == "replicaset" || name.starts_with("srv");
+        });
+        const std::size_t slash = server.find('/');
+        hosts_ = slash == server.npos ? server : server.substr(slash + 1);
+        if (slash != server.npos)
+            set("replicaSet", server.substr(0, slash));
+        else
+            set("directConnection", "true");
+    }
+
     /// The connection string without the password.
-    std::string without_password() const {
-        std::string text = scheme_ + "://" + (user.empty() ? "" : detail::percent_encoded(user) + "@") + hosts_ + "/";
+    std::string without_password() const { return with_login(detail::percent_encoded(user)); }
+    std::string with_password() const {
+        return with_login(detail::percent_encoded(user) + (password.empty() ? "" : ":" + detail::percent_encoded(password)));
+    }
+    std::string user;
+    std::string password;
+    std::string database; ///< The database in the path. It is not in without_password(), because then only this database would be dumped.
+
+  private:
+    std::string with_login(const std::string& login) const {
+        std::string text = scheme_ + "://" + login + (login.empty() ? "" : "@") + hosts_ + "/";
         char before = '?';
         for (const auto& [key, value] : options_) {
             text += before + key + "=" + value;
@@ -124,11 +149,6 @@ class ConnectionString {
         return text;
     }
 
-    std::string user;
-    std::string password;
-    std::string database; ///< The database in the path. It is not in without_password(), because then only this database would be dumped.
-
-  private:
     std::string scheme_;
     std::string hosts_;
     std::vector<std::pair<std::string, std::string>> options_;
@@ -172,6 +192,7 @@ class BackupConfig {
     std::string compress = "none";
     std::string full_method = "auto"; ///< mongodump: with --oplog; slice: without it, and with a copy of the oplog.
     std::vector<std::string> extra_dump_args;
+    bool cluster = false; ///< Whether the source is the config servers of a sharded cluster, all of which is to be backed up.
     std::optional<std::uint32_t> keep_chains;
     std::uint32_t interval = 3 * 3600; ///< Seconds between increments.
     std::string interval_text;         ///< The interval in the user's words.
@@ -182,7 +203,29 @@ class BackupConfig {
 
     /// How to log in to the source.
     Login source() const {
-        if (given("uri")) return login(parsed_uri(), "uri", value("db_user"), password("db_pwd", "db_pwd_file"));
+        return login(source_uri(), given("uri") ? "uri" : "db_host", value("db_user"), password("db_pwd", "db_pwd_file"));
+    }
+
+    /// How to log in to a member of the cluster, whose server is HOSTS, or SET/HOSTS; the source if it is neither.
+    Login member(const std::string& name, const std::string& server) const {
+        if (server.empty()) return source();
+        if (given("member_uri")) return login(member_uri(name, server), "member_uri", value("db_user"), password("db_pwd", "db_pwd_file"));
+        ConnectionString uri = source_uri();
+        uri.lead_to(server);
+        return login(std::move(uri), "the shards", value("db_user"), password("db_pwd", "db_pwd_file"));
+    }
+
+    /// How to log in to the server to restore to, which is given as a connection string or HOST:PORT.
+    Login target(const std::string& text) const {
+        const bool is_uri = text.find("://") != text.npos;
+        ConnectionString uri(is_uri ? text : "mongodb://" + text);
+        if (!is_uri) uri.set("directConnection", "true");
+        return login(std::move(uri), "the target", value("restore_user"), password("", "restore_pwd_file"));
+    }
+
+  private:
+    ConnectionString source_uri() const {
+        if (given("uri")) return parsed_uri();
         // "name/host,host" is a replica set, as for mongodump's --host. A host by itself means just that host.
         const std::string host = given("db_host") ? value("db_host") : "127.0.0.1";
         const std::size_t slash = host.find('/');
@@ -201,18 +244,25 @@ class BackupConfig {
             uri.set("replicaSet", host.substr(0, slash));
         else if (hosts.find(',') == hosts.npos)
             uri.set("directConnection", "true");
-        return login(std::move(uri), "db_host", value("db_user"), password("db_pwd", "db_pwd_file"));
+        return uri;
     }
 
-    /// How to log in to the server to restore to, which is given as a connection string or HOST:PORT.
-    Login target(const std::string& text) const {
-        const bool is_uri = text.find("://") != text.npos;
-        ConnectionString uri(is_uri ? text : "mongodb://" + text);
-        if (!is_uri) uri.set("directConnection", "true");
-        return login(std::move(uri), "the target", value("restore_user"), password("", "restore_pwd_file"));
+    /// The pattern with its names filled in.
+    ConnectionString member_uri(const std::string& name, const std::string& server) const {
+        const std::size_t slash = server.find('/');
+        const std::map<std::string_view, std::string> names = {{"{member}", name},
+                                                               {"{set}", slash == server.npos ? "" : server.substr(0, slash)},
+                                                               {"{hosts}", slash == server.npos ? server : server.substr(slash + 1)}};
+        std::string text = value("member_uri");
+        for (const auto& [from, to] : names)
+            for (std::size_t at = 0; (at = text.find(from, at)) != text.npos; at += to.size()) text.replace(at, from.size(), to);
+        try {
+            return ConnectionString(text);
+        } catch (const Error& error) {
+            fail("member_uri", std::string("is wrong: ") + error.what());
+        }
     }
 
-  private:
     struct Value {
         std::string text;
         unsigned line;
@@ -236,9 +286,9 @@ class BackupConfig {
 
     void set(const std::string& key, const std::string& text) {
         static const std::set<std::string> keys = {
-            "db_host",  "db_port",     "db_user",         "db_pwd",     "db_authdb",   "time_interval", "mongo_home",   "dbbak_dir",
-            "uri",      "db_pwd_file", "increments",      "compress",   "keep_chains", "on_gap",        "restore_user", "restore_pwd_file",
-            "log_file", "lang",        "extra_dump_args", "full_method"};
+            "db_host",  "db_port",     "db_user",         "db_pwd",      "db_authdb",   "time_interval", "mongo_home",   "dbbak_dir",
+            "uri",      "db_pwd_file", "increments",      "compress",    "keep_chains", "on_gap",        "restore_user", "restore_pwd_file",
+            "log_file", "lang",        "extra_dump_args", "full_method", "cluster",     "member_uri"};
         if (!keys.contains(key)) fail("unknown key '" + escaped(key) + "'");
         const auto [at, is_new] = values_.emplace(key, Value{text, line_});
         if (!is_new) fail(fmt::format("{} again; it is on line {} already", key, at->second.line));
@@ -259,6 +309,11 @@ class BackupConfig {
         if (given("full_method")) full_method = value("full_method");
         if (full_method != "auto" && full_method != "mongodump" && full_method != "slice")
             fail("full_method", "is none of auto, mongodump and slice");
+        if (given("cluster") && value("cluster") != "yes" && value("cluster") != "no") fail("cluster", "is neither yes nor no");
+        cluster = value("cluster") == "yes";
+        if (cluster && full_method == "mongodump")
+            fail("full_method", "is mongodump, which config servers and resharded shards do not allow: slice is what a cluster needs");
+        if (cluster) full_method = "slice";
         if (given("compress")) compress = value("compress");
         try {
             parse_compression(compress);
@@ -343,6 +398,13 @@ class BackupConfig {
             for (const char* key : {"db_host", "db_port"})
                 if (given(key)) fail(key, "says again what uri says");
         if (given("db_pwd") && given("db_pwd_file")) fail("db_pwd_file", "says again what db_pwd says");
+        if (given("member_uri")) {
+            const std::string pattern = value("member_uri");
+            if (!cluster) fail("member_uri", "goes with cluster = yes");
+            if (pattern.find("{member}") == pattern.npos && pattern.find("{hosts}") == pattern.npos)
+                fail("member_uri", "has neither {hosts} nor {member}: it would be one server for all members");
+            if (!member_uri("m", "s/h").password.empty()) refuse_readable(path_, "member_uri");
+        }
         const bool in_uri = given("uri") && !parsed_uri().password.empty();
         if (given("db_pwd") || in_uri) refuse_readable(path_, given("db_pwd") ? "db_pwd" : "uri");
         static_cast<void>(source());
