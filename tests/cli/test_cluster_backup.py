@@ -31,6 +31,7 @@ if "--collection" not in options:
 name = options["--db"] + "." + options["--collection"]
 if not os.path.exists(member + "/" + name + ".bson"): sys.exit(print("namespace with DB", name, "does not exist", file=sys.stderr))
 with open(member + "/" + name + ".bson", "rb") as file: data = file.read()
+if data == b"forbidden": sys.exit("Failed: not authorized on config to execute command")
 number = lambda text, key: int(text.split('"' + key + '":')[1].split(",")[0].split("}}")[0])
 def fits(document):
     i = document.index(b"\x11ts\0") + 4
@@ -235,6 +236,13 @@ class Failures(Cluster):
         self.tick()
         self.run_tool("full")  # those have been used
         self.assertEqual(len(self.chains("config")), 2)
+
+    def test_a_role_that_one_member_lacks_is_named_with_what_it_takes(self):
+        self.configure(time_interval="1s")
+        self.write("b", "config.system.sharding_ddl_coordinators.bson", b"forbidden")
+        for command in ("check", "full"):
+            self.assertRegex(self.run_tool(command, expected=12), r'sh1: .*role.*createRole\(\{role: "clusterBackup".*grantRolesToUser\("USER", \["clusterBackup"\]\)')
+        self.assertEqual((len(self.chains("sh0")), self.chains("sh1")), (1, []))
 
     def test_a_gap_in_one_chain_needs_a_new_full_backup_of_all(self):
         self.run_tool("full")

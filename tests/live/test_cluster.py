@@ -28,6 +28,7 @@ from test_backup import tools_directory, wait_for
 BIN = Path(os.environ.get("OPLOG_BIN", Path(__file__).parents[2] / "build/release/tools")).resolve()
 mongod = server.find_mongod("6.0.27")
 LIMIT = 300  # seconds for any one command, however busy the machine
+MONGOSH = os.environ.get("MONGOSH") or shutil.which("mongosh")
 ACCOUNTS, BALANCE = 60, 100
 COLLECTIONS = ("app.acct", "app.plain")  # the sum of `n` over them is constant
 LOCKED, UNVERIFIED = 11, 21
@@ -223,6 +224,17 @@ class Cycle(Backup):
         self.assertRegex(dry, r"(?m)^config: would take an increment of chain .*, number 3")
         self.assertRegex(dry, r"(?m)^sh1:   .*mongodump .*--out ")
         del at
+
+
+    @unittest.skipUnless(MONGOSH, "no mongosh to be had")
+    def test_mongosh_asks_an_idle_member_for_an_entry(self):
+        shutil.copytree(tools, self.folder / "tools")
+        (self.folder / "tools/mongosh").symlink_to(MONGOSH)
+        self.configure(mongo_home=self.folder / "tools")
+        self.backup("full")
+        cluster.on("config").command("admin", {"appendOplogNote": 1, "data": {"msg": "later than those of the shards"}})
+        self.backup("inc")
+        self.assertTrue(any(b"oplog-backup" in entry for shard in cluster.shards for entry in cluster.oplog(shard)))
 
 
 class Failing(Backup):
