@@ -451,7 +451,7 @@ class Script(Made):
         self.config.insert("config.tags", {"_id": 1, "ns": "app.a", "min": {"n": 10}, "max": {"n": 20}, "tag": "east"})
         state = self.run_script(["x", "y"])
         self.assertEqual(state["keys"]["app.a"], {"key": {"n": self.int(1)}, "unique": True, "collation": {"locale": "simple"}})
-        self.assertEqual([each["name"] for each in state["indexes"]["app.a"]], ["mine"])
+        self.assertEqual([(each["name"], each["collation"]) for each in state["indexes"]["app.a"]], [("mine", {"locale": "simple"})])
         self.assertEqual((state["zones"], state["ranges"]), ([["y", "east"]], [["app.a", {"n": self.int(10)}, {"n": self.int(20)}, "east"]]))
 
     def test_shards_that_are_loaded_one_by_one_need_all_to_be_where_it_was(self):

@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from urllib.parse import unquote_plus
 import by_seed  # noqa: F401  first: it skips what is not to be had
 
 import bson
+import bson.json_util
 from bson import Decimal128, Int64, ObjectId, Timestamp
 from pymongo.errors import PyMongoError
 
@@ -541,6 +543,33 @@ class Comparison:
             if documents.get(ns) != restored.get(ns):
                 self.tell(ts, "restored", f"{ns}: {described(restored.get(ns))}, and the dump has {described(documents.get(ns))}")
 
+    def restore_shard_by_shard(self, ts, documents, target, tools):
+        """To a cluster that is sharded as the script says, each shard by itself: each document is to be where it is looked for."""
+        done = self.gather("--to", stamp(ts), "--keep-shards", "--exclude-ns", "keys.series", out="shards")
+        if done.returncode:
+            return self.tell(ts, "--keep-shards", done.stderr)
+        shard_like((self.folder / "shards/shard.js").read_text(encoding="utf-8"), target)
+        for line in done.stderr.splitlines():
+            found = re.search(r"to restore (.*): mongorestore (.*)--host (SHARD|MONGOS) (.*)", line)
+            if found:
+                member = found[1] if found[3] == "SHARD" else "config"
+                tools.mongorestore(target.servers[member], *found[2].split(), found[4])
+        router = target.router()
+        for ns, expected in documents.items():
+            if ns == "keys.system.buckets.series":
+                continue
+            database, name = ns.split(".", 1)
+            members = ["config"] if database == "admin" else target.shards
+            where = {member: [each.raw for each in target.servers[member].client[database].get_collection(name, codec_options=RAW).find()] for member in members}
+            restored = sorted(raw for each in where.values() for raw in each)
+            if restored != expected:
+                self.tell(ts, "--keep-shards", f"{ns}: {described(restored)}, and the dump of all has {described(expected)}")
+            elif database != "admin":
+                lost = [raw for member, each in where.items() for raw in each if router.owner(ns, cluster_model.decode(raw)) != member]
+                if lost:
+                    self.tell(ts, "--keep-shards", f"{ns}: on shards that do not own them: {described(lost)}")
+        return None
+
     def tell(self, ts, why, what):
         self.wrong.append(f"at {stamp(ts)} ({why}): {what}")
         print(self.wrong[-1][:2000], flush=True)
@@ -592,6 +621,34 @@ class Comparison:
         if set(times) != {"config", *self.cluster.shards}:
             raise AssertionError(done.stdout)
         return times
+
+
+def shard_like(script, cluster):
+    """Does what the script does on a mongos, with the commands that servers send to each other."""
+    def parsed(text):
+        return bson.json_util.loads(json.loads(text), json_options=bson.json_util.CANONICAL_JSON_OPTIONS)
+
+    chunks = {}
+    for ns, rows in re.findall(r'^chunks\("(.*?)", \w+, \[\n(.*?)\]\);', script, re.MULTILINE | re.DOTALL):
+        chunks[ns] = [(parsed(minimum), int(old)) for minimum, old in re.findall(r'^\[(".*?"), ".*", (\d+)\],$', rows, re.MULTILINE)]
+    for name, arguments in re.findall(r"^(database|make|index|shard)\((.*)\);$", script, re.MULTILINE):
+        ns, rest = re.fullmatch(r'"(.*?)", (.*)', arguments).groups()
+        if name == "database":
+            cluster.create_database(ns, cluster.shards[int(rest)])
+        elif name == "make":
+            cluster.create(ns, **parsed(rest))
+        elif name == "index":
+            cluster.create_indexes(ns, {**parsed(rest), "collation": {"locale": "simple"}})
+        else:
+            key = parsed(rest.rsplit(", ", 1)[0])
+            rows = chunks[ns]
+            splits = {"chunks": len(rows)} if "hashed" in key.values() else {"split": [minimum for minimum, _ in rows[1:]]}
+            cluster.shard(ns, key, collation={"locale": "simple"}, **splits)
+            for chunk, (minimum, old) in zip(cluster.chunks(ns), rows):
+                if chunk["min"] != minimum:
+                    raise AssertionError(f"{ns}: a chunk from {chunk['min']}, not from {minimum}")
+                if chunk["shard"] != cluster.shards[old]:
+                    cluster.move(ns, minimum, cluster.shards[old])
 
 
 def raw_documents(path):
@@ -669,6 +726,10 @@ def main():
     comparison.check_latest([min(of_shards) for of_shards, number in zip(stamps, range(given.held)) if number % 10 == 9])
     comparison.restore(ts, documents, server.Server(directory / "copy", mongod=mongod).wait(), tools)
     cluster.stop()
+    if cluster.version >= (6, 0):
+        target = Cluster(directory / "again", mongod, given.shards, parameters)
+        comparison.restore_shard_by_shard(ts, documents, target, tools)
+        target.stop()
     print(f"{len(comparison.wrong)} wrong")
     return min(len(comparison.wrong), 1)
 

@@ -92,7 +92,8 @@ const zone = (old, name) => run({addShardToZone: shards[old % shards.length], zo
 const database = (name, old) => run({enableSharding: name, primaryShard: shards[old % shards.length]}, exact ? [] : ["NamespaceExists"]);
 const make = (ns, options) => db.getSiblingDB(part(ns)[0]).createCollection(part(ns)[1], parsed(options));
 const index = (ns, spec) => { // else the server makes one for the shard key, and gives it another name
-    db.getSiblingDB(part(ns)[0]).runCommand({createIndexes: part(ns)[1], indexes: [parsed(spec)]});
+    const whole = {...parsed(spec), collation: {locale: "simple"}}; // it would have the collection's
+    db.getSiblingDB(part(ns)[0]).runCommand({createIndexes: part(ns)[1], indexes: [whole]});
 };
 const shard = (ns, key, unique) => run({shardCollection: ns, key: parsed(key), unique, collation: {locale: "simple"}});
 const range = (ns, min, max, name) => run({updateZoneKeyRange: ns, min: parsed(min), max: parsed(max), zone: name});
@@ -124,7 +125,7 @@ sh.stopBalancer();
         for (const bson::Value& spec : collection.metadata.indexes) {
             const auto name = spec.view().field("name"), fields = spec.view().field("key");
             if (!fields || (name && name->string() == "_id_") || spec.view().field("sparse") ||
-                spec.view().field("partialFilterExpression"))
+                spec.view().field("partialFilterExpression") || spec.view().field("collation"))
                 continue;
             const bson::Document indexed = fields->document();
             auto field = indexed.begin();
