@@ -554,6 +554,31 @@ class Comparison:
             if found:
                 member = found[1] if found[3] == "SHARD" else "config"
                 tools.mongorestore(target.servers[member], *found[2].split(), found[4])
+        return self.compare_cluster(ts, "--keep-shards", documents, target)
+
+    def restore_to_another_size(self, ts, documents, target):
+        """To a cluster of more shards, by a router in the mongos's place."""
+        done = self.gather("--to", stamp(ts), "--exclude-ns", "keys.series", out="other")
+        if done.returncode:
+            return self.tell(ts, "another size", done.stderr)
+        shard_like((self.folder / "other/shard.js").read_text(encoding="utf-8"), target)
+        router = target.router()
+        for path in sorted((self.folder / "other").glob("*/*.metadata.json")):
+            metadata = bson.json_util.loads(path.read_text(encoding="utf-8"), json_options=bson.json_util.CANONICAL_JSON_OPTIONS)
+            ns = f"{path.parent.name}.{metadata['collectionName']}"
+            options = metadata.get("options", {})
+            if path.parent.name == "admin" or "viewOn" in options:
+                continue
+            if not target.collection(ns):
+                target.create(ns, **options)
+            stored = ns.replace(".", ".system.buckets.", 1) if "timeseries" in options else ns
+            some = [cluster_model.decode(raw) for raw in raw_documents(path.with_name(f"{'system.buckets.' if 'timeseries' in options else ''}{path.name.removesuffix('.metadata.json')}.bson"))]
+            for at in range(0, len(some), 500):
+                router.insert(stored, *some[at:at + 500])
+        return self.compare_cluster(ts, "another size", {ns: each for ns, each in documents.items() if not ns.startswith("admin.")}, target)
+
+    def compare_cluster(self, ts, why, documents, target):
+        """Each document is to be there, on the shard where it is looked for."""
         router = target.router()
         for ns, expected in documents.items():
             if ns == "keys.system.buckets.series":
@@ -563,12 +588,11 @@ class Comparison:
             where = {member: [each.raw for each in target.servers[member].client[database].get_collection(name, codec_options=RAW).find()] for member in members}
             restored = sorted(raw for each in where.values() for raw in each)
             if restored != expected:
-                self.tell(ts, "--keep-shards", f"{ns}: {described(restored)}, and the dump of all has {described(expected)}")
+                self.tell(ts, why, f"{ns}: {described(restored)}, and the dump of all has {described(expected)}")
             elif database != "admin":
                 lost = [raw for member, each in where.items() for raw in each if router.owner(ns, cluster_model.decode(raw)) != member]
                 if lost:
-                    self.tell(ts, "--keep-shards", f"{ns}: on shards that do not own them: {described(lost)}")
-        return None
+                    self.tell(ts, why, f"{ns}: on shards that do not own them: {described(lost)}")
 
     def tell(self, ts, why, what):
         self.wrong.append(f"at {stamp(ts)} ({why}): {what}")
@@ -628,27 +652,31 @@ def shard_like(script, cluster):
     def parsed(text):
         return bson.json_util.loads(json.loads(text), json_options=bson.json_util.CANONICAL_JSON_OPTIONS)
 
+    before = int(re.search(r"before = (\d+);", script)[1])
     chunks = {}
     for ns, rows in re.findall(r'^chunks\("(.*?)", \w+, \[\n(.*?)\]\);', script, re.MULTILINE | re.DOTALL):
         chunks[ns] = [(parsed(minimum), int(old)) for minimum, old in re.findall(r'^\[(".*?"), ".*", (\d+)\],$', rows, re.MULTILINE)]
     for name, arguments in re.findall(r"^(database|make|index|shard)\((.*)\);$", script, re.MULTILINE):
         ns, rest = re.fullmatch(r'"(.*?)", (.*)', arguments).groups()
         if name == "database":
-            cluster.create_database(ns, cluster.shards[int(rest)])
+            cluster.create_database(ns, cluster.shards[int(rest) % len(cluster.shards)])
         elif name == "make":
             cluster.create(ns, **parsed(rest))
         elif name == "index":
             cluster.create_indexes(ns, {**parsed(rest), "collation": {"locale": "simple"}})
         else:
             key = parsed(rest.rsplit(", ", 1)[0])
-            rows = chunks[ns]
+            rows = chunks.get(ns, [(None, 0)])  # one chunk stays where it is
             splits = {"chunks": len(rows)} if "hashed" in key.values() else {"split": [minimum for minimum, _ in rows[1:]]}
             cluster.shard(ns, key, collation={"locale": "simple"}, **splits)
-            for chunk, (minimum, old) in zip(cluster.chunks(ns), rows):
+            for number, (chunk, (minimum, old)) in enumerate(zip(cluster.chunks(ns), rows)):
+                if minimum is None:
+                    break
                 if chunk["min"] != minimum:
                     raise AssertionError(f"{ns}: a chunk from {chunk['min']}, not from {minimum}")
-                if chunk["shard"] != cluster.shards[old]:
-                    cluster.move(ns, minimum, cluster.shards[old])
+                shard = cluster.shards[old if before == len(cluster.shards) else number * len(cluster.shards) // len(rows)]
+                if chunk["shard"] != shard:
+                    cluster.move(ns, minimum, shard)
 
 
 def raw_documents(path):
@@ -729,6 +757,9 @@ def main():
     if cluster.version >= (6, 0):
         target = Cluster(directory / "again", mongod, given.shards, parameters)
         comparison.restore_shard_by_shard(ts, documents, target, tools)
+        target.stop()
+        target = Cluster(directory / "larger", mongod, given.shards + 1, parameters)
+        comparison.restore_to_another_size(ts, documents, target)
         target.stop()
     print(f"{len(comparison.wrong)} wrong")
     return min(len(comparison.wrong), 1)
