@@ -137,7 +137,7 @@ class Pieces {
     }
 
     const Tool& tool_;
-    UndoOnSignal undo_;
+    UndoOnSignal<undo_on_signal> undo_;
     fs::path directory_; ///< The directory as it was named.
     fs::path final_;     ///< The same without a slash at the end.
     fs::path hidden_;

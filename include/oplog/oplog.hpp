@@ -10,6 +10,7 @@
 #include <oplog/bson/update.hpp>
 #include <oplog/core.hpp>
 #include <oplog/entry/id_sieve.hpp>
+#include <oplog/io/archive.hpp>
 #include <oplog/io/files.hpp>
 #include <oplog/restore/apply.hpp>
 #include <oplog/restore/apply_collection.hpp>

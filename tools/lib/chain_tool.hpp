@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "archive_input.hpp"
 #include "selection.hpp"
 #include "spool.hpp"
 
@@ -18,12 +19,12 @@
 namespace oplog::tools {
 
 /// A chain given on a command line by --full DUMP and slices. Slices that come from pipes are copied to temporary
-/// files.
+/// files, and archives are unpacked into such.
 class ChainInputs {
   public:
     explicit ChainInputs(const Tool& tool)
-        : named_(tool.has("inputs") || !tool.has("full") ? tool.inputs() : std::vector<std::string>{}),
-          chain_(tool.optional("full"), slices()) {
+        : named_(tool.has("inputs") || !tool.has("full") ? tool.inputs() : std::vector<std::string>{}), chain_(full(tool), slices()) {
+        if (archive_ && tool.value("full") != "-") named_.push_back(tool.value("full"));
         if (chain_.full()) named_.push_back(chain_.full()->path());
         for (const Chain::Slice& slice : chain_.slices()) // the oplog of a directory may be a link
             if (is_regular(slice.name)) named_.push_back(slice.path);
@@ -39,23 +40,38 @@ class ChainInputs {
     }
 
   private:
+    std::optional<std::string> full(const Tool& tool) {
+        const auto path = tool.optional("full");
+        std::error_code unknown;
+        if (!path || (*path != "-" && (!std::filesystem::exists(*path, unknown) || std::filesystem::is_directory(*path, unknown))))
+            return path;
+        archive_.emplace(*path);
+        return archive_->path();
+    }
     std::vector<Chain::Slice> slices() {
         std::vector<Chain::Slice> slices;
         for (const std::string& file : named_) {
-            if (is_regular(file)) {
-                slices.push_back({resolve_input(file), resolve_input(file)});
-                continue;
-            }
-            FileSource in(resolve_input(file));
-            Spool& spool = spools_.emplace_back();
-            const auto buffer = std::make_unique_for_overwrite<char[]>(1 << 20);
-            while (const std::size_t got = in.read(buffer.get(), 1 << 20)) spool.write(buffer.get(), got);
-            slices.push_back({spool.path(), file});
+            const bool regular = is_regular(file);
+            const std::string path = regular ? resolve_input(file) : spooled(file), name = regular ? path : file;
+            slices.push_back({is_archive(path) ? unpacked(path, name) : path, name});
         }
         return slices;
     }
+    std::string spooled(const std::string& file) {
+        FileSource in(resolve_input(file));
+        Spool& spool = spools_.emplace_back();
+        const auto buffer = std::make_unique_for_overwrite<char[]>(1 << 20);
+        while (const std::size_t got = in.read(buffer.get(), 1 << 20)) spool.write(buffer.get(), got);
+        return spool.path();
+    }
+    std::string unpacked(const std::string& archive, const std::string& name) {
+        Spool& spool = spools_.emplace_back();
+        unpack_oplog(archive, name, spool);
+        return spool.path();
+    }
 
     std::deque<Spool> spools_;
+    std::optional<UnpackedArchive> archive_;
     std::vector<std::string> named_;
     Chain chain_;
 };

@@ -150,15 +150,20 @@ using Output = Writer;
 /// The descriptor of a BSON stream that is not complete yet, or -1.
 inline std::atomic<int> open_stream{-1};
 
-/// What else a signal must undo, or null. The function may only make calls that are allowed in a signal handler.
-inline std::atomic<void (*)()> undo_on_signal{nullptr};
+/// What else a signal must undo, of the output and of an input, or null. The functions may only make calls that are allowed in
+/// a signal handler.
+inline std::atomic<void (*)()> undo_on_signal{nullptr}, undo_input_on_signal{nullptr};
+inline void undo_all() {
+    for (const auto& each : {undo_on_signal.load(), undo_input_on_signal.load()})
+        if (each) each();
+}
 
 /// The name that an output has until it is complete, if it has one.
 inline char temporary_output[PATH_MAX];
 
 /// Tells the reader of a half-written pipe about the failure, because a signal unwinds nothing.
 extern "C" inline void on_signal(int signal) {
-    if (const auto undo = undo_on_signal.load()) undo();
+    undo_all();
     if (const int stream = open_stream; stream >= 0) {
         ::pollfd room{stream, POLLOUT, 0};
         const auto write_mark = [&] { static_cast<void>(!::write(room.fd, failure_mark.data(), failure_mark.size())); };
@@ -179,7 +184,7 @@ extern "C" inline void on_signal(int signal) {
 }
 
 inline void on_terminate() noexcept {
-    if (const auto undo = undo_on_signal.load()) undo();
+    undo_all();
     if (const int stream = open_stream; stream >= 0) static_cast<void>(!::write(stream, failure_mark.data(), failure_mark.size()));
     say(::program_invocation_short_name);
     try {

@@ -13,13 +13,14 @@
 
 namespace oplog::tools {
 
-/// Removes a directory under construction when a signal ends the tool. There must be only one at a time, and it must
-/// outlive the directory.
+/// Removes a directory under construction when a signal ends the tool. There must be only one at a time for each of the two
+/// functions that a signal calls, and it must outlive the directory.
+template <std::atomic<void (*)()>& slot>
 class UndoOnSignal {
   public:
     UndoOnSignal() noexcept = default;
     UndoOnSignal(const UndoOnSignal&) = delete;
-    ~UndoOnSignal() { undo_on_signal = nullptr; }
+    ~UndoOnSignal() { slot = nullptr; }
 
     /// Tells that `directory` exists from now on.
     void watch(std::string_view directory) {
@@ -28,7 +29,7 @@ class UndoOnSignal {
         directory_[directory.copy(directory_, sizeof directory_)] = '\0';
         directory.copy(aside_, sizeof aside_);
         aside_[directory.size() + suffix.copy(aside_ + directory.size(), suffix.size())] = '\0';
-        undo_on_signal = undo;
+        slot = undo;
     }
 
   private:
@@ -57,7 +58,7 @@ class UndoOnSignal {
 };
 
 /// A DumpWriter that leaves nothing behind after a signal, either.
-class DumpOutput : UndoOnSignal, public DumpWriter {
+class DumpOutput : UndoOnSignal<undo_on_signal>, public DumpWriter {
   public:
     DumpOutput(const std::string& path, Options options, [[maybe_unused]] const oplog::detail::SignalsHeld& until_watched = {})
         : DumpWriter(path, std::move(options)) {

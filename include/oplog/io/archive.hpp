@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <oplog/bson/builder.hpp>
+#include <oplog/bson/value.hpp>
+#include <oplog/io/files.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+/// What mongodump --archive writes: a dump as one stream. A magic number; then, each with an end mark, the prelude - a header and
+/// the metadata of every collection - and blocks: a document that names a collection, and some of the collection's documents. The blocks of
+/// several collections alternate. A collection's last block has no documents and the checksum of all of them.
+namespace oplog::inline v0_1 {
+
+/// The checksum of archives, which is also that of the xz format.
+class Crc64 {
+  public:
+    void add(std::string_view bytes) noexcept {
+        std::uint64_t crc = ~value_;
+        const char* at = bytes.data();
+        std::size_t left = bytes.size();
+        for (; left >= 8; left -= 8, at += 8) {
+            std::uint64_t word;
+            std::memcpy(&word, at, 8);
+            crc ^= word;
+            std::uint64_t next = 0;
+            for (std::size_t i = 0; i < 8; ++i) next ^= tables[7 - i][crc >> (8 * i) & 0xff];
+            crc = next;
+        }
+        for (; left > 0; --left) crc = tables[0][(crc ^ static_cast<std::uint8_t>(*at++)) & 0xff] ^ crc >> 8;
+        value_ = ~crc;
+    }
+    std::uint64_t value() const noexcept { return value_; }
+
+  private:
+    using Tables = std::array<std::array<std::uint64_t, 256>, 8>; ///< for the byte that is so many bytes before the last
+    static constexpr Tables tables = [] {
+        Tables made{};
+        for (std::uint64_t i = 0; i < 256; ++i) {
+            std::uint64_t crc = i;
+            for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (crc & 1 ? 0xC96C5795D7870F42 : 0);
+            made[0][i] = crc;
+        }
+        for (std::size_t before = 1; before < 8; ++before)
+            for (std::size_t i = 0; i < 256; ++i) made[before][i] = made[0][made[before - 1][i] & 0xff] ^ made[before - 1][i] >> 8;
+        return made;
+    }();
+
+    std::uint64_t value_ = 0;
+};
+
+/// A collection in an archive, by its prelude. The oplog has no database, and the name "oplog".
+struct ArchiveCollection {
+    std::string database, name;
+    std::string metadata; ///< The text of a metadata file; empty for the oplog.
+    std::string type;     ///< "collection", "view" or "timeseries"; empty in old archives.
+
+    /// The collection that the documents are in: for a time series its buckets.
+    std::string data_name() const { return (type == "timeseries" ? "system.buckets." : "") + name; }
+    /// Whether it has no documents of its own, as far as the prelude tells.
+    bool is_view() const { return type.empty() ? metadata.find("\"viewOn\"") != metadata.npos : type == "view"; }
+};
+
+/// The prelude of an archive.
+struct ArchivePrelude {
+    std::string server_version, tool_version;
+    std::vector<ArchiveCollection> collections;
+};
+
+namespace detail {
+
+constexpr std::uint32_t archive_magic = 0x8199e26d, archive_end_mark = 0xffffffff;
+
+/// The beginning of a block.
+struct ArchiveHeader {
+    std::string database, collection;
+    bool is_end = false;
+    std::uint64_t crc = 0;
+};
+
+} // namespace detail
+
+/// Reads an archive. Throws DataError, with the offset, for bytes that no archive has, for a wrong checksum, and for one that ends before
+/// every collection of its prelude has ended. Memory: a buffer, the prelude, and a checksum a collection.
+template <class Source>
+class BasicArchiveReader {
+  public:
+    /// A document of a collection, or the collection's end.
+    struct Item {
+        std::string database, collection;
+        std::optional<bson::Document> document{};
+    };
+
+    /// Reads the prelude. `name` is for messages.
+    BasicArchiveReader(Source source, std::string name) : source_(std::move(source)), name_(std::move(name)) {
+        guarded([&] {
+            if (!fill(4) || word() != detail::archive_magic) throw DataError(Fault::not_oplog, "no archive of mongodump");
+            at_ += 4;
+            const auto header = next_document();
+            if (!header) fail(Fault::malformed, "an archive without a header");
+            if (const auto server = header->find("server_version")) prelude_.server_version = server->string();
+            if (const auto tool = header->find("tool_version")) prelude_.tool_version = tool->string();
+            while (const auto document = next_document()) {
+                const auto text = [&](const char* key) {
+                    const auto found = document->find(key);
+                    return found ? std::string(found->string()) : std::string();
+                };
+                prelude_.collections.push_back({text("db"), text("collection"), text("metadata"), text("type")});
+            }
+        });
+    }
+
+    const ArchivePrelude& prelude() const noexcept { return prelude_; }
+
+    /// Goes on to the next item. False at the end. What the item before refers to is gone then.
+    bool next() {
+        return guarded([&] {
+            for (;;) {
+                item_.document.reset();
+                if (!in_block_) {
+                    if (!fill(1)) return require_whole();
+                    const detail::ArchiveHeader header = next_header();
+                    if (item_.database != header.database || item_.collection != header.collection)
+                        item_ = {header.database, header.collection};
+                    Stream& stream = streams_[{header.database, header.collection}];
+                    if (stream.has_ended) fail(Fault::inconsistent, "a collection goes on after its end: " + ns());
+                    current_ = &stream;
+                    if (header.is_end) {
+                        if (next_document()) fail(Fault::malformed, "documents after the end of a collection: " + ns());
+                        if (header.crc != stream.crc.value())
+                            fail(Fault::inconsistent, "the checksum of " + ns() + " is not that of its documents");
+                        stream.has_ended = true;
+                        return true;
+                    }
+                    in_block_ = true;
+                }
+                const auto document = next_document();
+                if (document) {
+                    current_->crc.add(document->bytes());
+                    item_.document = document;
+                    return true;
+                }
+                in_block_ = false;
+            }
+        });
+    }
+    const Item& current() const noexcept { return item_; }
+
+  private:
+    struct Stream {
+        Crc64 crc;
+        bool has_ended = false;
+    };
+    static constexpr std::size_t piece = 1 << 20;
+
+    template <class Work>
+    decltype(auto) guarded(Work work) {
+        try {
+            return work();
+        } catch (const DataError& error) {
+            throw error.within(name_);
+        }
+    }
+    [[noreturn]] void fail(Fault fault, const std::string& why) const {
+        throw DataError(fault, "offset " + std::to_string(offset_ + at_) + ": " + why);
+    }
+    std::string ns() const { return item_.database + "." + item_.collection; }
+
+    /// Has so many bytes in the buffer; false if there are none at all.
+    bool fill(std::size_t wanted) {
+        if (buffer_.size() - at_ >= wanted) return true;
+        offset_ += at_;
+        buffer_.erase(0, at_);
+        at_ = 0;
+        while (buffer_.size() < wanted) {
+            const std::size_t had = buffer_.size();
+            buffer_.resize(std::max(wanted, had + piece));
+            const std::size_t got = source_.read(buffer_.data() + had, buffer_.size() - had);
+            buffer_.resize(had + got);
+            if (got > 0) continue;
+            if (had == 0) return false;
+            fail(Fault::truncated, "the archive ends within a block");
+        }
+        return true;
+    }
+    std::uint32_t word() const {
+        std::uint32_t word;
+        std::memcpy(&word, buffer_.data() + at_, sizeof word);
+        return word;
+    }
+    /// The next document; none for an end mark.
+    std::optional<bson::Document> next_document() {
+        if (!fill(4)) fail(Fault::truncated, "the archive ends within a block");
+        const std::uint32_t size = word();
+        if (size == detail::archive_end_mark) {
+            at_ += 4;
+            return std::nullopt;
+        }
+        if (size < bson::min_document_size || size > bson::max_document_size)
+            fail(Fault::bad_length, std::to_string(size) + " is no document's length");
+        fill(size);
+        const bson::Document document(std::string_view(buffer_).substr(at_, size));
+        at_ += size;
+        return document;
+    }
+    detail::ArchiveHeader next_header() {
+        const auto document = next_document();
+        if (!document) fail(Fault::malformed, "a block without a header");
+        detail::ArchiveHeader header;
+        bool has_name = false;
+        for (const bson::Element& field : *document) {
+            const std::string_view key = field.key();
+            if (key == "db") header.database = field.string();
+            if (key == "collection") header.collection = field.string();
+            if (key == "EOF") header.is_end = field.boolean();
+            if (key == "CRC") header.crc = static_cast<std::uint64_t>(field.integer());
+            has_name = has_name || key == "collection";
+        }
+        if (!has_name) fail(Fault::missing_field, "a block that names no collection");
+        return header;
+    }
+    bool require_whole() const {
+        const auto require = [&](const std::string& database, const std::string& collection) {
+            const auto found = streams_.find({database, collection});
+            if (found == streams_.end() || !found->second.has_ended)
+                fail(Fault::truncated, "the archive ends before " + database + "." + collection + " does");
+        };
+        for (const ArchiveCollection& collection : prelude_.collections)
+            if (!collection.is_view()) require(collection.database, collection.data_name());
+        for (const auto& [name, stream] : streams_) require(name.first, name.second);
+        return false;
+    }
+
+    Source source_;
+    std::string name_;
+    std::string buffer_;
+    std::size_t at_ = 0;
+    std::uint64_t offset_ = 0; ///< of the buffer
+    ArchivePrelude prelude_;
+    std::map<std::pair<std::string, std::string>, Stream> streams_;
+    Stream* current_ = nullptr;
+    Item item_;
+    bool in_block_ = false;
+};
+
+/// Reads a file or a pipe, compressed or not.
+using ArchiveReader = BasicArchiveReader<InputSource>;
+
+/// Writes an archive. Documents of several collections may alternate; that costs a header each time.
+template <ByteSink Sink>
+class BasicArchiveWriter {
+  public:
+    BasicArchiveWriter(Sink sink, const ArchivePrelude& prelude) : out_(std::move(sink)) {
+        put(detail::archive_magic);
+        bson::Builder header;
+        header.int32("concurrent_collections", 1).string("version", "0.1");
+        header.string("server_version", prelude.server_version).string("tool_version", prelude.tool_version);
+        put(header);
+        for (const ArchiveCollection& collection : prelude.collections) {
+            bson::Builder document;
+            document.string("db", collection.database).string("collection", collection.name).string("metadata", collection.metadata);
+            put(document.int32("size", 0).string("type", collection.type));
+        }
+        put(detail::archive_end_mark);
+    }
+
+    /// Writes a document of a collection, which for a time series is that of its buckets.
+    void write(const std::string& database, const std::string& collection, const bson::Document& document) {
+        const std::pair name(database, collection);
+        if (!in_block_ || block_ != name) {
+            end_block();
+            put_header(name, false, 0);
+            block_ = name;
+            in_block_ = true;
+        }
+        crcs_[name].add(document.bytes());
+        out_.write(document);
+    }
+    /// No document of the collection follows. Call this also for a collection that has none, and not for a view.
+    void end(const std::string& database, const std::string& collection) {
+        end_block();
+        const std::pair name(database, collection);
+        put_header(name, true, crcs_[name].value());
+        crcs_.erase(name);
+        put(detail::archive_end_mark);
+    }
+    /// Completes the output. Throws what the sink throws.
+    void close() { out_.close(); }
+
+  private:
+    void put(std::uint32_t word) {
+        char bytes[sizeof word];
+        std::memcpy(bytes, &word, sizeof word);
+        out_.write(std::string_view(bytes, sizeof word));
+    }
+    void put(bson::Builder& document) {
+        const bson::Value done = document.finish();
+        out_.write(done.view());
+    }
+    void put_header(const std::pair<std::string, std::string>& name, bool is_end, std::uint64_t crc) {
+        bson::Builder header;
+        header.string("db", name.first).string("collection", name.second).boolean("EOF", is_end);
+        put(header.int64("CRC", static_cast<std::int64_t>(crc)));
+    }
+    void end_block() {
+        if (in_block_) put(detail::archive_end_mark);
+        in_block_ = false;
+    }
+
+    BasicWriter<Sink> out_;
+    std::map<std::pair<std::string, std::string>, Crc64> crcs_;
+    std::pair<std::string, std::string> block_;
+    bool in_block_ = false;
+};
+
+using ArchiveWriter = BasicArchiveWriter<FileSink>;
+
+} // namespace oplog

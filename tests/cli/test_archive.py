@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+"""Archives of mongodump where a dump or an increment is wanted: the result is that of the same data as files."""
+import gzip
+import json
+import pathlib
+import shutil
+import signal
+import struct
+import subprocess
+import tempfile
+import time
+import unittest
+from urllib.parse import unquote_plus
+
+from made_chain import encode
+from support import BIN, DATA, ENVIRONMENT, split_documents
+
+CHAIN = DATA / "timeseries"
+MAGIC, MARK = struct.pack("<I", 0x8199E26D), b"\xff\xff\xff\xff"
+
+
+def crc64(data):
+    crc = 2**64 - 1
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0xC96C5795D7870F42 if crc & 1 else 0)
+    return crc ^ (2**64 - 1)
+
+
+def end(database, collection, data):
+    crc = crc64(data)
+    return encode({"db": database, "collection": collection, "EOF": True}) [:-1] + b"\x12CRC\0" + struct.pack("<Q", crc) + b"\0"
+
+
+def with_length(document):
+    return struct.pack("<i", len(document)) + document[4:]
+
+
+def archive(dump):
+    """Of a dump's directory; the documents of its collections alternate."""
+    collections, streams = [], {}
+    for path in sorted(dump.glob("*/*.metadata.json")):
+        name = unquote_plus(path.name.removesuffix(".metadata.json"))
+        metadata = json.loads(path.read_text())
+        kind = metadata.get("type", "collection")
+        collections.append({"db": path.parent.name, "collection": name, "metadata": path.read_text(), "size": 0, "type": kind})
+        if "viewOn" in metadata.get("options", {}):
+            collections[-1]["type"] = kind = "view"
+            streams[path.parent.name, name] = b""
+        data = path.parent / (("system.buckets." if kind == "timeseries" else "") + path.name.replace(".metadata.json", ".bson"))
+        if data.exists():
+            streams[path.parent.name, ("system.buckets." if kind == "timeseries" else "") + name] = data.read_bytes()
+    if (dump / "oplog.bson").exists():
+        collections.append({"db": "", "collection": "oplog", "metadata": "", "size": 0, "type": ""})
+        streams["", "oplog"] = (dump / "oplog.bson").read_bytes()
+    out = MAGIC + encode({"concurrent_collections": 4, "version": "0.1", "server_version": "6.0.5", "tool_version": "100"})
+    out += b"".join(encode(each) for each in collections) + MARK
+    queues = {name: split_documents(data) for name, data in streams.items()}
+    while queues:
+        for (database, collection), documents in list(queues.items()):
+            if documents:
+                out += encode({"db": database, "collection": collection, "EOF": False, "CRC": 0}) + b"".join(documents[:2]) + MARK
+                del documents[:2]
+            else:
+                out += with_length(end(database, collection, streams[database, collection])) + MARK
+                del queues[database, collection]
+    return out
+
+
+class Archives(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.folder = pathlib.Path(scratch.name)
+        (self.folder / "tmp").mkdir()
+        self.dump = self.folder / "full"
+        shutil.copytree(CHAIN / "full", self.dump)
+        (self.dump / "shop/v.metadata.json").write_text('{"options":{"viewOn":"ts","pipeline":[]},"indexes":[],"collectionName":"v","type":"view"}')
+        self.full = archive(self.dump)
+        self.increments = sorted(CHAIN.glob("inc*"))
+        self.apply(self.dump, *self.increments, out="wanted")
+
+    def apply(self, full, *increments, out, expected=0, stdin=b"", tool="oplog-apply"):
+        done = subprocess.run([BIN / tool, "--full", full, *increments, "-o", self.folder / out], input=stdin, capture_output=True, check=False, timeout=60,
+                              env={**ENVIRONMENT, "TMPDIR": str(self.folder / "tmp")})
+        self.assertEqual(done.returncode, expected, done.stderr.decode())
+        self.assertEqual(list((self.folder / "tmp").iterdir()), [])
+        return done.stderr.decode()
+
+    def files(self, name):
+        root = self.folder / name
+        return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file() and path.name != "prelude.json"}
+
+    def test_a_full_dump_as_an_archive_gives_the_same(self):
+        path = self.folder / "full.archive"
+        path.write_bytes(self.full)
+        self.apply(path, *self.increments, out="plain")
+        path.write_bytes(gzip.compress(self.full))
+        self.apply(path, *self.increments, out="gzip")
+        self.apply("-", *self.increments, out="pipe", stdin=self.full)
+        self.apply(path, *self.increments, out="staged", tool="oplog-stage")
+        self.apply(self.dump, *self.increments, out="staged as wanted", tool="oplog-stage")
+        self.assertTrue(self.files("wanted"))
+        for name in ("plain", "gzip", "pipe"):
+            self.assertEqual(self.files(name), self.files("wanted"), name)
+        self.assertEqual(self.files("staged"), self.files("staged as wanted"))
+
+    def test_increments_as_archives_give_the_same(self):
+        archives = []
+        for number, increment in enumerate(self.increments):
+            oplog = (increment / "local/oplog.rs.bson").read_bytes()
+            dump = self.folder / f"dump{number}" / "local"
+            dump.mkdir(parents=True)
+            (dump / "oplog.rs.bson").write_bytes(oplog)
+            (dump / "oplog.rs.metadata.json").write_text('{"indexes":[],"collectionName":"oplog.rs","type":"collection"}')
+            archives.append(self.folder / f"inc{number}.archive")
+            archives[-1].write_bytes(gzip.compress(archive(dump.parent)) if number % 2 else archive(dump.parent))
+        self.apply(self.dump, *archives, out="out")
+        self.assertEqual(self.files("out"), self.files("wanted"))
+        archives[0].write_bytes(self.full.replace(b"oplog\0", b"other\0"))
+        self.assertIn("an archive without an oplog", self.apply(self.dump, archives[0], out="none", expected=1))
+
+    def test_a_signal_leaves_nothing_of_an_archive(self):
+        with subprocess.Popen([BIN / "oplog-apply", "--full", "-", "-o", self.folder / "out"], stdin=subprocess.PIPE,
+                              env={**ENVIRONMENT, "TMPDIR": str(self.folder / "tmp")}) as tool:
+            tool.stdin.write(self.full[:-4])
+            tool.stdin.flush()
+            while not list((self.folder / "tmp").iterdir()):
+                self.assertIsNone(tool.poll())
+                time.sleep(0.01)
+            tool.terminate()
+            self.assertEqual(tool.wait(), -signal.SIGTERM)
+        self.assertEqual(list((self.folder / "tmp").iterdir()), [])
+
+    def test_a_cut_or_changed_archive_is_refused_and_nothing_is_left(self):
+        path = self.folder / "full.archive"
+        for size in [*range(4, len(self.full), max(1, len(self.full) // 40)), len(self.full) - 1, len(self.full) - 4]:
+            path.write_bytes(self.full[:size])
+            said = self.apply(path, *self.increments, out="cut", expected=1)
+            self.assertTrue(said.startswith(f"oplog-apply: {path}: offset "), said)
+        documents = split_documents((CHAIN / "full/oplog.bson").read_bytes())
+        at = self.full.index(documents[0]) + len(documents[0]) - 2
+        path.write_bytes(self.full[:at] + bytes([self.full[at] ^ 1]) + self.full[at + 1:])
+        self.assertIn("the checksum of .oplog is not that of its documents", self.apply(path, *self.increments, out="cut", expected=1))
+        path.write_bytes(self.full.replace(b"db\0\x05\0\0\0shop\0", b"db\0\x05\0\0\0../x\0"))
+        self.assertIn("'../x' is no database's name", self.apply(path, *self.increments, out="cut", expected=1))
+        path.write_bytes(b"no dump")
+        self.assertIn("no archive of mongodump", self.apply(path, *self.increments, out="cut", expected=1))
+        self.assertFalse((self.folder / "cut").exists())
+
+
+if __name__ == "__main__":
+    unittest.main()
