@@ -26,7 +26,8 @@ const ArchivePrelude shop{"6.0.27",
 /// An archive with two collections that alternate, a time series without documents, a view, and an oplog.
 std::string archive() {
     std::string bytes;
-    BasicArchiveWriter writer(MemorySink{&bytes}, shop);
+    BasicWriter out(MemorySink{&bytes});
+    BasicArchiveWriter writer(out, shop);
     const auto write = [&](const char* database, const char* collection, std::string_view document) {
         writer.write(database, collection, bson::Document(document));
     };
@@ -37,7 +38,8 @@ std::string archive() {
     writer.end("shop", "system.buckets.t");
     write("", "oplog", entry({100, 2}));
     writer.end("", "oplog");
-    writer.close();
+    writer.end("shop", "seen");
+    out.close();
     return bytes;
 }
 
@@ -82,7 +84,7 @@ TEST_CASE("an archive has a prelude, blocks that alternate, and an end for each 
     const std::string bytes = archive();
     CHECK(told(bytes) == "shop.a 14\n.oplog " + std::to_string(entry({100, 1}).size()) +
                              "\nshop.a 125\nshop.a end\nshop.system.buckets.t end\n.oplog " + std::to_string(entry({100, 2}).size()) +
-                             "\n.oplog end\n");
+                             "\n.oplog end\nshop.seen end\n");
     BasicArchiveReader reader(MemorySource(bytes), "an archive");
     CHECK(reader.prelude().server_version == "6.0.27");
     REQUIRE(reader.prelude().collections.size() == 4);

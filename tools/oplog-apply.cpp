@@ -28,6 +28,42 @@ AppliedCollection& only_collection(Applier& applier, Timestamp last) {
                                     names, found.size() > 3 ? ", ..." : ""));
 }
 
+/// Writes everything as one archive, which mongorestore loads while it is made. Calls write_oplog(write) for the entries with which it ends.
+template <class WriteOplog>
+void write_archive(Applier& applier, const Dump& full, Output& out, WriteOplog write_oplog) {
+    ArchivePrelude prelude;
+    if (full.prelude()) {
+        const std::string versions = parse_json(read_whole(*full.prelude()));
+        if (const auto server = bson::Document(versions).find("ServerVersion")) prelude.server_version = server->string();
+        if (const auto tool = bson::Document(versions).find("ToolVersion")) prelude.tool_version = tool->string();
+    }
+    std::vector<AppliedCollection*> collections;
+    for (AppliedCollection& collection : applier.collections()) {
+        if (is_hidden_in_dumps(collection.ns())) continue;
+        collections.push_back(&collection);
+        const Metadata metadata = collection.dumped_metadata();
+        prelude.collections.push_back(
+            {collection.database, metadata.collection, metadata.json(), metadata.is_timeseries() ? "timeseries" : "collection"});
+    }
+    for (const auto& [ns, view] : applier.views()) {
+        const auto [database, name] = split_namespace(ns);
+        prelude.collections.push_back({std::string(database), std::string(name), view.json(), "view"});
+    }
+    prelude.collections.push_back({"", "oplog", "", ""});
+    ArchiveWriter archive(out, prelude);
+    for (AppliedCollection* collection : collections) {
+        AppliedDocuments documents = applier.documents(*collection, Check::frame, [](std::uint64_t bytes) { progress.add(bytes); });
+        while (const auto document = documents.next()) archive.write(collection->database, collection->name, bson::Document(*document));
+        archive.end(collection->database, collection->name);
+    }
+    for (const auto& [ns, view] : applier.views()) {
+        const auto [database, name] = split_namespace(ns);
+        archive.end(std::string(database), std::string(name));
+    }
+    write_oplog([&](const EntryView& entry) { archive.write("", "oplog", bson::Document(entry.bytes())); });
+    archive.end("", "oplog");
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -41,8 +77,9 @@ int main(int argc, char** argv) {
     tool.streams_bson(false);
     tool.add_options()("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")(
         "o,output", "the directory to make; -: the documents of one collection, named with --ns, to stdout", cxxopts::value<std::string>(),
-        "OUT")("f,force", "replace OUT if it is a dump")("to", "the state at T, entries at T included", cxxopts::value<std::string>(),
-                                                         "T")("before", "the state before T", cxxopts::value<std::string>(), "T")(
+        "OUT")("archive", "write one archive, for mongorestore --archive: to stdout, or OUT is a file")(
+        "f,force", "replace OUT if it is a dump")("to", "the state at T, entries at T included", cxxopts::value<std::string>(),
+                                                  "T")("before", "the state before T", cxxopts::value<std::string>(), "T")(
         "allow-gap", "go on even where entries are missing between slices")("copy",
                                                                             "copy the full dump's unchanged files instead of linking them")(
         "gzip", "write a dump as of mongodump --gzip, even if the full one is not")(
@@ -52,9 +89,10 @@ int main(int argc, char** argv) {
         const auto output = tool.optional("output");
         if (!tool.has("full")) throw ArgumentError("name the full dump: --full DUMP");
         if (!output) throw ArgumentError("name the directory to make: -o OUT");
-        const bool streams = *output == "-";
-        for (const char* const option : {"force", "copy", "gzip", "jobs"})
-            if (streams && tool.has(option)) throw ArgumentError(fmt::format("--{} is for a directory, not for -o -", option));
+        const bool archive = tool.has("archive"), streams = *output == "-" || archive;
+        for (const char* const option : {"copy", "gzip", "jobs", "force"})
+            if (streams && tool.has(option) && (option != std::string_view("force") || *output == "-"))
+                throw ArgumentError(fmt::format("--{} is for a directory, not for {}", option, archive ? "--archive" : "-o -"));
         const std::size_t threads = wanted_jobs(tool);
         const Bounds bounds = tool.bounds();
         const Continuity continuity = tool.has("allow-gap") ? Continuity::gaps : Continuity::chain;
@@ -79,6 +117,31 @@ int main(int argc, char** argv) {
         WantedState state{&applier, bounds};
         play(tool, chain, continuity, readings, {&state, 1});
         progress.stop();
+        const auto write_oplog = [&](auto write) {
+            const Timestamp resume = applier.resume_from();
+            Timestamp last;
+            Merge<Input> entries = chain.merged<Input>(continuity);
+            for (const EntryView& entry : entries) {
+                if (bounds.too_late(entry.ts())) break;
+                last = entry.ts();
+                readings.add(entry);
+                if (entry.ts() >= resume) write(entry);
+            }
+            readings.end();
+            return last;
+        };
+        const auto say_how = [&](Timestamp last, const std::string& what) {
+            tool.say(fmt::format("the state of {} ({}); to restore it: mongorestore {}{}", to_string(last), to_utc_string(last),
+                                 options_of_restore(applier), what));
+        };
+        if (archive) {
+            Output stream = tool.open_output();
+            Timestamp last;
+            write_archive(applier, full, stream, [&](auto write) { last = write_oplog(write); });
+            full.require_unchanged();
+            tool.finish(stream);
+            return say_how(last, "--archive" + (*output == "-" ? "" : "=" + shell_word(*output)));
+        }
         if (streams) {
             AppliedDocuments documents =
                 applier.documents(only_collection(applier, *state.last), Check::frame, [](std::uint64_t bytes) { progress.add(bytes); });
@@ -92,22 +155,12 @@ int main(int argc, char** argv) {
         applier.write(out, threads, [](std::uint64_t bytes) { progress.add(bytes); });
         progress.stop();
 
-        const Timestamp resume = applier.resume_from();
-        Timestamp last;
         Writer oplog = out.open_oplog();
-        Merge<Input> entries = chain.merged<Input>(continuity);
-        for (const EntryView& entry : entries) {
-            if (bounds.too_late(entry.ts())) break;
-            last = entry.ts();
-            readings.add(entry);
-            if (entry.ts() >= resume) oplog.write(entry);
-        }
-        readings.end();
+        const Timestamp last = write_oplog([&](const EntryView& entry) { oplog.write(entry); });
         oplog.close();
         full.require_unchanged();
         out.close();
         warn_of_old(tool, out);
-        tool.say(fmt::format("the state of {} ({}); to restore it: mongorestore {}{}{}", to_string(last), to_utc_string(last),
-                             options_of_restore(applier), out.gzip() ? "--gzip " : "", shell_word(*output)));
+        say_how(last, (out.gzip() ? "--gzip " : "") + shell_word(*output));
     });
 }

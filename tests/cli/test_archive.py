@@ -121,6 +121,21 @@ class Archives(unittest.TestCase):
         archives[0].write_bytes(self.full.replace(b"oplog\0", b"other\0"))
         self.assertIn("an archive without an oplog", self.apply(self.dump, archives[0], out="none", expected=1))
 
+    def test_what_is_written_as_an_archive_is_what_would_be_written_as_files(self):
+        for increments in ((), self.increments):
+            with self.subTest(len(increments)):
+                done = subprocess.run([BIN / "oplog-apply", "--full", self.dump, *increments, "--archive", "-o", "-"], capture_output=True, check=True,
+                                      timeout=60, env=ENVIRONMENT)
+                self.assertRegex(done.stderr.decode(), r"to restore it: mongorestore .*--archive\n\Z")
+                (self.folder / "a.archive").write_bytes(done.stdout)
+                self.apply(self.folder / "a.archive", out=f"again{len(increments)}")
+                self.apply(self.dump, *increments, out=f"once{len(increments)}")
+                self.apply(self.folder / f"once{len(increments)}", out=f"twice{len(increments)}")
+                self.assertEqual(self.files(f"again{len(increments)}"), self.files(f"twice{len(increments)}"))
+        subprocess.run([BIN / "oplog-apply", "--full", self.dump, *self.increments, "--archive", "-o", self.folder / "b.archive"], check=True, env=ENVIRONMENT,
+                       stderr=subprocess.DEVNULL)
+        self.assertEqual((self.folder / "b.archive").read_bytes(), done.stdout)
+
     def test_a_signal_leaves_nothing_of_an_archive(self):
         with subprocess.Popen([BIN / "oplog-apply", "--full", "-", "-o", self.folder / "out"], stdin=subprocess.PIPE,
                               env={**ENVIRONMENT, "TMPDIR": str(self.folder / "tmp")}) as tool:

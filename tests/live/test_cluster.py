@@ -275,11 +275,16 @@ class Failing(Backup):
         print("seed", seed, flush=True)
         dice = random.Random(seed)
         self.load = Load()
-        self.backup("full")
+        durations = {}
+        for command in ("full", "inc", "synthesize"):
+            begin = time.monotonic()
+            self.backup(command)
+            durations[command] = time.monotonic() - begin
         killed = 0
         for number in range(kills):
-            process = self.start(("inc", "inc", "full", "synthesize")[number % 4])
-            time.sleep(dice.uniform(0, 3))
+            command = ("inc", "inc", "full", "synthesize")[number % 4]
+            process = self.start(command)
+            time.sleep(dice.uniform(0, 0.9 * durations[command]))
             process.kill()
             killed += process.wait() == -signal.SIGKILL
             process.communicate(timeout=LIMIT)  # ends when the last of its members has

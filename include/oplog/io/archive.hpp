@@ -234,8 +234,7 @@ class BasicArchiveReader {
             if (found == streams_.end() || !found->second.has_ended)
                 fail(Fault::truncated, "the archive ends before " + database + "." + collection + " does");
         };
-        for (const ArchiveCollection& collection : prelude_.collections)
-            if (!collection.is_view()) require(collection.database, collection.data_name());
+        for (const ArchiveCollection& collection : prelude_.collections) require(collection.database, collection.data_name());
         for (const auto& [name, stream] : streams_) require(name.first, name.second);
         return false;
     }
@@ -255,11 +254,13 @@ class BasicArchiveReader {
 /// Reads a file or a pipe, compressed or not.
 using ArchiveReader = BasicArchiveReader<InputSource>;
 
-/// Writes an archive. Documents of several collections may alternate; that costs a header each time.
-template <ByteSink Sink>
+/// Writes an archive to a writer. Documents of several collections may alternate; that costs a header each time. When every collection of
+/// the prelude has ended, close the writer.
+template <class Out>
 class BasicArchiveWriter {
   public:
-    BasicArchiveWriter(Sink sink, const ArchivePrelude& prelude) : out_(std::move(sink)) {
+    /// The writer must outlive this.
+    BasicArchiveWriter(Out& out, const ArchivePrelude& prelude) : out_(&out) {
         put(detail::archive_magic);
         bson::Builder header;
         header.int32("concurrent_collections", 1).string("version", "0.1");
@@ -283,9 +284,9 @@ class BasicArchiveWriter {
             in_block_ = true;
         }
         crcs_[name].add(document.bytes());
-        out_.write(document);
+        out_->write(document);
     }
-    /// No document of the collection follows. Call this also for a collection that has none, and not for a view.
+    /// No document of the collection follows. Call this also for one that has none, and for a view.
     void end(const std::string& database, const std::string& collection) {
         end_block();
         const std::pair name(database, collection);
@@ -293,18 +294,16 @@ class BasicArchiveWriter {
         crcs_.erase(name);
         put(detail::archive_end_mark);
     }
-    /// Completes the output. Throws what the sink throws.
-    void close() { out_.close(); }
 
   private:
     void put(std::uint32_t word) {
         char bytes[sizeof word];
         std::memcpy(bytes, &word, sizeof word);
-        out_.write(std::string_view(bytes, sizeof word));
+        out_->write(std::string_view(bytes, sizeof word));
     }
     void put(bson::Builder& document) {
         const bson::Value done = document.finish();
-        out_.write(done.view());
+        out_->write(done.view());
     }
     void put_header(const std::pair<std::string, std::string>& name, bool is_end, std::uint64_t crc) {
         bson::Builder header;
@@ -316,12 +315,12 @@ class BasicArchiveWriter {
         in_block_ = false;
     }
 
-    BasicWriter<Sink> out_;
+    Out* out_;
     std::map<std::pair<std::string, std::string>, Crc64> crcs_;
     std::pair<std::string, std::string> block_;
     bool in_block_ = false;
 };
 
-using ArchiveWriter = BasicArchiveWriter<FileSink>;
+using ArchiveWriter = BasicArchiveWriter<Writer>;
 
 } // namespace oplog
