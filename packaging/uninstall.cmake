@@ -1,0 +1,11 @@
+# Deletes what `cmake --install` has installed, which stands in its manifest.
+if(NOT EXISTS ${MANIFEST})
+  message(FATAL_ERROR "Nothing is known to be installed from here: ${MANIFEST} does not exist")
+endif()
+file(STRINGS ${MANIFEST} files)
+foreach(file IN LISTS files)
+  if(EXISTS $ENV{DESTDIR}${file} OR IS_SYMLINK $ENV{DESTDIR}${file})
+    message(STATUS "Deleting $ENV{DESTDIR}${file}")
+    file(REMOVE $ENV{DESTDIR}${file})
+  endif()
+endforeach()
