@@ -75,15 +75,19 @@ int main(int argc, char** argv) {
               "  mongorestore --bypassDocumentValidation later\n"
               "  oplog-apply --full full inc1 inc2 inc3 --to 2021-01-12T03:39:59Z --ns shop.orders -o - | oplog-cat\n");
     tool.streams_bson(false);
-    tool.add_options()("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")(
-        "o,output", "the directory to make; -: the documents of one collection, named with --ns, to stdout", cxxopts::value<std::string>(),
-        "OUT")("archive", "write one archive, for mongorestore --archive: to stdout, or OUT is a file")(
-        "f,force", "replace OUT if it is a dump")("to", "the state at T, entries at T included", cxxopts::value<std::string>(),
-                                                  "T")("before", "the state before T", cxxopts::value<std::string>(), "T")(
-        "allow-gap", "go on even where entries are missing between slices")("copy",
-                                                                            "copy the full dump's unchanged files instead of linking them")(
-        "gzip", "write a dump as of mongodump --gzip, even if the full one is not")(
-        "jobs", "collections to work on at a time (default: one a processor)", cxxopts::value<std::string>(), "N");
+    // clang-format off
+    tool.add_options()
+        ("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")
+        ("o,output", "the directory to make; -: the documents of one collection, named with --ns, to stdout", cxxopts::value<std::string>(), "OUT")
+        ("archive", "write one archive, for mongorestore --archive: to stdout, or OUT is a file")
+        ("f,force", "replace OUT if it is a dump")
+        ("to", "the state at T, entries at T included", cxxopts::value<std::string>(), "T")
+        ("before", "the state before T", cxxopts::value<std::string>(), "T")
+        ("allow-gap", "go on even where entries are missing between slices")
+        ("copy", "copy the full dump's unchanged files instead of linking them")
+        ("gzip", "write a dump as of mongodump --gzip, even if the full one is not")
+        ("jobs", "collections to work on at a time (default: one a processor)", cxxopts::value<std::string>(), "N");
+    // clang-format on
     add_selection(tool);
     return tool.run(argc, argv, [&] {
         const auto output = tool.optional("output");

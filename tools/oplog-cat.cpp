@@ -215,10 +215,13 @@ int main(int argc, char** argv) {
               "Documents as JSON, one a line: canonical Extended JSON v2, as bsondump prints it. Any BSON file will do, an\n"
               "oplog or not, in order or not.",
               "  oplog-cat --ns 'shop.*' --op d --from 2021-01-12T03:29:00Z oplog.bson\n");
-    tool.add_options()("relaxed", "relaxed Extended JSON: plain numbers, ISO dates")("pretty", "a line a field, indented")(
-        "ns", "only entries on collections that match GLOB, in transactions too; may be repeated",
-        cxxopts::value<std::vector<std::string>>(),
-        "GLOB")("op", "only these operations, as in i,u,d,c", cxxopts::value<std::string>(), "LIST");
+    // clang-format off
+    tool.add_options()
+        ("relaxed", "relaxed Extended JSON: plain numbers, ISO dates")
+        ("pretty", "a line a field, indented")
+        ("ns", "only entries on collections that match GLOB, in transactions too; may be repeated", cxxopts::value<std::vector<std::string>>(), "GLOB")
+        ("op", "only these operations, as in i,u,d,c", cxxopts::value<std::string>(), "LIST");
+    // clang-format on
     tool.add_bounds();
     tool.add_output();
     return tool.run(argc, argv, [&] {

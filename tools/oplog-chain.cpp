@@ -701,9 +701,11 @@ class Commands {
         if (tool_.has("to") && tool_.has("before")) throw ArgumentError("--to and --before exclude each other");
         // The requested moment: all entries up to its last. A chain may begin at any time up to that.
         std::optional<TimeSpan> time;
-        if (tool_.has("to")) time = parse_time(tool_.value("to"));
+        Timestamp end; // of what can be restored
+        for (const Window& one : is_cluster() ? windows(clusters()) : windows(chains())) end = std::max(end, one.to);
+        if (tool_.has("to")) time = tool_.time("to", end);
         if (tool_.has("before")) {
-            const Timestamp before = parse_time(tool_.value("before")).first;
+            const Timestamp before = tool_.time("before", end).first;
             if (before == Timestamp::min()) throw ArgumentError("there is nothing before " + tool_.value("before"));
             const Timestamp last = Timestamp::from_packed(before.packed() - 1);
             time = TimeSpan{last, last};
@@ -1241,23 +1243,28 @@ int main(int argc, char** argv) {
         "Those that oplog-backup and oplog-restore are made of: config, login, next, add-full, add-inc, close,\n"
         "user-databases, open-since, mend, unmatched, members, fresh, add-round. Exit codes: 0, 1 failed, 2 usage, 10 nothing there, 20 gap or divergence, 21 verification failed.",
         "  oplog-chain status /mongodb/backup/dbbak --json\n");
-    tool.add_options()("json", "status, list, verify: as JSON")("chain", "only this chain; latest is the newest good one",
-                                                                cxxopts::value<std::string>(), "ID")(
-        "keep", "prune: how many good chains stay", cxxopts::value<unsigned>(), "N")("dry-run", "prune: only say which would go")(
-        "to", "select, unmatched, open-since: the state with every entry up to T; add-round: what all chains reach",
-        cxxopts::value<std::string>(), "T")("before", "select: the state just before T", cxxopts::value<std::string>(),
-                                            "T")("ns", "unmatched: a pattern of collections", cxxopts::value<std::vector<std::string>>(),
-                                                 "GLOB")("config", "status: config.ini, for what is due", cxxopts::value<std::string>(),
-                                                         "FILE")("insecure-config", "config, login: others may read the password")(
-        "target", "config, login: of the server to be restored, named on stdin")("member", "config, login: of this member of a cluster",
-                                                                                 cxxopts::value<std::string>(), "NAME")(
-        "server", "config, login: SET/HOSTS of that member, if it is no config server", cxxopts::value<std::string>(),
-        "SERVER")("mongosh", "login: as a script for mongosh")("dumped", "fresh: no chain counts that was made without the server")(
-        "grown", "add-round: the cluster has members that are not in the backup")(
-        "started", "add-full, add-inc, add-round: when, in seconds since 1970", cxxopts::value<std::uint32_t>(),
-        "S")("mongodump", "add-full, add-inc: its version", cxxopts::value<std::string>(),
-             "TEXT")("probe", "add-full: an oplog that ends with the last entry before the dump; without it, the dump was made of --chain",
-                     cxxopts::value<std::string>(), "FILE")("reason", "close: gap or divergence", cxxopts::value<std::string>(), "WHY");
+    // clang-format off
+    tool.add_options()
+        ("json", "status, list, verify: as JSON")
+        ("chain", "only this chain; latest is the newest good one", cxxopts::value<std::string>(), "ID")
+        ("keep", "prune: how many good chains stay", cxxopts::value<unsigned>(), "N")
+        ("dry-run", "prune: only say which would go")
+        ("to", "select, unmatched, open-since: the state with every entry up to T; add-round: what all chains reach", cxxopts::value<std::string>(), "T")
+        ("before", "select: the state just before T", cxxopts::value<std::string>(), "T")
+        ("ns", "unmatched: a pattern of collections", cxxopts::value<std::vector<std::string>>(), "GLOB")
+        ("config", "status: config.ini, for what is due", cxxopts::value<std::string>(), "FILE")
+        ("insecure-config", "config, login: others may read the password")
+        ("target", "config, login: of the server to be restored, named on stdin")
+        ("member", "config, login: of this member of a cluster", cxxopts::value<std::string>(), "NAME")
+        ("server", "config, login: SET/HOSTS of that member, if it is no config server", cxxopts::value<std::string>(), "SERVER")
+        ("mongosh", "login: as a script for mongosh")
+        ("dumped", "fresh: no chain counts that was made without the server")
+        ("grown", "add-round: the cluster has members that are not in the backup")
+        ("started", "add-full, add-inc, add-round: when, in seconds since 1970", cxxopts::value<std::uint32_t>(), "S")
+        ("mongodump", "add-full, add-inc: its version", cxxopts::value<std::string>(), "TEXT")
+        ("probe", "add-full: an oplog that ends with the last entry before the dump; without it, the dump was made of --chain", cxxopts::value<std::string>(), "FILE")
+        ("reason", "close: gap or divergence", cxxopts::value<std::string>(), "WHY");
+    // clang-format on
     int code = fine;
     const int common = tool.run(argc, argv, [&] {
         try {

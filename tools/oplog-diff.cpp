@@ -301,8 +301,7 @@ void compare_times(Tool& tool, Printer& printer, const std::string& scratch) {
     inputs.warn_of_dump(tool);
     const auto time = [&](const char* option) -> std::optional<Timestamp> {
         if (!tool.has(option)) return std::nullopt;
-        check_time_zone(tool.value(option));
-        return parse_time(tool.value(option)).last;
+        return tool.time(option).last;
     };
     const Bounds from{.to = tool.has("from") ? time("from") : chain.consistent_point()}, to{.to = time("to")};
     if (to.to && *from.to > *to.to) throw ArgumentError("--from is later than --to");
@@ -327,12 +326,16 @@ int main(int argc, char** argv) {
               "consistent point, with the entries of its own oplog. No output means no difference.",
               "  oplog-diff yesterday today --stat\n"
               "  oplog-diff --full full inc1 inc2 inc3 --from 2021-01-12T03:00:00Z --to 2021-01-12T03:39:59Z --documents\n");
-    tool.add_options()("full", "the full dump of a chain", cxxopts::value<std::string>(), "DUMP")(
-        "from", "compare the state at T, entries at T included (default: the full dump's)", cxxopts::value<std::string>(),
-        "T")("to", "with the state at T, entries at T included (default: the chain's end)", cxxopts::value<std::string>(),
-             "T")("documents",
-                  "a JSON line for each document that differs, with what changed in it")("json", "all but the documents as a JSON object")(
-        "stat", "a line a collection with a bar, and a sum")("exit-code", "exit with 1 if there are differences");
+    // clang-format off
+    tool.add_options()
+        ("full", "the full dump of a chain", cxxopts::value<std::string>(), "DUMP")
+        ("from", "compare the state at T, entries at T included (default: the full dump's)", cxxopts::value<std::string>(), "T")
+        ("to", "with the state at T, entries at T included (default: the chain's end)", cxxopts::value<std::string>(), "T")
+        ("documents", "a JSON line for each document that differs, with what changed in it")
+        ("json", "all but the documents as a JSON object")
+        ("stat", "a line a collection with a bar, and a sum")
+        ("exit-code", "exit with 1 if there are differences");
+    // clang-format on
     add_selection(tool);
     return tool.run(argc, argv, [&] {
         Printer printer(tool);

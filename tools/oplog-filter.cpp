@@ -11,8 +11,11 @@ int main(int argc, char** argv) {
               "through its renames. That takes two passes, so what comes from a pipe goes through a temporary file.",
               "  oplog-filter --ns 'shop.*' --exclude-ns shop.sessions --rename 'shop.*=test.*' oplog.bson -o test.bson\n");
     add_selection(tool);
-    tool.add_options()("op", "only these operations, as in i,u,d,c", cxxopts::value<std::string>(), "LIST")("no-noops",
-                                                                                                            "no periodic and other no-ops");
+    // clang-format off
+    tool.add_options()
+        ("op", "only these operations, as in i,u,d,c", cxxopts::value<std::string>(), "LIST")
+        ("no-noops", "no periodic and other no-ops");
+    // clang-format on
     tool.add_output();
     tool.streams_bson();
     return tool.run(argc, argv, [&] {

@@ -421,12 +421,17 @@ int main(int argc, char** argv) {
               "  oplog-gather config shard0 shard1 --check\n"
               "  oplog-gather config shard0 shard1 --to 2021-01-12T03:39:59Z -o later\n"
               "  mongorestore --bypassDocumentValidation later\n");
-    tool.add_options()("o,output", "the directory to make", cxxopts::value<std::string>(), "OUT")(
-        "f,force", "replace OUT if it is such a dump")("to", "the state at T, entries at T included", cxxopts::value<std::string>(),
-                                                       "T")("before", "the state before T", cxxopts::value<std::string>(), "T")(
-        "check", "print who is who, the common window, operations under way, and transactions without an end; make nothing")(
-        "keep-shards", "one dump a shard, in OUT/SHARD, instead of one of all")("gzip", "write a dump as of mongodump --gzip")(
-        "jobs", "members and collections to work on at a time (default: one a processor)", cxxopts::value<std::string>(), "N");
+    // clang-format off
+    tool.add_options()
+        ("o,output", "the directory to make", cxxopts::value<std::string>(), "OUT")
+        ("f,force", "replace OUT if it is such a dump")
+        ("to", "the state at T, entries at T included", cxxopts::value<std::string>(), "T")
+        ("before", "the state before T", cxxopts::value<std::string>(), "T")
+        ("check", "print who is who, the common window, operations under way, and transactions without an end; make nothing")
+        ("keep-shards", "one dump a shard, in OUT/SHARD, instead of one of all")
+        ("gzip", "write a dump as of mongodump --gzip")
+        ("jobs", "members and collections to work on at a time (default: one a processor)", cxxopts::value<std::string>(), "N");
+    // clang-format on
     add_selection(tool);
     return tool.run(argc, argv, [&] {
         const auto output = tool.optional("output");

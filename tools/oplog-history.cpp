@@ -43,13 +43,20 @@ int main(int argc, char** argv) {
               "with the values before and after. One JSON document a line. Without --full, versions are known from the first entry on\n"
               "that carries a document whole.",
               "  oplog-history --full full inc1 inc2 --ns shop.orders --id 4711 --relaxed\n");
-    tool.add_options()("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(),
-                       "DUMP")("ns", "the collection, under any name it has had; GLOB matches many; may be repeated",
-                               cxxopts::value<std::vector<std::string>>(), "GLOB");
+    // clang-format off
+    tool.add_options()
+        ("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")
+        ("ns", "the collection, under any name it has had; GLOB matches many; may be repeated", cxxopts::value<std::vector<std::string>>(), "GLOB");
+    // clang-format on
     add_documents(tool);
-    tool.add_options()("changes", "the paths that changed, with their values before and after (default)")(
-        "images", "whole documents, before and after")("json", "canonical Extended JSON (default)")(
-        "relaxed", "relaxed Extended JSON: plain numbers, ISO dates")("pretty", "a line a field, indented");
+    // clang-format off
+    tool.add_options()
+        ("changes", "the paths that changed, with their values before and after (default)")
+        ("images", "whole documents, before and after")
+        ("json", "canonical Extended JSON (default)")
+        ("relaxed", "relaxed Extended JSON: plain numbers, ISO dates")
+        ("pretty", "a line a field, indented");
+    // clang-format on
     tool.add_bounds();
     tool.add_output();
     return tool.run(argc, argv, [&] {

@@ -115,17 +115,22 @@ int main(int argc, char** argv) {
               "What oplog files span, a line each: FIRST LAST ENTRIES BYTES FILE. BYTES are of BSON, uncompressed.",
               "  mongodump -d local -c oplog.rs --query \"$(oplog-range --query oplog.bson)\" -o inc1\n"
               "  oplog-range oplog.bson\n");
-    tool.add_options()("first", "just the first timestamp")("last", "just the last timestamp")(
-        "long", "labelled, with wall-clock times, terms, operations and order")("json", "a JSON object a line")(
-        "query", "the query for the next increment: from the last entry of all FILEs on")("until", "with --query: up to T",
-                                                                                          cxxopts::value<std::string>(), "T");
+    // clang-format off
+    tool.add_options()
+        ("first", "just the first timestamp")
+        ("last", "just the last timestamp")
+        ("long", "labelled, with wall-clock times, terms, operations and order")
+        ("json", "a JSON object a line")
+        ("query", "the query for the next increment: from the last entry of all FILEs on")
+        ("until", "with --query: up to T", cxxopts::value<std::string>(), "T");
+    // clang-format on
     return tool.run(argc, argv, [&] {
         int forms = 0;
         for (const char* form : {"first", "last", "long", "json", "query"}) forms += tool.has(form);
         if (forms > 1) throw ArgumentError("--first, --last, --long, --json and --query exclude each other");
         if (tool.has("until") && !tool.has("query")) throw ArgumentError("--until goes with --query");
         std::optional<Timestamp> until;
-        if (tool.has("until")) until = parse_time(tool.value("until")).last;
+        if (tool.has("until")) until = tool.time("until").last;
         const bool detailed = tool.has("long") || tool.has("json");
 
         Range all;

@@ -152,12 +152,19 @@ int main(int argc, char** argv) {
               "Cuts an oplog into consecutive files DIR/<first>-<last>.bson and prints their paths, a line each. Put together,\n"
               "they are the input byte for byte. They appear at the end, all or none; a new directory appears with them.",
               "  oplog-split --every 1h -o pieces oplog.bson\n");
-    tool.add_options()("every", "cut at each multiple of this time: 30s, 15m, 1h, 1d", cxxopts::value<std::string>(),
-                       "TIME")("size", "pieces of at most this size (k, M, G: 1024 each), before compression",
-                               cxxopts::value<std::string>(), "SIZE")("entries", "pieces of N entries", cxxopts::value<std::string>(), "N")(
-        "at", "cut before the first entry at or after each T; may be repeated", cxxopts::value<std::vector<std::string>>(), "T,...");
-    tool.add_options()("o,output", "the directory for the pieces; made if missing", cxxopts::value<std::string>(), "DIR")(
-        "f,force", "replace pieces that exist")("compress", "zstd[:LEVEL] or gzip[:LEVEL]", cxxopts::value<std::string>(), "METHOD");
+    // clang-format off
+    tool.add_options()
+        ("every", "cut at each multiple of this time: 30s, 15m, 1h, 1d", cxxopts::value<std::string>(), "TIME")
+        ("size", "pieces of at most this size (k, M, G: 1024 each), before compression", cxxopts::value<std::string>(), "SIZE")
+        ("entries", "pieces of N entries", cxxopts::value<std::string>(), "N")
+        ("at", "cut before the first entry at or after each T; may be repeated", cxxopts::value<std::vector<std::string>>(), "T,...");
+    // clang-format on
+    // clang-format off
+    tool.add_options()
+        ("o,output", "the directory for the pieces; made if missing", cxxopts::value<std::string>(), "DIR")
+        ("f,force", "replace pieces that exist")
+        ("compress", "zstd[:LEVEL] or gzip[:LEVEL]", cxxopts::value<std::string>(), "METHOD");
+    // clang-format on
     return tool.run(argc, argv, [&] {
         if (!tool.has("output")) throw ArgumentError("say where the pieces go: -o DIR");
         Splitter splitter(split_points(tool));

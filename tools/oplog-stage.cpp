@@ -206,10 +206,14 @@ int main(int argc, char** argv) {
               "Without --full: the oplog alone, for a server that the full dump has been restored to already.",
               "  oplog-stage --full full inc1 inc2 inc3 --to 2021-01-12T03:39:59Z -o staged\n"
               "  mongorestore --oplogReplay --bypassDocumentValidation staged\n");
-    tool.add_options()("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(),
-                       "DUMP")("to", "the state at T, entries at T included", cxxopts::value<std::string>(),
-                               "T")("before", "the state before T", cxxopts::value<std::string>(), "T")(
-        "allow-gap", "stage even where entries are missing between slices")("copy", "copy the full dump's files instead of linking them");
+    // clang-format off
+    tool.add_options()
+        ("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")
+        ("to", "the state at T, entries at T included", cxxopts::value<std::string>(), "T")
+        ("before", "the state before T", cxxopts::value<std::string>(), "T")
+        ("allow-gap", "stage even where entries are missing between slices")
+        ("copy", "copy the full dump's files instead of linking them");
+    // clang-format on
     add_selection(tool);
     tool.add_output();
     tool.streams_bson();

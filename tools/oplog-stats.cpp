@@ -208,8 +208,12 @@ int main(int argc, char** argv) {
               "What is in an oplog: operations and bytes a namespace (in transactions too), operations over time, the largest\n"
               "entries, open transactions. Several FILEs are one oplog; order does not matter.",
               "  oplog-stats --from 2021-01-12T03:29:00Z oplog.bson\n");
-    tool.add_options()("top", "show N namespaces and N large entries", cxxopts::value<std::size_t>()->default_value("10"),
-                       "N")("json", "everything, as a JSON object")("csv", "the namespaces, as CSV");
+    // clang-format off
+    tool.add_options()
+        ("top", "show N namespaces and N large entries", cxxopts::value<std::size_t>()->default_value("10"), "N")
+        ("json", "everything, as a JSON object")
+        ("csv", "the namespaces, as CSV");
+    // clang-format on
     tool.add_bounds();
     return tool.run(argc, argv, [&] {
         if (tool.has("json") && tool.has("csv")) throw ArgumentError("--json and --csv exclude each other");

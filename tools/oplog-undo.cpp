@@ -270,7 +270,7 @@ TakeBack::Choice choice(const Tool& tool) {
                     ": write LSID/N, the first digits, 8 or more, of the session's UUID and the transaction's number, as oplog-history's `session` has them");
             choice.transactions.push_back(std::move(name));
         }
-    if (choice.transactions.empty() && !((tool.has("from") || tool.has("after")) && (tool.has("to") || tool.has("before"))))
+    if (choice.transactions.empty() && !tool.has("last") && !((tool.has("from") || tool.has("after")) && (tool.has("to") || tool.has("before"))))
         throw ArgumentError("say which operations: --from X --to Y, or --txn LSID/N");
     return choice;
 }
@@ -324,20 +324,23 @@ int main(int argc, char** argv) {
         "  oplog-undo --full full inc1 inc2 --from 2021-01-12T03:29:00Z --to 2021-01-12T03:29:59Z --ns shop.orders --op u -o undo\n"
         "  mongosh \"$URI\" undo/undo.js\n"
         "  APPLY=1 mongosh \"$URI\" undo/undo.js\n");
-    tool.add_options()("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")(
-        "o,output", "the directory to make", cxxopts::value<std::string>(), "OUT")("f,force", "replace OUT if an earlier run made it")(
-        "ns", "only operations on collections that match GLOB, under any name they have had; may be repeated",
-        cxxopts::value<std::vector<std::string>>(),
-        "GLOB")("exclude-ns", "not those on collections that match GLOB; may be repeated", cxxopts::value<std::vector<std::string>>(),
-                "GLOB")("op", "only these operations, as in i,u,d,c", cxxopts::value<std::string>(), "LIST");
+    // clang-format off
+    tool.add_options()
+        ("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")
+        ("o,output", "the directory to make", cxxopts::value<std::string>(), "OUT")
+        ("f,force", "replace OUT if an earlier run made it")
+        ("ns", "only operations on collections that match GLOB, under any name they have had; may be repeated", cxxopts::value<std::vector<std::string>>(), "GLOB")
+        ("exclude-ns", "not those on collections that match GLOB; may be repeated", cxxopts::value<std::vector<std::string>>(), "GLOB")
+        ("op", "only these operations, as in i,u,d,c", cxxopts::value<std::string>(), "LIST");
+    // clang-format on
     add_documents(tool);
-    tool.add_options()("txn",
-                       "only operations of this transaction: the first digits of its session's UUID, and its number; may be repeated",
-                       cxxopts::value<std::vector<std::string>>(), "LSID/N")(
-        "conflict", "what other operations changed later: skip it (default), set it to what was before, or replay the others alone",
-        cxxopts::value<std::string>(), "skip|before|replay")(
-        "rename", "give a dropped collection or database (db.*=other.*) that comes back another name; may be repeated",
-        cxxopts::value<std::vector<std::string>>(), "FROM=TO")("check", "just say what it would be; no OUT");
+    // clang-format off
+    tool.add_options()
+        ("txn", "only operations of this transaction: the first digits of its session's UUID, and its number; may be repeated", cxxopts::value<std::vector<std::string>>(), "LSID/N")
+        ("conflict", "what other operations changed later: skip it (default), set it to what was before, or replay the others alone", cxxopts::value<std::string>(), "skip|before|replay")
+        ("rename", "give a dropped collection or database (db.*=other.*) that comes back another name; may be repeated", cxxopts::value<std::vector<std::string>>(), "FROM=TO")
+        ("check", "just say what it would be; no OUT");
+    // clang-format on
     tool.add_bounds();
     return tool.run(argc, argv, [&] {
         const auto output = tool.optional("output");

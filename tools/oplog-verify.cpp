@@ -181,9 +181,12 @@ int main(int argc, char** argv) {
               "continuity, transactions, and all that a restore would have to get right. Ends with the times that it can be\n"
               "restored to. Notes are what mongorestore alone would do wrong, and oplog-stage sees to.",
               "  oplog-verify --full full inc1 inc2 inc3\n");
-    tool.add_options()("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")(
-        "allow-gap", "report each gap and look at the rest of the chain too; it is an error all the same")("json",
-                                                                                                           "all of it as a JSON object");
+    // clang-format off
+    tool.add_options()
+        ("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")
+        ("allow-gap", "report each gap and look at the rest of the chain too; it is an error all the same")
+        ("json", "all of it as a JSON object");
+    // clang-format on
     return tool.run(argc, argv, [&] {
         const ChainInputs inputs(tool);
         tool.show_progress();

@@ -3,6 +3,7 @@
 
 #include <oplog/error.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <compare>
 #include <cstdint>
@@ -11,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace oplog::inline v0_1 {
 
@@ -84,6 +86,22 @@ inline bool take_char(std::string_view& text, std::string_view any_of) {
     return true;
 }
 
+/// Reads the two numbers of a timestamp as shells and Extended JSON write it, with blanks anywhere.
+inline std::optional<std::pair<std::uint64_t, std::uint64_t>> timestamp_literal(std::string_view text) {
+    for (const std::string_view form : {"Timestamp(#,#)", "Timestamp({t:#,i:#})", R"({"$timestamp":{"t":#,"i":#}})"}) {
+        std::string_view rest = text;
+        std::optional<std::uint64_t> numbers[2];
+        const auto skip_blanks = [&] { rest.remove_prefix(std::min(rest.find_first_not_of(' '), rest.size())); };
+        const bool matches = std::ranges::all_of(form, [&, next = numbers](char c) mutable {
+            skip_blanks();
+            return c == '#' ? (*next++ = take_number(rest)).has_value() : take_char(rest, {&c, 1});
+        });
+        skip_blanks();
+        if (matches && rest.empty()) return std::pair(*numbers[0], *numbers[1]);
+    }
+    return std::nullopt;
+}
+
 /// Converts a wall-clock time in the process's time zone to seconds since 1970. Throws ArgumentError for a time that a
 /// clock change skips or repeats. The exception is a time at which a whole day begins: the result is then the day's
 /// first moment.
@@ -109,13 +127,18 @@ inline std::time_t local_seconds(std::tm wall, std::string_view text, bool whole
 
 } // namespace detail
 
-/// Parses `<seconds>[:<ordinal>]`, RFC 3339 (`2026-11-22T14:06:59Z`, with any offset) or local time (`YYYY-MM-DD[
-/// HH:MM[:SS]]` in the time zone of the C library). Throws ArgumentError; also for a fraction of a second, because an
-/// oplog's clock counts whole seconds.
+/// Parses `<seconds>[:<ordinal>]`, RFC 3339 (`2026-11-22T14:06:59Z`, with any offset), local time (`YYYY-MM-DD[
+/// HH:MM[:SS]]` in the time zone of the C library), or a timestamp as shells and Extended JSON write it. A fraction of
+/// a second stands for the whole second, because an oplog's clock counts those. Throws ArgumentError.
 inline TimeSpan parse_time(std::string_view text) {
     constexpr std::uint64_t limit = std::numeric_limits<std::uint32_t>::max();
     const auto bad = [&](const char* why) -> ArgumentError { return ArgumentError("time '" + std::string(text) + "' " + why); };
     constexpr const char* forms = "is neither <seconds>[:<ordinal>] nor 2026-11-22T14:06:59Z nor 2026-11-22[ 14:06[:59]]";
+    if (const auto literal = detail::timestamp_literal(text)) {
+        if (literal->first > limit || literal->second > limit) throw bad("is out of range: a timestamp's numbers end at 4294967295");
+        const Timestamp ts{static_cast<std::uint32_t>(literal->first), static_cast<std::uint32_t>(literal->second)};
+        return {ts, ts};
+    }
     std::string_view rest = text;
     const auto number = detail::take_number(rest);
     if (!number) throw bad(forms);
@@ -163,7 +186,11 @@ inline TimeSpan parse_time(std::string_view text) {
             length = 1;
         }
         if (*hour > 23 || *minute > 59 || *second > 59) throw bad("is no time of day");
-        if (detail::take_char(date, ".")) throw bad("has a fraction; an oplog's clock has whole seconds");
+        if (length == 1 && detail::take_char(date, ".")) {
+            const std::size_t digits = std::min(date.find_first_not_of("0123456789"), date.size());
+            if (digits == 0) throw bad(forms);
+            date.remove_prefix(digits);
+        }
         tm.tm_hour = static_cast<int>(*hour);
         tm.tm_min = static_cast<int>(*minute);
         tm.tm_sec = static_cast<int>(*second);
@@ -194,6 +221,27 @@ inline TimeSpan parse_time(std::string_view text) {
     const std::int64_t last = start + length - 1;
     if (start < 0 || last > static_cast<std::int64_t>(limit)) throw bad("is out of range: timestamps run from 1970 to 2106");
     return {{static_cast<std::uint32_t>(start), 0}, {static_cast<std::uint32_t>(last), static_cast<std::uint32_t>(limit)}};
+}
+
+/// Parses a duration: a number, which may have a fraction, and s, m, h, d or w, as in "15m" or "1.5h". Returns whole
+/// seconds. Throws ArgumentError.
+inline std::uint32_t parse_duration(std::string_view text) {
+    constexpr std::pair<char, std::uint32_t> units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 7 * 86400}};
+    std::string_view rest = text;
+    const auto whole = detail::take_number(rest);
+    double number = static_cast<double>(whole.value_or(0));
+    bool valid = whole.has_value();
+    if (valid && detail::take_char(rest, ".")) {
+        valid = !rest.empty() && rest.front() >= '0' && rest.front() <= '9';
+        for (double place = 0.1; !rest.empty() && rest.front() >= '0' && rest.front() <= '9'; place /= 10, rest.remove_prefix(1))
+            number += place * (rest.front() - '0');
+    }
+    const auto unit = std::ranges::find(units, rest.empty() ? '\0' : rest.front(), &std::pair<char, std::uint32_t>::first);
+    if (!valid || rest.size() != 1 || unit == std::end(units))
+        throw ArgumentError("duration '" + std::string(text) + "' is not a number with s, m, h, d or w, as in 15m or 1.5h");
+    number = number * unit->second + 1e-6; // 0.1m are 6 seconds
+    if (number > std::numeric_limits<std::uint32_t>::max()) throw ArgumentError("duration '" + std::string(text) + "' is too long");
+    return static_cast<std::uint32_t>(number);
 }
 
 /// Parses `<seconds>:<ordinal>` and no other form. Throws ArgumentError.

@@ -99,6 +99,23 @@ class Bounds(ToolTest):
                        ("--after", "10", "--before", "10"), ("--before", "0"), ("--after", "4294967295")):
             self.usage("the bounds exclude everything", "slice", *bounds, "in.bson", out=MARK)
 
+    def test_times_as_others_print_them_are_taken(self):
+        for form in (f"Timestamp({BASE}, 2)", f"Timestamp({{ t: {BASE}, i: 2 }})", f'{{"$timestamp":{{"t":{BASE},"i":2}}}}'):
+            self.expect(lambda e: e >= (BASE, 2), "--from", form)
+        self.expect(lambda e: e[0] > BASE, "--after", "2021-01-12T03:29:55.248Z")
+
+    def test_times_count_back_from_the_last_entry(self):
+        end, ordinal = self.times[-1]
+        self.expect(lambda e: e[0] >= end - 5, "--from", "-5s")
+        self.expect(lambda e: e[0] < end - 60, "--before", "-1m")
+        self.expect(lambda e: e >= (end - 5, ordinal), "--last", "5s")
+        self.expect(lambda e: (end - 93600, ordinal) <= e and e[0] <= end - 90000, "--last", "26h", "--to", "-25h")
+        self.expect(lambda e: True, "--last", "100w")
+        for bad in ("5", "5x", "-5s", ""):
+            self.usage(f"duration '{bad}' is not a number with s, m, h, d or w, as in 15m or 1.5h", "slice", "--last", bad, "in.bson", out=MARK)
+        self.usage("--last, --from and --after exclude each other", "slice", "--last", "5s", "--from", "5", "in.bson", out=MARK)
+        self.usage("what counts back from the last entry takes files, which can be read twice; - is none", "slice", "--last", "5s", out=MARK)
+
     def test_cat_takes_the_same_bounds(self):
         for bounds in (("--from", BASE), ("--after", BASE), ("--to", BASE), ("--before", BASE), ("--from", f"{BASE}:2", "--to", BASE)):
             sliced = self.good("cat", stdin=self.good("slice", *bounds, "in.bson"))

@@ -5,6 +5,7 @@
 
 #include <oplog/entry/operation.hpp>
 #include <oplog/io/files.hpp>
+#include <oplog/stream/range.hpp>
 #include <oplog/version.hpp>
 
 #include <exception>
@@ -232,23 +233,36 @@ class Tool {
     /// `synopsis` comes without the tool's name. `about` and `example` are what --help shows.
     Tool(std::string name, std::string synopsis, std::string about, std::string example)
         : name_(std::move(name)), synopsis_(std::move(synopsis)), example_(std::move(example)), options_(name_, about) {
-        options_.add_options("Common")("q,quiet", "no warnings")("v,verbose", "say more")("progress",
-                                                                                          "show progress even if stderr is no terminal")(
-            "no-progress", "show none")("h,help", "show this help")("version", "show the version");
+        // clang-format off
+        options_.add_options("Common")
+            ("q,quiet", "no warnings")
+            ("v,verbose", "say more")
+            ("progress", "show progress even if stderr is no terminal")
+            ("no-progress", "show none")
+            ("h,help", "show this help")
+            ("version", "show the version");
+        // clang-format on
         options_.add_options("hidden")("inputs", "", cxxopts::value<std::vector<std::string>>());
     }
 
     cxxopts::OptionAdder add_options() { return options_.add_options(); }
     void add_bounds() {
-        options_.add_options("Bounds")("from", "entries at T or later", cxxopts::value<std::string>(),
-                                       "T")("after", "entries after T", cxxopts::value<std::string>(),
-                                            "T")("to", "entries at T or earlier", cxxopts::value<std::string>(),
-                                                 "T")("before", "entries before T", cxxopts::value<std::string>(), "T");
+        // clang-format off
+        options_.add_options("Bounds")
+            ("from", "entries at T or later", cxxopts::value<std::string>(), "T")
+            ("after", "entries after T", cxxopts::value<std::string>(), "T")
+            ("to", "entries at T or earlier", cxxopts::value<std::string>(), "T")
+            ("before", "entries before T", cxxopts::value<std::string>(), "T")
+            ("last", "entries of the last 15m, 2h, 1d", cxxopts::value<std::string>(), "SPAN");
+        // clang-format on
     }
     void add_output(const std::string& what = "stdout") {
-        options_.add_options("Output")("o,output", "write to FILE instead of " + what, cxxopts::value<std::string>(), "FILE")(
-            "f,force", "replace FILE if it exists")("compress", "zstd[:LEVEL], gzip[:LEVEL] or none, whatever FILE is called",
-                                                    cxxopts::value<std::string>(), "METHOD");
+        // clang-format off
+        options_.add_options("Output")
+            ("o,output", "write to FILE instead of " + what, cxxopts::value<std::string>(), "FILE")
+            ("f,force", "replace FILE if it exists")
+            ("compress", "zstd[:LEVEL], gzip[:LEVEL] or none, whatever FILE is called", cxxopts::value<std::string>(), "METHOD");
+        // clang-format on
     }
 
     /// Declares that the tool writes BSON to stdout if there is no -o or, if not `by_default`, for -o -. Whatever such
@@ -361,14 +375,27 @@ class Tool {
         show_progress(total);
     }
 
+    /// The time that an option gives. One that begins with - counts back from `end`, as in -2h; that is, if it is none,
+    /// the last entry of the inputs. Throws ArgumentError.
+    TimeSpan time(const std::string& option, std::optional<Timestamp> end = {}) const {
+        const std::string text = value(option);
+        if (text.starts_with('-')) {
+            const std::uint32_t then = before(end ? *end : this->end(), text.substr(1)).seconds;
+            return {{then, 0}, {then, Timestamp::max().ordinal}};
+        }
+        check_time_zone(text);
+        return parse_time(text);
+    }
     Bounds bounds() const {
         Bounds bounds;
-        for (const char* const bound : {"from", "after", "to", "before"})
-            if (has(bound)) check_time_zone(value(bound));
-        if (has("from")) bounds.from = parse_time(value("from")).first;
-        if (has("after")) bounds.after = parse_time(value("after")).last;
-        if (has("to")) bounds.to = parse_time(value("to")).last;
-        if (has("before")) bounds.before = parse_time(value("before")).first;
+        if (has("from")) bounds.from = time("from").first;
+        if (has("after")) bounds.after = time("after").last;
+        if (has("to")) bounds.to = time("to").last;
+        if (has("before")) bounds.before = time("before").first;
+        if (has("last")) {
+            if (bounds.from || bounds.after) throw ArgumentError("--last, --from and --after exclude each other");
+            bounds.from = before(end(), value("last"));
+        }
         const bool empty = (bounds.before == Timestamp::min()) || (bounds.after == Timestamp::max()) ||
                            (bounds.from && bounds.too_late(*bounds.from)) || (bounds.to && bounds.too_early(*bounds.to)) ||
                            (bounds.after && bounds.before && bounds.after->packed() + 1 >= bounds.before->packed());
@@ -446,6 +473,26 @@ class Tool {
     bool failed() const { return exit_code_ != fine; }
 
   private:
+    static Timestamp before(Timestamp end, const std::string& duration) {
+        const std::uint32_t seconds = parse_duration(duration);
+        return {end.seconds > seconds ? end.seconds - seconds : 0, end.ordinal};
+    }
+    /// The last entry of all inputs, which are read for it.
+    Timestamp end() const {
+        if (end_) return *end_;
+        std::vector<std::string> files = has("inputs") ? value<std::vector<std::string>>("inputs") : std::vector<std::string>{"-"};
+        if (parsed_.count("full") > 0) files.push_back(value("full"));
+        for (const std::string& file : files) {
+            const std::string path = resolve_input(file);
+            std::error_code unknown;
+            if (!std::filesystem::is_regular_file(path, unknown))
+                throw ArgumentError("what counts back from the last entry takes files, which can be read twice; " + file + " is none");
+            const Range range = oplog::range(Reader(path));
+            if (!range.empty() && (!end_ || range.last > *end_)) end_ = range.last;
+        }
+        if (!end_) throw ArgumentError("what counts back from the last entry takes files with entries");
+        return *end_;
+    }
     /// Looks at the raw arguments, because they may not parse.
     static std::optional<std::string_view> named_output(int argc, char** argv) {
         for (int i = 1; i < argc; ++i)
@@ -502,12 +549,43 @@ class Tool {
         for (const std::string& group : options_.groups())
             if (group != "hidden") groups.push_back(group);
         cxxopts::Options options = options_;
+        const char* const columns = std::getenv("COLUMNS");
+        if (const int width = columns ? std::atoi(columns) : 0; width >= 40) options.set_width(static_cast<std::size_t>(width));
         options.custom_help(synopsis_).positional_help("");
         std::string text = options.help(groups);
         if (text.find(" T ") != text.npos)
-            text +=
-                "\nT is <seconds>[:<ordinal>], 2026-11-22T14:06:59Z, or local 2026-11-22[ 14:06[:59]]; what it leaves open is meant whole.\n";
+            text += "\nT is <seconds>[:<ordinal>], 2026-11-22T14:06:59Z, local 2026-11-22[ 14:06[:59]], or -2h: so long before the last\n"
+                    "entry. What it leaves open is meant whole.\n";
+        if (text.find("Exit codes") == text.npos) text += "\nExit codes: 0 fine, 1 the data is bad, 2 anything else.\n";
         return text + "\nExample:\n" + example_;
+    }
+
+    /// Names the option that is nearest to one that does not exist, if any is near.
+    void suggest(const std::string& message) const {
+        const std::size_t begin = message.find_first_of("-abcdefghijklmnopqrstuvwxyz", std::string_view("Option ").size());
+        const std::string typed = message.substr(begin, message.find_first_not_of("-abcdefghijklmnopqrstuvwxyz", begin) - begin);
+        std::pair<std::size_t, std::string> best{typed.size() / 3 + 2, ""}; // what differs more is no slip
+        for (const std::string& group : options_.groups())
+            for (const auto& option : options_.group_help(group).options)
+                for (const std::string& name : option.l)
+                    if (group != "hidden") best = std::min(best, {distance(typed, name), name});
+        if (!best.second.empty()) tools::say(fmt::format("hint: did you mean --{}?\n", best.second));
+    }
+    /// How many letters must be added, removed, changed or swapped to make `word` of what was typed; 1 if it is cut off.
+    static std::size_t distance(std::string_view typed, std::string_view word) {
+        if (typed.size() > 1 && word.starts_with(typed)) return 1;
+        std::vector<std::vector<std::size_t>> steps(typed.size() + 1, std::vector<std::size_t>(word.size() + 1));
+        for (std::size_t i = 0; i <= typed.size(); ++i)
+            for (std::size_t j = 0; j <= word.size(); ++j) {
+                if (i == 0 || j == 0) {
+                    steps[i][j] = i + j;
+                    continue;
+                }
+                steps[i][j] = std::min({steps[i - 1][j] + 1, steps[i][j - 1] + 1, steps[i - 1][j - 1] + (typed[i - 1] != word[j - 1])});
+                if (i > 1 && j > 1 && typed[i - 1] == word[j - 2] && typed[i - 2] == word[j - 1])
+                    steps[i][j] = std::min(steps[i][j], steps[i - 2][j - 2] + 1);
+            }
+        return steps.back().back();
     }
 
     void diagnose(std::string_view text) const { tools::say(fmt::format("{}: {}\n", name_, escaped(text))); }
@@ -520,6 +598,7 @@ class Tool {
         }
         diagnose(dynamic_cast<const std::bad_alloc*>(&error) ? "out of memory" : error.what());
         const bool usage = dynamic_cast<const ArgumentError*>(&error) || dynamic_cast<const cxxopts::exceptions::exception*>(&error);
+        if (dynamic_cast<const cxxopts::exceptions::no_such_option*>(&error)) suggest(error.what());
         if (usage) tools::say(fmt::format("hint: {} --help\n", name_));
         if (const auto* data = dynamic_cast<const DataError*>(&error); data && !data->hint().empty()) hint(data->hint());
         if (os && os->code() == std::errc::file_exists) tools::say("hint: --force replaces it\n");
@@ -532,8 +611,9 @@ class Tool {
     cxxopts::Options options_;
     cxxopts::ParseResult parsed_;
     Exit exit_code_ = fine;
-    std::string_view unnamed_output_; ///< Where the tool writes BSON if no output is named; empty if it writes none.
-    bool opened_ = false;             ///< Whether an output is open, which reports a failure itself.
+    std::string_view unnamed_output_;      ///< Where the tool writes BSON if no output is named; empty if it writes none.
+    bool opened_ = false;                  ///< Whether an output is open, which reports a failure itself.
+    mutable std::optional<Timestamp> end_; ///< The last entry of the inputs, once it has been asked for.
 };
 
 } // namespace oplog::tools
