@@ -270,7 +270,8 @@ TakeBack::Choice choice(const Tool& tool) {
                     ": write LSID/N, the first digits, 8 or more, of the session's UUID and the transaction's number, as oplog-history's `session` has them");
             choice.transactions.push_back(std::move(name));
         }
-    if (choice.transactions.empty() && !tool.has("last") && !((tool.has("from") || tool.has("after")) && (tool.has("to") || tool.has("before"))))
+    if (choice.transactions.empty() && !tool.has("last") &&
+        !((tool.has("from") || tool.has("after")) && (tool.has("to") || tool.has("before"))))
         throw ArgumentError("say which operations: --from X --to Y, or --txn LSID/N");
     return choice;
 }

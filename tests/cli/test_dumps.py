@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import unittest
+import urllib.parse
 
 from support import ToolTest, document, entries, entry, int32
 
@@ -72,6 +73,28 @@ class Dumps(ToolTest):
         self.write("full/shop/prelude.json", b"{}")
         os.mkdir(self.dir / "full/empty_database")
         self.accepted()
+
+    def test_a_time_series_with_a_long_name_comes_out_as_mongorestore_finds_it(self):
+        """It reads the name from the metadata beside the buckets, where mongodump leaves none."""
+        def file_name(name):
+            escaped = urllib.parse.quote(name, safe="-_.~")
+            if len(escaped) <= 238:
+                return escaped
+            return escaped[:208] + "%24" + base64.urlsafe_b64encode(hashlib.sha1(name.encode()).digest()).decode().rstrip("=")
+        series = ("t" * 235, "\u00e9" * 117)
+        copies = []
+        for name in series:
+            text = metadata(name, "timeseries", options={"timeseries": {"timeField": "t"}}, indexes=[])
+            self.write(f"full/shop/{file_name(name)}.metadata.json", text)
+            self.write(f"full/shop/{file_name('system.buckets.' + name)}.bson", b"")
+            copies.append((f"shop/{file_name('system.buckets.' + name)}.metadata.json", text))
+        self.accepted()
+        for tool, inputs in (("stage", "full"), ("apply", "full"), ("apply", "apply1")): # the last from a dump that has the copies
+            self.assertEqual(self.run_tool(tool, "-q", "--full", inputs, "inc.bson", "-o", f"{tool}{len(inputs) - 3}"), (0, b"", ""))
+            for path, text in copies:
+                self.assertEqual(json.loads((self.dir / f"{tool}{len(inputs) - 3}" / path).read_bytes()), json.loads(text))
+        self.assertEqual(self.run_tool("apply", "-q", "--gzip", "--full", "full", "inc.bson", "-o", "packed")[0], 0)
+        self.assertEqual(json.loads(gzip.decompress((self.dir / "packed" / (copies[0][0] + ".gz")).read_bytes())), json.loads(copies[0][1]))
 
     def test_missing_documents_are_a_refusal_that_names_the_file(self):
         for name, kind, options, file in (("big", "collection", None, "big"), ("ts", "timeseries", {"timeseries": {"timeField": "t"}}, "system.buckets.ts"),

@@ -445,6 +445,7 @@ class Dump {
             if (!name && !is_hashed_name(file))
                 throw DataError(Fault::bad_value, paths.any() + ": no collection's name, escaped as mongodump does it");
             if (!name && !paths.metadata.empty()) name = read_metadata_file(paths.metadata).collection;
+            if (name && dump_file_name(std::string(buckets_prefix) + *name) == file) name.reset(); // a copy; see DumpWriter::close()
             if (!name) {
                 unnamed[file] = paths;
                 continue;
@@ -589,8 +590,14 @@ class DumpWriter {
 
     /// Moves the directory to its final path and writes that to disk, or throws and restores the previous state. On a
     /// file system that cannot swap names, a directory that is replaced is missing for a moment.
+    ///
+    /// Where the file with the buckets of a time series has a long name, a copy of the metadata is put beside it under
+    /// the same name: mongorestore looks there for the name of the collection, and cannot restore without it what
+    /// mongodump has written.
     void close() {
         namespace fs = std::filesystem;
+        for (const auto& database : fs::directory_iterator(temporary_))
+            if (database.is_directory()) copy_metadata_of_long_series(database.path());
         for (const auto& entry : fs::recursive_directory_iterator(temporary_)) sync(entry.path().string());
         sync(temporary_);
         const bool replaces = options_.if_exists == IfExists::replace && fs::exists(fs::symlink_status(path_));
@@ -621,6 +628,28 @@ class DumpWriter {
     const std::string& left_behind() const noexcept { return left_behind_; }
 
   private:
+    static void copy_metadata_of_long_series(const std::filesystem::path& database) {
+        const auto with_extension = [&](const std::string& extension) {
+            std::vector<std::pair<std::string, std::string>> found; // names without and with it
+            for (const auto& entry : std::filesystem::directory_iterator(database)) {
+                const std::string name = entry.path().filename().string();
+                for (const std::string& end : {extension, extension + ".gz"})
+                    if (name.ends_with(end)) found.emplace_back(name.substr(0, name.size() - end.size()), name);
+            }
+            return found;
+        };
+        std::set<std::string> buckets;
+        for (const auto& [stem, name] : with_extension(".bson"))
+            if (is_hashed_name(stem) && stem.starts_with(buckets_prefix)) buckets.insert(stem);
+        if (buckets.empty()) return;
+        for (const auto& [stem, name] : with_extension(".metadata.json")) {
+            const std::string collection =
+                dump_collection_name(stem).value_or(is_hashed_name(stem) ? read_metadata_file((database / name).string()).collection : "");
+            const std::string of_buckets = dump_file_name(std::string(buckets_prefix) + collection);
+            if (!buckets.contains(of_buckets)) continue;
+            std::filesystem::copy_file(database / name, database / (of_buckets + name.substr(stem.size())));
+        }
+    }
     std::optional<CompressionOptions> compression() const {
         return CompressionOptions{options_.gzip ? Compression::gzip : Compression::none, {}};
     }
