@@ -710,6 +710,9 @@ class Commands {
             const Timestamp last = Timestamp::from_packed(before.packed() - 1);
             time = TimeSpan{last, last};
         }
+        for (const char* const bound : {"to", "before"}) // what counts back would mean another time to tools that see less
+            if (tool_.has(bound) && tool_.value(bound).starts_with('-'))
+                print(fmt::format("bounds=(--{} {})\n", bound, tool_.time(bound, end).first.seconds));
         if (is_cluster()) return select_cluster(time);
         const std::vector<Chain> all = chains();
         const auto covers = [&](const Chain& one) {

@@ -212,6 +212,8 @@ class Config(unittest.TestCase):
         self.settings_of()
         done = subprocess.run([BIN / "oplog-restore", "-c", self.path], env=ENVIRONMENT, capture_output=True, text=True, timeout=20, check=False)
         self.assertEqual((done.returncode, done.stderr.splitlines()[0]), (2, "oplog-restore: say where to restore to: --target URI|HOST:PORT"))
+        done = subprocess.run([BIN / "oplog-restore", "-c", self.path, "--to", "-5y"], env=ENVIRONMENT, capture_output=True, text=True, timeout=20, check=False)
+        self.assertEqual((done.returncode, done.stderr.splitlines()[0]), (2, "oplog-restore: --to -5y: so long before the backup's end is written -2h, -15m or -1.5d"))
         for tool in ("oplog-backup", "oplog-restore"):
             done = subprocess.run([BIN / tool, "--help"], env=ENVIRONMENT, capture_output=True, text=True, timeout=20, check=False)
             self.assertEqual((done.returncode, done.stderr), (0, ""))

@@ -209,6 +209,14 @@ class Windows(Chain):
             selected = self.shell("select", *arguments)
             self.assertEqual((selected["chain"], selected["steps"], selected["stands_at"]), (chain, self.steps(chain, *increments), stands_at), arguments)
 
+    def test_a_time_counts_back_from_the_end_of_the_newest_chain(self):
+        for bound, chain, increments, stands_at, absolute in (("--to -5s", self.new, (0,), "203:1", "205"), ("--to -1.5m", self.old, (0, 1), "120:1", "120"),
+                                                              ("--before -90s", self.old, (0, 1), "110:1", "120")):
+            selected = self.shell("select", *bound.split())
+            self.assertEqual((selected["chain"], selected["steps"], selected["stands_at"]), (chain, self.steps(chain, *increments), stands_at), bound)
+            self.assertEqual(selected["bounds"], [bound.split()[0], absolute])
+        self.chain("select", "--to", "-5y", expected=2)
+
     def test_a_time_outside_every_window_names_the_nearest(self):
         for time, nearest in (("102:9", f"103:1 {utc(103)}"), ("150:1", f"120:1 {utc(120)} and 203:1 {utc(203)}"), ("300", f"210:1 {utc(210)}")):
             error = self.chain("select", "--to", time, expected=2)
