@@ -564,7 +564,7 @@ class Tool {
     void suggest(const std::string& message) const {
         const std::size_t begin = message.find_first_of("-abcdefghijklmnopqrstuvwxyz", std::string_view("Option ").size());
         const std::string typed = message.substr(begin, message.find_first_not_of("-abcdefghijklmnopqrstuvwxyz", begin) - begin);
-        std::pair<std::size_t, std::string> best{typed.size() / 3 + 2, ""}; // what differs more is no slip
+        std::pair<std::size_t, std::string> best{typed.size() / 3 + 1, ""}; // what differs more is no slip
         for (const std::string& group : options_.groups())
             for (const auto& option : options_.group_help(group).options)
                 for (const std::string& name : option.l)
