@@ -63,7 +63,7 @@ class Manuals(ToolTest):
             made = run("sh", str(PACKAGING / "man_page.sh"), "0.1.0", tool, str(page))
             self.assertEqual((made.returncode, made.stderr), (0, ""), tool)
             shown = run("man", "-l", str(page), MANWIDTH="80", MANPAGER="cat").stdout
-            self.assertRegex(shown, rf"(?s)^{tool.upper()}\([17]\).*\nNAME\n +{tool} - .*\nSEE ALSO\n", tool)
+            self.assertRegex(shown, rf"(?s)^{tool.upper()}\([17]\).*\nNAME\n +{tool} +- .*\nSEE ALSO\n", tool)
             plain = re.sub(".\b", "", shown)
             prose = [line for line in plain.splitlines() if not line.startswith(" " * 11) and len(line) > 80]
             self.assertLess(len(prose), len(plain.splitlines()) / 10, (tool, prose[:3]))

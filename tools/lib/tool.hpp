@@ -292,6 +292,7 @@ class Tool {
             progress.stop();
         } catch (const std::exception& error) {
             progress.stop();
+            if (done_ && dynamic_cast<const std::bad_alloc*>(&error)) return exit_code_;
             report(error);
             if (!unnamed_output_.empty() && !opened_ && named_output(argc, argv).value_or(unnamed_output_) == "-") mark_pipe();
         }
@@ -431,7 +432,10 @@ class Tool {
         output.close();
         open_stream = -1;
         undo_on_signal = nullptr;
+        done();
     }
+    /// Tells that the output is complete. From here on, memory that runs out keeps only words back.
+    void done() { done_ = true; }
 
     /// Throws ArgumentError for an output that is an input or lies in one, because it would destroy its own source.
     void refuse_overlap(const std::string& output) const {
@@ -612,6 +616,7 @@ class Tool {
     cxxopts::ParseResult parsed_;
     Exit exit_code_ = fine;
     std::string_view unnamed_output_;      ///< Where the tool writes BSON if no output is named; empty if it writes none.
+    bool done_ = false;                    ///< Whether the output is complete.
     bool opened_ = false;                  ///< Whether an output is open, which reports a failure itself.
     mutable std::optional<Timestamp> end_; ///< The last entry of the inputs, once it has been asked for.
 };

@@ -67,7 +67,8 @@ class DumpOutput : UndoOnSignal<undo_on_signal>, public DumpWriter {
 };
 
 /// Call this after close(): reports what --force could not remove.
-inline void warn_of_old(const Tool& tool, const DumpWriter& out) {
+inline void warn_of_old(Tool& tool, const DumpWriter& out) {
+    tool.done();
     if (!out.left_behind().empty()) tool.warn("the dump that was replaced could not be removed: " + out.left_behind());
 }
 

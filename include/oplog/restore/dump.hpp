@@ -619,9 +619,14 @@ class DumpWriter {
                 }
             });
         }
+        // Nothing may fail any more, not even for want of memory.
         std::error_code error;
-        if (replaces) fs::remove_all(temporary_, error);
-        if (error) left_behind_ = temporary_;
+        try {
+            if (replaces) fs::remove_all(temporary_, error);
+        } catch (const std::bad_alloc&) {
+            error = std::make_error_code(std::errc::not_enough_memory);
+        }
+        if (error) left_behind_.swap(temporary_);
         temporary_.clear();
     }
     /// The path at which the replaced dump remains, in whole or in part, because it could not be removed; or empty.
