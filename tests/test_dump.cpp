@@ -172,6 +172,25 @@ TEST_CASE("views have metadata only, and long and escaped names are found out") 
     CHECK(message_of<DataError>([&] { Dump{path}; }).ends_with("no metadata says which collection this is"));
 }
 
+TEST_CASE("the metadata of a series with a long name lies beside its buckets too, also in dumps below each other") {
+    const TempDirectory directory;
+    const std::string series(235, 'y'), buckets = "system.buckets." + series;
+    Metadata metadata;
+    metadata.collection = series;
+    metadata.type = "timeseries";
+    DumpWriter out(directory / "out", {});
+    for (const std::string above : {"", "one/", "one/two/"}) {
+        out.open(above + out.data_name("d", buckets)).close();
+        out.write_text(above + out.metadata_name("d", series), metadata.json());
+    }
+    out.close();
+    for (const std::string above : {"/", "/one/", "/one/two/"}) {
+        const Dump dump(directory / "out" + above); // which takes the copy for what it is
+        CHECK(names(dump).find("d." + series) != std::string::npos);
+        CHECK(read_whole(directory / "out" + above + out.metadata_name("d", buckets)) == metadata.json());
+    }
+}
+
 TEST_CASE("a written dump reads as it was, plain and compressed") {
     for (const bool gzip : {false, true}) {
         const TempDirectory directory;

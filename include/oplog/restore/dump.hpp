@@ -596,8 +596,10 @@ class DumpWriter {
     /// mongodump has written.
     void close() {
         namespace fs = std::filesystem;
-        for (const auto& database : fs::directory_iterator(temporary_))
-            if (database.is_directory()) copy_metadata_of_long_series(database.path());
+        std::vector<fs::path> directories; // of databases, in one dump or in several below each other
+        for (const auto& entry : fs::recursive_directory_iterator(temporary_))
+            if (entry.is_directory()) directories.push_back(entry.path());
+        for (const fs::path& directory : directories) copy_metadata_of_long_series(directory);
         for (const auto& entry : fs::recursive_directory_iterator(temporary_)) sync(entry.path().string());
         sync(temporary_);
         const bool replaces = options_.if_exists == IfExists::replace && fs::exists(fs::symlink_status(path_));
@@ -633,10 +635,10 @@ class DumpWriter {
     const std::string& left_behind() const noexcept { return left_behind_; }
 
   private:
-    static void copy_metadata_of_long_series(const std::filesystem::path& database) {
+    static void copy_metadata_of_long_series(const std::filesystem::path& directory) {
         const auto with_extension = [&](const std::string& extension) {
             std::vector<std::pair<std::string, std::string>> found; // names without and with it
-            for (const auto& entry : std::filesystem::directory_iterator(database)) {
+            for (const auto& entry : std::filesystem::directory_iterator(directory)) {
                 const std::string name = entry.path().filename().string();
                 for (const std::string& end : {extension, extension + ".gz"})
                     if (name.ends_with(end)) found.emplace_back(name.substr(0, name.size() - end.size()), name);
@@ -649,10 +651,10 @@ class DumpWriter {
         if (buckets.empty()) return;
         for (const auto& [stem, name] : with_extension(".metadata.json")) {
             const std::string collection =
-                dump_collection_name(stem).value_or(is_hashed_name(stem) ? read_metadata_file((database / name).string()).collection : "");
+                dump_collection_name(stem).value_or(is_hashed_name(stem) ? read_metadata_file((directory / name).string()).collection : "");
             const std::string of_buckets = dump_file_name(std::string(buckets_prefix) + collection);
             if (!buckets.contains(of_buckets)) continue;
-            std::filesystem::copy_file(database / name, database / (of_buckets + name.substr(stem.size())));
+            std::filesystem::copy_file(directory / name, directory / (of_buckets + name.substr(stem.size())));
         }
     }
     std::optional<CompressionOptions> compression() const {
