@@ -45,7 +45,8 @@ void write_archive(Applier& applier, const Dump& full, Output& out, WriteOplog w
         prelude.collections.push_back(
             {collection.database, metadata.collection, metadata.json(), metadata.is_timeseries() ? "timeseries" : "collection"});
     }
-    for (const auto& [ns, view] : applier.views()) {
+    const std::map<std::string, Metadata> views = applier.views();
+    for (const auto& [ns, view] : views) {
         const auto [database, name] = split_namespace(ns);
         prelude.collections.push_back({std::string(database), std::string(name), view.json(), "view"});
     }
@@ -56,7 +57,7 @@ void write_archive(Applier& applier, const Dump& full, Output& out, WriteOplog w
         while (const auto document = documents.next()) archive.write(collection->database, collection->name, bson::Document(*document));
         archive.end(collection->database, collection->name);
     }
-    for (const auto& [ns, view] : applier.views()) {
+    for (const auto& [ns, view] : views) {
         const auto [database, name] = split_namespace(ns);
         archive.end(std::string(database), std::string(name));
     }

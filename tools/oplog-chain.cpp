@@ -281,12 +281,16 @@ std::string step_json(const Step& step) {
         step.size(), to_utc_string(step.started), step.seconds());
 }
 
+/// The fields of a window.
+std::string window_json(const Window& window) {
+    return fmt::format(R"("from":"{}","fromTime":"{}","to":"{}","toTime":"{}")", to_string(window.from), to_utc_string(window.from),
+                       to_string(window.to), to_utc_string(window.to));
+}
+
 std::string chain_json(const Chain& chain) {
     std::string text = fmt::format(R"({{"id":{},"state":{},"good":{},"doubtfulEnd":{},)", json_quoted(chain.id), json_quoted(chain.state()),
                                    chain.good, chain.doubtful());
-    if (chain.good)
-        text += fmt::format(R"("from":"{}","fromTime":"{}","to":"{}","toTime":"{}",)", to_string(chain.begin()),
-                            to_utc_string(chain.begin()), to_string(chain.end()), to_utc_string(chain.end()));
+    if (chain.good) text += window_json({chain.begin(), chain.end()}) + ",";
     if (!chain.damage.empty()) text += fmt::format(R"("damage":{},)", json_quoted(chain.damage));
     if (!chain.unproved.empty()) text += fmt::format(R"("unproved":{},)", json_quoted(chain.unproved));
     text += fmt::format(R"("increments":{},"size":{},"steps":[)", chain.increments.size(), chain.size());
@@ -418,20 +422,24 @@ class Commands {
                 human_size(static_cast<double>(one.size()))};
     }
 
+    /// The status as JSON; `name` is the field of the chains or clusters.
+    template <class Backup>
+    void print_json(const char* name, const std::vector<Backup>& all, std::string (*as_json)(const Backup&),
+                    const std::optional<Due>& next) const {
+        std::string text = fmt::format("{{\"directory\":{},\n\"{}\":[", json_quoted(directory().string()), name);
+        const char* comma = "\n";
+        for (const Backup& one : all) {
+            text += comma + as_json(one);
+            comma = ",\n";
+        }
+        print(text + "],\n\"windows\":" + windows_json(windows(all)) + due_json(next) + "}\n");
+    }
+
     void status() {
         if (is_cluster()) return cluster_status();
         const std::vector<Chain> all = chains();
         const std::optional<Due> next = next_step(all);
-        if (tool_.has("json")) {
-            std::string text = fmt::format("{{\"directory\":{},\n\"chains\":[", json_quoted(directory().string()));
-            const char* comma = "\n";
-            for (const Chain& chain : all) {
-                text += comma + chain_json(chain);
-                comma = ",\n";
-            }
-            print(text + "],\n\"windows\":" + windows_json(windows(all)) + due_json(next) + "}\n");
-            return;
-        }
+        if (tool_.has("json")) return print_json("chains", all, chain_json, next);
         std::vector<std::vector<std::string>> rows = {{"CHAIN", "STATE", "RESTORABLE FROM", "TO", "INCREMENTS", "SIZE"}};
         for (const Chain& chain : all) rows.push_back(row(chain.id, chain, chain.good, chain.increments.size()));
         print(table(rows));
@@ -442,16 +450,7 @@ class Commands {
     void cluster_status() {
         const std::vector<ClusterBackup> all = clusters();
         const std::optional<Due> next = next_step(all);
-        if (tool_.has("json")) {
-            std::string text = fmt::format("{{\"directory\":{},\n\"clusters\":[", json_quoted(directory().string()));
-            const char* comma = "\n";
-            for (const ClusterBackup& one : all) {
-                text += comma + cluster_json(one);
-                comma = ",\n";
-            }
-            print(text + "],\n\"windows\":" + windows_json(windows(all)) + due_json(next) + "}\n");
-            return;
-        }
+        if (tool_.has("json")) return print_json("clusters", all, cluster_json, next);
         std::vector<std::vector<std::string>> rows = {{"CLUSTER, MEMBER", "STATE", "RESTORABLE FROM", "TO", "INCREMENTS", "SIZE"}};
         for (const ClusterBackup& one : all) {
             rows.push_back(row(one.id, one, one.good(), one.increments()));
@@ -479,9 +478,7 @@ class Commands {
     static std::string cluster_json(const ClusterBackup& one) {
         std::string text = fmt::format(R"({{"id":{},"state":{},"good":{},"doubtfulEnd":{},)", json_quoted(one.id), json_quoted(one.state()),
                                        one.good(), one.doubtful());
-        if (one.good())
-            text += fmt::format(R"("from":"{}","fromTime":"{}","to":"{}","toTime":"{}",)", to_string(one.begin()),
-                                to_utc_string(one.begin()), to_string(one.end()), to_utc_string(one.end()));
+        if (one.good()) text += window_json({one.begin(), one.end()}) + ",";
         if (!one.rounds.empty()) text += fmt::format(R"("common":"{}",)", to_string(one.rounds.back().common));
         if (const std::string damage = one.damage(); !damage.empty()) text += fmt::format(R"("damage":{},)", json_quoted(damage));
         text += fmt::format(R"("increments":{},"size":{},"members":[)", one.increments(), one.size());
@@ -498,9 +495,7 @@ class Commands {
 
     static std::string windows_json(const std::vector<Window>& found) {
         std::string text = "[";
-        for (const Window& window : joined(found))
-            text += fmt::format(R"({}{{"from":"{}","fromTime":"{}","to":"{}","toTime":"{}"}})", text.size() > 1 ? "," : "",
-                                to_string(window.from), to_utc_string(window.from), to_string(window.to), to_utc_string(window.to));
+        for (const Window& window : joined(found)) text += (text.size() > 1 ? ",{" : "{") + window_json(window) + "}";
         return text + "]";
     }
 
@@ -699,22 +694,9 @@ class Commands {
     /// Selects the steps that a restore needs, and says what it gives.
     void select() {
         if (tool_.has("to") && tool_.has("before")) throw ArgumentError("--to and --before exclude each other");
-        // The requested moment: all entries up to its last. A chain may begin at any time up to that.
-        std::optional<TimeSpan> time;
-        Timestamp end; // of what can be restored
-        for (const Window& one : is_cluster() ? windows(clusters()) : windows(chains())) end = std::max(end, one.to);
-        if (tool_.has("to")) time = tool_.time("to", end);
-        if (tool_.has("before")) {
-            const Timestamp before = tool_.time("before", end).first;
-            if (before == Timestamp::min()) throw ArgumentError("there is nothing before " + tool_.value("before"));
-            const Timestamp last = Timestamp::from_packed(before.packed() - 1);
-            time = TimeSpan{last, last};
-        }
-        for (const char* const bound : {"to", "before"}) // what counts back would mean another time to tools that see less
-            if (tool_.has(bound) && tool_.value(bound).starts_with('-'))
-                print(fmt::format("bounds=(--{} {})\n", bound, tool_.time(bound, end).first.seconds));
-        if (is_cluster()) return select_cluster(time);
+        if (is_cluster()) return select_cluster();
         const std::vector<Chain> all = chains();
+        const std::optional<TimeSpan> time = wanted(windows(all));
         const auto covers = [&](const Chain& one) {
             return one.good && (!time || (one.begin() <= time->last && time->first <= one.end()));
         };
@@ -755,8 +737,9 @@ class Commands {
     }
 
     /// The chains that a restore of a cluster needs.
-    void select_cluster(const std::optional<TimeSpan>& time) {
+    void select_cluster() {
         std::vector<ClusterBackup> candidates = clusters();
+        const std::optional<TimeSpan> time = wanted(windows(candidates));
         if (tool_.has("chain")) candidates = {cluster(candidates)};
         if (std::ranges::none_of(candidates, &ClusterBackup::good))
             throw Failure(nothing_there, directory().string() + ": no backup to restore");
@@ -776,6 +759,21 @@ class Commands {
         std::string text = fmt::format("chain={}\nmembers=(", shell_quoted(found->id));
         for (const ClusterBackup::Member& member : found->members) text += " " + shell_quoted(member.chain.directory.string());
         print(text + fmt::format(" )\nwhole_until={}\n", found->whole_until ? to_string(*found->whole_until) : ""));
+    }
+
+    /// The requested moment, if any: all entries up to its last. A chain may begin at any time up to that.
+    std::optional<TimeSpan> wanted(const std::vector<Window>& restorable) const {
+        const char* const bound = tool_.has("to") ? "to" : "before";
+        if (!tool_.has(bound)) return std::nullopt;
+        Timestamp end;
+        for (const Window& one : restorable) end = std::max(end, one.to);
+        const TimeSpan time = tool_.time(bound, end);
+        if (tool_.value(bound).starts_with('-')) // it would mean another time to tools that see less
+            print(fmt::format("bounds=(--{} {})\n", bound, time.first.seconds));
+        if (tool_.has("to")) return time;
+        if (time.first == Timestamp::min()) throw ArgumentError("there is nothing before " + tool_.value("before"));
+        const Timestamp last = Timestamp::from_packed(time.first.packed() - 1);
+        return TimeSpan{last, last};
     }
 
     static std::string outside(const std::vector<Window>& candidates, Timestamp wanted) {

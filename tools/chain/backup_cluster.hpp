@@ -167,10 +167,7 @@ struct ClusterBackup {
         for (const Member& member : members) sum += member.chain.size();
         return sum;
     }
-    Timestamp finished() const {
-        Timestamp latest = rounds.empty() ? started : rounds.back().finished;
-        return latest;
-    }
+    Timestamp finished() const { return rounds.empty() ? started : rounds.back().finished; }
     std::size_t increments() const { return rounds.empty() ? 0 : rounds.size() - 1; }
 
   private:

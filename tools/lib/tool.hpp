@@ -5,7 +5,7 @@
 
 #include <oplog/entry/operation.hpp>
 #include <oplog/io/files.hpp>
-#include <oplog/stream/range.hpp>
+#include <oplog/stream/range_in_parts.hpp>
 #include <oplog/version.hpp>
 
 #include <exception>
@@ -491,7 +491,8 @@ class Tool {
             std::error_code unknown;
             if (!std::filesystem::is_regular_file(path, unknown))
                 throw ArgumentError("what counts back from the last entry takes files, which can be read twice; " + file + " is none");
-            const Range range = oplog::range(Reader(path));
+            const auto in_parts = range_in_parts(path);
+            const Range range = in_parts ? *in_parts : oplog::range(Reader(path));
             if (!range.empty() && (!end_ || range.last > *end_)) end_ = range.last;
         }
         if (!end_) throw ArgumentError("what counts back from the last entry takes files with entries");
