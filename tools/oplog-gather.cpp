@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "lib/member_name.hpp"
 #include "lib/members.hpp"
 #include "lib/played_chain.hpp"
 #include "lib/shard_script.hpp"
@@ -162,7 +163,11 @@ bool is_gathered(const std::string& path) {
 }
 
 /// The time that the options name; none if they do not.
-std::optional<Timestamp> wanted(const Bounds& bounds) {
+std::optional<Timestamp> wanted(const Tool& tool) {
+    for (const std::string option : {"to", "before"})
+        if (tool.has(option) && tool.value(option).starts_with('-'))
+            throw ArgumentError("--" + option + " " + tool.value(option) + ": say a time; --check prints which there are");
+    const Bounds bounds = tool.bounds();
     if (bounds.to && bounds.before) throw ArgumentError("--to and --before: one of them");
     if (bounds.before) return Timestamp::from_packed(bounds.before->packed() - 1);
     return bounds.to;
@@ -188,8 +193,8 @@ Timestamp latest_decided(Members& members) {
     return latest;
 }
 
-/// Prints what there is. Returns whether there is a moment that all chains have.
-bool check(Members& members, const std::string& scratch) {
+/// Prints what there is, and complains of what is missing.
+void check(Tool& tool, Members& members, const std::string& scratch) {
     members.count_those_at(Timestamp::max(), scratch);
     const Timestamp from = members.window_from(), to = members.window_to();
     for (const Member& member : members.all())
@@ -219,7 +224,11 @@ bool check(Members& members, const std::string& scratch) {
             if (decisions.of(open.id).end == Decisions::End::unknown)
                 print(fmt::format("undecided: transaction {}, prepared on {} at {}\n", to_string(open.id), escaped(member.id()),
                                   moment(open.prepared)));
-    return to >= from;
+    if (to < from) return tool.fail(bad_data);
+    members.count_those_at(to, scratch);
+    for (const auto& [ns, owners] : Cluster::owners_of_buckets(members.config().applier()))
+        for (const Member* member : members.counting())
+            if (owners.contains(member->id()) && !member->has_buckets(ns)) tool.complain(Cluster::buckets_missing(ns, member->id()));
 }
 
 /// Writes a cluster's collections into a dump, or into one for each shard.
@@ -318,11 +327,13 @@ class Gatherer {
         return collection.chunks && (!collection.sharded || collection.metadata.is_timeseries());
     }
     std::string directory(const GatheredCollection& collection, std::size_t shard) const {
-        if (keep_shards_ && is_on_primary(collection)) return cluster_->primary(std::string(split_namespace(collection.ns).database)) + "/";
-        return directory(shard);
+        return is_on_primary(collection) ? directory_of_primary(split_namespace(collection.ns).database) : directory(shard);
     }
     std::string directory(std::size_t shard) const {
-        return !keep_shards_ ? "" : shard == no_shard ? "config/" : cluster_->shards()[shard].id + "/";
+        return !keep_shards_ ? "" : shard == no_shard ? "config/" : member_name(cluster_->shards()[shard].id) + "/";
+    }
+    std::string directory_of_primary(std::string_view database) const {
+        return !keep_shards_ ? "" : member_name(cluster_->primary(std::string(database))) + "/";
     }
 
     void write(const Task& task) {
@@ -367,7 +378,7 @@ class Gatherer {
 
     void write_view(const std::string& ns, const Metadata& view) {
         const auto [database, name] = split_namespace(ns);
-        const std::string where = keep_shards_ ? cluster_->primary(std::string(database)) + "/" : "";
+        const std::string where = directory_of_primary(database);
         bson::Builder insertion; // as an entry would tell of the view, so that it is renamed in the same way
         insertion.string("op", "i").string("ns", join_namespace(database, views_collection)).begin_document("o").string("_id", ns);
         for (const bson::Element& option : view.options.view()) insertion.append(option);
@@ -439,7 +450,7 @@ int main(int argc, char** argv) {
         if (!output && !tool.has("check")) throw ArgumentError("name the directory to make: -o OUT");
         if (output && tool.has("check")) throw ArgumentError("--check makes nothing: no -o");
         const std::size_t jobs = wanted_jobs(tool);
-        const std::optional<Timestamp> bound = wanted(tool.bounds());
+        const std::optional<Timestamp> bound = wanted(tool);
         Selection chosen = selection(tool);
         const std::vector<std::string> directories = tool.inputs();
         std::optional<DumpOutput> out;
@@ -450,7 +461,7 @@ int main(int argc, char** argv) {
         const std::string scratch = out ? oplog::detail::parent_directory(out->path()) : std::filesystem::temp_directory_path().string();
         Members members(directories, jobs);
         members.survey(bound.value_or(Timestamp::max()));
-        if (!out && !check(members, scratch)) tool.fail(bad_data);
+        if (!out) check(tool, members, scratch);
         if (!out && !bound) return;
         Timestamp at = bound.value_or(Timestamp::max());
         if (bound) {
@@ -490,8 +501,10 @@ int main(int argc, char** argv) {
             tool.say(fmt::format("to restore it to a cluster of {} shards, in the order of their ids: {}, and then",
                                  cluster.shards().size(), shard_it));
             for (const ShardState& shard : cluster.shards())
-                tool.say(fmt::format("to restore {}: {}--host SHARD {}", shard.id, load, shell_word(*output + "/" + shard.id)));
-            if (gatherer.has_users())
+                tool.say(
+                    fmt::format("to restore {}: {}--host SHARD {}", shard.id, load, shell_word(*output + "/" + member_name(shard.id))));
+            if (gatherer.has_users() &&
+                std::ranges::none_of(cluster.shards(), [](const ShardState& shard) { return shard.id == "config"; }))
                 tool.say(fmt::format("to restore users and roles: {}--host MONGOS {}", load, shell_word(*output + "/config")));
             return;
         }

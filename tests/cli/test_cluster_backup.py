@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -163,6 +164,25 @@ class Rounds(Cluster):
         found = {path.name for path in self.directory.glob("sh0/*/full/config/*.bson")}
         self.assertEqual(found, {"transaction_coordinators.bson", "system.sharding_ddl_coordinators.bson"})
 
+    def test_buckets_that_mongodump_does_not_dump_are_named(self):
+        """A sharded time series with chunks elsewhere than on its database's primary shard: the rest goes on, and does not pass for whole."""
+        series = field(5, "uuid", struct.pack("<i", 16) + b"\x04" + b"s" * 16)
+        for name, data in (("collections", document(string("_id", "app.system.buckets.t"), series)),
+                           ("chunks", document(string("_id", "1"), series, string("shard", "sh1")))):
+            self.write("cfg", f"dump/config/{name}.bson", data)
+            self.write("cfg", f"dump/config/{name}.metadata.json", b'{"options":{},"indexes":[]}')
+        lacking = "collection app.t: shard sh1 owns chunks of it, and its chain has no buckets"
+        self.assertIn(lacking, self.run_tool("full", expected=1))
+        self.tick()
+        self.run_tool("inc")
+        self.assertIn("is not whole", self.run_tool("synthesize", expected=1))
+        self.tick()
+        self.assertIn(lacking, self.run_tool("verify", expected=21))
+        self.configure(time_interval="1s", increments=1)
+        self.tick()
+        self.assertIn(lacking, self.run_tool("run", expected=1))
+        self.assertEqual([one["increments"] for one in self.status()["clusters"]], [2, 1, 1])
+
     def test_the_cycle_is_of_the_cluster(self):
         self.configure(time_interval="1s", increments=1)
         self.run_tool("run")
@@ -280,7 +300,7 @@ class Failures(Cluster):
     def test_a_shard_under_the_name_of_another_is_no_whole_cluster(self):
         self.shards = {"sh0": "a", "sh1": "a"}
         self.list_shards()
-        self.run_tool("full")
+        self.assertIn("given twice", self.run_tool("full", expected=1))
         self.assertIn("given twice", self.run_tool("verify", expected=21))
 
     def test_directories_of_a_cluster_and_of_one_source_are_not_mixed(self):
@@ -401,6 +421,7 @@ class Restores(Cluster):
         self.script("mongosh", f'#!/bin/sh\necho mongosh "$@" >>"{self.servers}/calls"\nfor last; do :; done; cp "$last" "{self.servers}/script"\n')
         said, calls = self.restore()
         self.assertEqual(calls, ["mongosh", "mongorestore"])
+        self.assertIn("the target's balancer is off; in mongosh: sh.startBalancer()\n", said)
         self.assertRegex((self.servers / "script").read_text(), r'\Adb = connect\("mongodb://t:1/.*"\);\n// Shards the collections')
         self.script("mongosh", "#!/bin/sh\nexit 1\n")
         self.assertEqual(self.restore(expected=1)[1], [])

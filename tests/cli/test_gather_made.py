@@ -131,7 +131,7 @@ class Refused(Made):
     def test_usage(self):
         for args, message in (([], "name the directory to make: -o OUT"), (["-o", "out", "--check"], "--check makes nothing"),
                               (["-o", "out", "--jobs", "0"], "--jobs"), (["-o", "out", "--jobs", "many"], "--jobs"),
-                              (["-o", "out", "--to", "yesterday"], "yesterday"), (["-o", "out", "--rename", "a"], "--rename")):
+                              (["-o", "out", "--to", "yesterday"], "yesterday"), (["-o", "out", "--to=-2h"], "--to -2h: say a time"), (["-o", "out", "--rename", "a"], "--rename")):
             code, out, err = self.run_tool("gather", *self.members, *args)
             self.assertEqual((code, out), (2, b""), err)
             self.assertIn(message, err)
@@ -193,9 +193,16 @@ class Refused(Made):
 
     def test_buckets_that_mongodump_did_not_dump(self):
         self.cluster.shard("app.system.buckets.t", 3, key={"meta": 1}, create=False, timeseriesFields={"timeField": "t", "metaField": "m"})
-        self.assertIn("hint: mongodump dumps the buckets of a time series on the database's primary shard alone; --exclude-ns leaves it out\n",
-                      self.refused("collection app.t: shard s0 owns chunks of it, and has no collection with its UUID"))
+        hint = "hint: mongodump dumps the buckets of a time series on the database's primary shard alone; --exclude-ns leaves it out\n"
+        missing = "collection app.t: shard s0 owns chunks of it, and its chain has no buckets"
+        self.assertIn(hint, self.refused(missing))
         self.gather("--ns", "app.a")
+        members = self.cluster.write()
+        code, out, err = self.run_tool("gather", *members, "--check")
+        self.assertEqual((code, err), (1, f"oplog-gather: {missing}\n{hint}"))
+        self.assertIn(b"window: ", out)
+        self.s0.create("app.system.buckets.t", 3, timeseries={"timeField": "t", "metaField": "m"}, clusteredIndex=True)
+        self.good("gather", *self.cluster.write(), "--check")
 
     def test_a_database_that_the_config_servers_do_not_know(self):
         self.config.delete("config.databases", "app")
@@ -329,6 +336,23 @@ class Contents(Made):
         self.assertEqual(sum(1 for _ in (self.dir / "out/app").glob("*.bson")), 4)
         self.good("gather", *self.cluster.write(), "-q", "-o", "renamed", "--rename", "app.*=copy.*")
         self.assertEqual(sum(1 for _ in (self.dir / "renamed/copy").glob("*.bson")), 4)
+
+    def test_a_shard_of_any_name_has_its_directory_in_the_dump(self):
+        for name in ("../x", ".x", "a/b"):
+            self.config.insert("config.shards", {"_id": name, "host": "h:1"})
+            shard = self.cluster.member(name)
+            self.cluster.shards.append(shard)
+            number = len(self.cluster.shards)
+            self.cluster.shard(f"app.c{number}", number, create=False)
+            self.config.set("config.chunks", number - 2, {"shard": name})
+            shard.create(f"app.c{number}", number)
+            shard.insert(f"app.c{number}", {"_id": 1})
+        members = self.cluster.write()
+        before = self.files()
+        _, _, err = self.run_tool("gather", *members, "-o", "out", "--keep-shards")
+        made = {f"out/{name}" for name in ("%2E.%2Fx/app/c3.bson", "%2Ex/app/c4.bson", "a%2Fb/app/c5.bson")}
+        self.assertEqual({path for path in set(self.files()) - set(before) if path.endswith(".bson")}, made)
+        self.assertIn("to restore a/b: mongorestore --bypassDocumentValidation --host SHARD out/a%2Fb\n", err)
 
     def test_each_number_of_jobs_gives_the_same(self):
         for number in range(1, 9):

@@ -1,8 +1,12 @@
 """A sharded cluster of real servers without a mongos: the config servers and some shards, of one node each, and a router that knows as much of a
 mongos's work as the tests need. Its commands are those that servers send to each other."""
 
+import base64
 import bisect
+import hashlib
+import hmac
 import itertools
+import os
 import socket
 import struct
 import threading
@@ -72,6 +76,25 @@ class Connection:
             raise CommandError(answer, command)
         return answer
 
+    def log_in(self, user, password):
+        """By SCRAM, RFC 7677."""
+        def keyed(key, text):
+            return hmac.new(key, text, "sha256").digest()
+
+        first = f"n={user},r={base64.b64encode(os.urandom(18)).decode()}"
+        answer = self.command("admin", {"saslStart": 1, "mechanism": "SCRAM-SHA-256", "payload": f"n,,{first}".encode()})
+        asked = answer["payload"].decode()
+        known = dict(part.split("=", 1) for part in asked.split(","))
+        salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(known["s"]), int(known["i"]))
+        last = f"c=biws,r={known['r']}"
+        key = keyed(salted, b"Client Key")
+        signature = keyed(hashlib.sha256(key).digest(), f"{first},{asked},{last}".encode())
+        proof = base64.b64encode(bytes(a ^ b for a, b in zip(key, signature))).decode()
+        payload = f"{last},p={proof}".encode()
+        while not answer["done"]:
+            answer = self.command("admin", {"saslContinue": 1, "conversationId": answer["conversationId"], "payload": payload})
+            payload = b""
+
     def find(self, ns, where=None, **options):
         database, collection = ns.split(".", 1)
         cursor = self.command(database, {"find": collection, "filter": where or {}, "batchSize": MANY, **options})["cursor"]
@@ -86,9 +109,9 @@ class Connection:
 
 
 class Cluster:
-    """Its members are "config", "sh0", "sh1", ...; config servers and shards alike are `servers[member]`."""
+    """Its members are "config", "sh0", "sh1", ...; config servers and shards alike are `servers[member]`. With `auth` each asks for a log-in."""
 
-    def __init__(self, directory, mongod, shards=2, parameters=None):
+    def __init__(self, directory, mongod, shards=2, parameters=None, auth=False):
         self.shards = [f"sh{i}" for i in range(shards)]
         self.members = ["config", *self.shards]
         self.clock = {}
@@ -98,7 +121,8 @@ class Cluster:
         for member in self.members:
             role = "configsvr" if member == "config" else "shardsvr"
             more = {} if member == "config" else {"orphanCleanupDelaySecs": 2}
-            self.servers[member] = Server(directory / member, mongod=mongod, replica_set=member, role=role, parameters={**common, **more})
+            self.servers[member] = Server(directory / member, mongod=mongod, replica_set=member, role=role, parameters={**common, **more},
+                                          auth=auth)
         for server in self.servers.values():
             server.wait()
         self.version = tuple(int(part) for part in self.servers["config"].version.split(".")[:2])
@@ -109,7 +133,11 @@ class Cluster:
             self.ask("config", "admin", {"_configsvrAddShard": f"{shard}/127.0.0.1:{self.servers[shard].port}"})
 
     def connect(self, member):
-        return Connection(self.servers[member].port, self.clock)
+        server = self.servers[member]
+        connection = Connection(server.port, self.clock)
+        if server.auth:
+            connection.log_in(server.user, server.password)
+        return connection
 
     def on(self, member):
         """The calling thread's connection."""

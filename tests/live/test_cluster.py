@@ -36,14 +36,18 @@ kills = 6
 
 
 def setUpModule():
+    begin()
+
+
+def begin(auth=False):
     global root, cluster, target, tools
     root = server.scratch_directory()
     tools, real = tools_directory(root / "tools")
     if not mongod or not real:
         print("no server 6.0.27, or no mongodump, to be had: skipped")
         sys.exit(77)
-    target = server.Server(root / "target", mongod=mongod)
-    cluster = Cluster(root, mongod)
+    target = server.Server(root / "target", mongod=mongod, auth=auth)
+    cluster = Cluster(root, mongod, auth=auth)
     target.wait()
     cluster.create_database("app")
     cluster.shard("app.acct", {"_id": 1}, split=[{"_id": ACCOUNTS // 2}])

@@ -210,11 +210,4 @@ inline std::vector<std::string> members_in(const fs::path& directory) {
     return names;
 }
 
-/// What a member is called: its id, as a name for a directory.
-inline std::string member_name(std::string_view id) {
-    std::string name = detail::percent_encoded(id);
-    if (name.starts_with('.')) name.replace(0, 1, "%2E");
-    return name;
-}
-
 } // namespace oplog::tools

@@ -3,6 +3,7 @@
 
 /// The configuration of oplog-backup and oplog-restore, and the logins that follow from it.
 
+#include "../lib/member_name.hpp"
 #include "../lib/tool.hpp"
 
 #include <algorithm>
@@ -31,16 +32,6 @@ struct Login {
 };
 
 namespace detail {
-
-inline std::string percent_encoded(std::string_view text) {
-    std::string out;
-    for (const char c : text) {
-        const bool plain =
-            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
-        out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
-    }
-    return out;
-}
 
 inline std::string percent_decoded(std::string_view text) {
     std::string out;

@@ -132,6 +132,8 @@ class Member {
     const std::vector<Open>& open() const noexcept { return open_; }
     const std::vector<Unseen>& unseen() const noexcept { return unseen_; }
     const std::vector<Span>& spans() const noexcept { return spans_; }
+    /// Whether the dump or an entry has the buckets of a time series.
+    bool has_buckets(const std::string& ns) const { return buckets_created_.contains(ns) || chain_.full()->find(logical_namespace(ns)); }
     Applier& applier() { return *applier_; }
     const Coordinators& coordinators() const noexcept { return coordinators_; }
 
@@ -147,7 +149,13 @@ class Member {
             const TransactionTracker::Step step = tracker.add(entry);
             if (step.info.role == TransactionRole::commit && step.closed && step.closed->began_before)
                 if (const auto ts = entry.o().find("commitTimestamp")) unseen_.push_back({step.info.id(), ts->timestamp(), entry.ts()});
-            if (entry.is_command()) return;
+            if (entry.is_command()) {
+                if (const Operation command(entry); command.command() == "create") {
+                    const std::string ns = join_namespace(command.database(), command.o.begin()->string());
+                    if (logical_namespace(ns) != ns) buckets_created_.insert(ns);
+                }
+                return;
+            }
             const std::string_view ns = entry.ns();
             if (ns == "admin.system.version" && entry.op() == "i") identify(entry.o());
             if (ns == "config.shards" && entry.op() == "i") is_config_ = true;
@@ -269,6 +277,7 @@ class Member {
     std::vector<Open> open_;
     std::vector<Unseen> unseen_;
     std::vector<Span> spans_;
+    std::set<std::string> buckets_created_; ///< namespaces
     Coordinators coordinators_;
     std::optional<Applier> applier_;
 };

@@ -98,6 +98,29 @@ class Cluster {
         return id;
     }
 
+    /// The shards that own chunks of each sharded time series, by the namespaces of the buckets. mongodump dumps buckets on the
+    /// database's primary shard alone.
+    static std::map<std::string, std::set<std::string>> owners_of_buckets(Applier& config) {
+        std::map<std::string, std::string> names; // by UUIDs
+        for_each_document(config, "config.collections", [&](const bson::Document& collection) {
+            const std::string_view ns = string_of(collection, "_id");
+            if (const auto uuid = collection.field("uuid"); uuid && split_namespace(ns).collection.starts_with(buckets_prefix))
+                names.emplace(uuid->binary_data(), ns);
+        });
+        std::map<std::string, std::set<std::string>> owners;
+        for_each_document(config, "config.chunks", [&](const bson::Document& chunk) {
+            const auto uuid = chunk.field("uuid");
+            const auto found = uuid ? names.find(std::string(uuid->binary_data())) : names.end();
+            if (found != names.end()) owners[found->second].emplace(string_of(chunk, "shard"));
+        });
+        return owners;
+    }
+    static DataError buckets_missing(const std::string& ns, const std::string& shard) {
+        return DataError(Fault::incomplete,
+                         "collection " + logical_namespace(ns) + ": shard " + shard + " owns chunks of it, and its chain has no buckets",
+                         "mongodump dumps the buckets of a time series on the database's primary shard alone; --exclude-ns leaves it out");
+    }
+
     /// Calls use(const bson::Document&) for each document of a collection, if there is one of that name.
     template <class Use>
     static void for_each_document(Applier& applier, std::string_view ns, Use use) {
@@ -285,8 +308,8 @@ class Cluster {
     }
     /// Finds the collection's chunks, and itself on the shards that own some.
     void locate(GatheredCollection& made, const bson::Document& entry) {
-        const auto fault = [&](Fault kind, const std::string& text, std::string_view hint = "--exclude-ns leaves it out") {
-            return DataError(kind, "collection " + made.logical_ns() + ": " + text, hint);
+        const auto fault = [&](Fault kind, const std::string& text) {
+            return DataError(kind, "collection " + made.logical_ns() + ": " + text, "--exclude-ns leaves it out");
         };
         if (!primaries_.contains(split_namespace(made.ns).database))
             throw fault(Fault::inconsistent, "the config servers do not know its database");
@@ -308,13 +331,9 @@ class Cluster {
                 made.parts.push_back({i, found});
                 continue;
             }
-            const std::string text =
-                "shard " + shards_[i].id + " owns chunks of it, and has no collection with its UUID " + bson::to_hex(made.uuid);
-            if (split_namespace(made.ns).collection.starts_with(buckets_prefix))
-                throw fault(
-                    Fault::incomplete, text,
-                    "mongodump dumps the buckets of a time series on the database's primary shard alone; --exclude-ns leaves it out");
-            throw fault(Fault::incomplete, text);
+            if (split_namespace(made.ns).collection.starts_with(buckets_prefix)) throw buckets_missing(made.ns, shards_[i].id);
+            throw fault(Fault::incomplete,
+                        "shard " + shards_[i].id + " owns chunks of it, and has no collection with its UUID " + bson::to_hex(made.uuid));
         }
     }
 
