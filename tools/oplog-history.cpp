@@ -89,7 +89,12 @@ int main(int argc, char** argv) {
         bool unknown = false;
         history.write([&](const bson::Document& version) {
             text.clear();
-            text.append(version);
+            try {
+                text.append(version);
+            } catch (const DataError& error) {
+                throw error.within("a version of " + std::string(version.find("ns")->string()) + " at " +
+                                   to_string(version.find("ts")->timestamp()));
+            }
             text.append("\n");
             out.sink().write(text.text().data(), text.text().size());
             unknown = unknown || version.find("unknown");

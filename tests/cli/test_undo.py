@@ -3,10 +3,11 @@
 """oplog-undo: chosen operations are taken back, and nothing else; compared with a model that knows nothing of oplogs."""
 import json
 import random
+import struct
 import unittest
 
-from made_chain import MadeChain, encode
-from support import ToolTest, split_documents
+from made_chain import Long, MadeChain, encode
+from support import ToolTest, field, split_documents
 
 
 def canonical(value):
@@ -179,6 +180,44 @@ class Undo(ToolTest):
             self.assertEqual(sorted(line["before"]["n"]["$numberInt"] for line in lines), ["1", "2"])
         replay = [json.loads(line)["o"] for line in self.good("cat", "--relaxed", "undo/replay/oplog.bson").splitlines()]
         self.assertEqual(replay, [{"_id": 1, "region": "eu", "n": 1}, {"_id": 2, "region": "us", "n": 2}])
+
+    def test_what_an_index_was_before_it_was_modified_is_told(self):
+        self.chain.dump("shop.a", 1, indexes=[{"v": {"$numberInt": "2"}, "key": {"t": {"$numberInt": "1"}}, "name": "t_1", "expireAfterSeconds": {"$numberInt": "3600"}}])
+        self.chain.command("shop", {"collMod": "a", "index": {"name": "t_1", "expireAfterSeconds": Long(60)}}, 1)
+        self.chain.command("shop", {"collMod": "a", "validator": {"n": 1}}, 1)
+        said = self.undo("--from", "100:2", "--to", "100:3", "--check", out=None).splitlines()
+        self.assertIn(' its indexes: {"v":2,"key":{"_id":1},"name":"_id_"} {"v":2,"key":{"t":1},"name":"t_1","expireAfterSeconds":3600}', said[0])
+        self.assertNotIn("its indexes", said[1])
+
+    def test_a_document_that_json_has_no_form_for_is_refused_with_its_place(self):
+        self.chain.dump("shop.a", 1, [{"_id": 1, "n": 1}])
+        binary = field(5, "b", struct.pack("<iB", 1, 2) + b"a")  # of the old subtype, whose own length is not there
+        for entry in (self.chain.operation("i", "shop.a", {"_id": 2, "b": "B"}), self.chain.operation("u", "shop.a", {"$v": 2, "diff": {"u": {"n": 1}}}, {"_id": 2})):
+            offset = sum(map(len, self.chain.entries))
+            self.chain.add(entry)
+        marked = field(2, "b", struct.pack("<i", 2) + b"B\0")
+        self.chain.entries = [each.replace(marked, binary) for each in self.chain.entries]
+        inputs = self.chain.write()
+        code, _, err = self.run_tool("undo", *inputs, "--from", "100:2", "--to", "100:3", "-o", "undo")
+        self.assertEqual((code, err), (1, f"oplog-undo: inc.bson: offset {offset}: document 3: 100:3: a document of shop.a: a binary of subtype 2 has two lengths that differ\n"))
+        self.assertNotIn("undo", " ".join(self.files()))
+        code, _, err = self.run_tool("history", *inputs, "--ns", "shop.a")
+        self.assertEqual((code, err), (1, "oplog-history: a version of shop.a at 100:2: a binary of subtype 2 has two lengths that differ\n"))
+
+    def test_what_moves_between_shards_is_not_taken_back(self):
+        self.chain.dump("shop.a", 1, [{"_id": 1, "n": 1}, {"_id": 2, "n": 2}])
+        moved = {"fromMigrate": True}
+        self.chain.insert("shop.a", {"_id": 3, "n": 3}, **moved)  # from another shard
+        self.chain.set("shop.a", 3, {"n": 30})
+        self.chain.set("shop.a", 1, {"n": 10})
+        self.chain.delete("shop.a", 1, **moved)  # to another one
+        self.chain.delete("shop.a", 2, **moved)
+        self.chain.create("shop.b", 2)
+        self.chain.add({**self.chain.operation("c", "shop.$cmd", {"drop": "b"}, number=2), **moved})
+        lines = self.undo("--from", "100:2", "--to", "100:8", said=["shop.a: 1 restored, 0 deleted, 0 inserted, 0 unchanged, 1 conflict", "2 operations chosen"])
+        self.assertEqual({line["_id"]["$numberInt"]: (line["verdict"], line["before"]["n"]["$numberInt"], line["now"] and line["now"]["n"]["$numberInt"]) for line in lines},
+                         {"1": ("conflict", "1", None), "3": ("restored", "3", "30")})
+        self.assertFalse((self.dir / "undo/dropped").exists())
 
     def test_names_that_a_shell_would_not_leave_as_they_are_reach_it_marked(self):
         odd = {"_id": {"b": 1, "7": 2}, "z": [{"2": 1, "$date": "x"}]}

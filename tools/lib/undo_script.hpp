@@ -18,7 +18,7 @@ const undoFs = require('fs'), undoPath = require('path');
 const undoWord = String(typeof APPLY !== 'undefined' ? APPLY : process.env.APPLY || '');
 const undoWrites = !['', '0', 'false', 'no'].includes(undoWord);
 const undoDirectory = process.env.UNDO_DIRECTORY || __dirname;
-const undoCounts = {};
+const undoCounts = {}, undoInexact = 'mongosh cannot write it byte for byte; replay/ can';
 let undoWaiting = {};
 
 function undoCount(item, what) {
@@ -106,7 +106,7 @@ function undoTransaction(ns, items) {
     for (let i = 0; i < come.length; i++) if (!written[come[i].bytes]) inexact.push(come[i]);
     if (inexact.length > 0) {
       session.abortTransaction();
-      return { refused: inexact, reason: 'mongosh cannot write it byte for byte; replay/ can', unique: false };
+      return { refused: inexact, reason: undoInexact, unique: false };
     }
     undoCommit(session);
     return { refused: [], look: look };
@@ -117,6 +117,8 @@ function undoTransaction(ns, items) {
     session.endSession();
   }
 }
+// Whether mongosh cannot send what it was given: a document has a value that it does not hold.
+function undoCannotHold(error) { return /^BSON/.test(String(error.name)); }
 function undoHas(error, label) {
   return (typeof error.hasErrorLabel === 'function' && error.hasErrorLabel(label)) || (Array.isArray(error.errorLabels) && error.errorLabels.includes(label));
 }
@@ -131,31 +133,37 @@ function undoCommit(session) {
   }
 }
 
+function undoDryRun(ns, items) {
+  const dot = ns.indexOf('.');
+  return { refused: [], look: undoLook(db.getSiblingDB(ns.substring(0, dot)).getCollection(ns.substring(dot + 1)), items) };
+}
+function undoHalves(ns, items, stage) {
+  const half = items.length >> 1, one = undoBatch(ns, items.slice(0, half), stage), other = undoBatch(ns, items.slice(half), stage);
+  return one || other;
+}
+
 // `stage`: 'first', a batch that meets a unique value which another document has waits as a whole; 'waiting', all that waits is one batch, halved until the documents
 // are found that cannot go back; 'last', those are told of. Yields whether anything was written.
 function undoBatch(ns, items, stage) {
-  if (!undoWrites) {
-    const dot = ns.indexOf('.');
-    undoTell(undoLook(db.getSiblingDB(ns.substring(0, dot)).getCollection(ns.substring(dot + 1)), items));
-    return false;
-  }
   for (let tries = 0; items.length > 0;) {
     let outcome = null;
     try {
-      outcome = undoTransaction(ns, items);
+      outcome = undoWrites ? undoTransaction(ns, items) : undoDryRun(ns, items);
     } catch (error) {
+      if (undoCannotHold(error)) {
+        if (items.length > 1) return undoHalves(ns, items, stage);
+        undoConflict(items[0], undoInexact);
+        return false;
+      }
       if (!undoHas(error, 'TransientTransactionError') || ++tries > 20) throw error;
       sleep(20 * tries);
       continue;
     }
     if (outcome.refused.length === 0) {
       undoTell(outcome.look);
-      return outcome.look.write.length > 0;
+      return undoWrites && outcome.look.write.length > 0;
     }
-    if (outcome.unique && stage === 'waiting' && items.length > 1) {
-      const half = items.length >> 1, one = undoBatch(ns, items.slice(0, half), stage), other = undoBatch(ns, items.slice(half), stage);
-      return one || other;
-    }
+    if (outcome.unique && stage === 'waiting' && items.length > 1) return undoHalves(ns, items, stage);
     if (outcome.unique && stage !== 'last') {
       undoWaiting[ns] = (undoWaiting[ns] || []).concat(items);
       return false;
@@ -186,8 +194,16 @@ function undoAll() {
       at = end + 1;
       const line = Buffer.concat(parts).toString('utf8');
       parts = [];
-      const plain = JSON.parse(line), typed = EJSON.parse(line, { relaxed: false });
-      const item = { ns: plain.ns, id: typed._id, idText: plain.id || JSON.stringify(plain._id), now: plain.now, target: typed.target, bytes: plain.bytes };
+      const plain = JSON.parse(line), item = { ns: plain.ns, idText: plain.id || JSON.stringify(plain._id), now: plain.now, bytes: plain.bytes };
+      let typed = null;
+      try {
+        typed = EJSON.parse(line, { relaxed: false });
+      } catch (error) {
+        undoConflict(item, undoInexact);
+        continue;
+      }
+      item.id = typed._id;
+      item.target = typed.target;
       if (plain.marked) {
         item.id = undoUnmark(typed._id);
         item.target = undoUnmark(typed.target);

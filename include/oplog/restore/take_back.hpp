@@ -171,9 +171,16 @@ class TakeBack : VersionLog {
             append_id_key(key_, operation.is_update() ? *operation.o2 : operation.o);
             if (!choice.ids.contains(key_)) return std::nullopt;
         }
-        return choice.bounds.contains(entry.ts()) && (choice.ops.empty() || choice.ops.contains(std::string(operation.op))) &&
-               is_of_transaction(entry);
+        return is_within(entry) && (choice.ops.empty() || choice.ops.contains(std::string(operation.op))) && is_of_transaction(entry);
     }
+    /// Whether an entry is one to choose. What moves between the shards of a cluster is nobody's change: it must stay where it went.
+    bool is_within(const EntryView& entry) const {
+        if (!options_.choice.bounds.contains(entry.ts())) return false;
+        const auto moves = entry.document().find("fromMigrate");
+        return !moves || !moves->truthy();
+    }
+    /// Whether the current entry is a command to choose.
+    bool chooses_command() const { return options_.choice.commands() && is_within(current()); }
     bool is_of_transaction(const EntryView& entry) {
         const std::vector<TransactionName>& names = options_.choice.transactions;
         if (names.empty()) return true;
@@ -192,13 +199,13 @@ class TakeBack : VersionLog {
         }
         return found;
     }
-    bool chooses(const CollectionEvent&) override { return options_.choice.commands() && options_.choice.bounds.contains(current().ts()); }
+    bool chooses(const CollectionEvent&) override { return chooses_command(); }
     void describe(bson::Builder& out) override {
         if (transaction_ && counts_) out.int64("transaction", static_cast<std::int64_t>(transactions_.size() - 1));
     }
 
     void command(const Operation& operation, const Command& command, const AppliedCollection* collection, ChangeLog&) override {
-        if (!options_.choice.commands() || !options_.choice.bounds.contains(current().ts())) return;
+        if (!chooses_command()) return;
         const std::string ns = command.ns.empty() ? "" : logical_namespace(command.ns);
         const std::string shell =
             "db.getSiblingDB(" + quoted(split_namespace(ns).database) + ").getCollection(" + quoted(split_namespace(ns).collection) + ")";
@@ -227,26 +234,31 @@ class TakeBack : VersionLog {
             });
             return;
         case CommandKind::drop_indexes: {
-            const auto index = operation.o.find("index");
-            std::string text = "indexes of " + ns + " were dropped: " + to_json(operation.o, JsonMode::relaxed) + "; before, there were:";
-            if (collection)
-                for (const bson::Value& spec : collection->metadata.indexes) text += " " + to_json(bson::Document(spec), JsonMode::relaxed);
-            if (index) tell_of(std::move(text));
+            if (operation.o.find("index"))
+                tell_of("indexes of " + ns + " were dropped: " + to_json(operation.o, JsonMode::relaxed) +
+                        "; before, there were:" + indexes_of(collection));
             return;
         }
         case CommandKind::coll_mod:
             tell_of(ns + " was modified: " + to_json(operation.o, JsonMode::relaxed) +
                     (collection ? "; its options were " + to_json(bson::Document(collection->metadata.options), JsonMode::relaxed)
-                                : std::string()));
+                                : std::string()) +
+                    (operation.o.find("index") ? ", its indexes:" + indexes_of(collection) : std::string()));
             return;
         default: return;
         }
     }
     void view(const std::string& ns, const std::string& before, ChangeLog&) override {
-        if (!options_.choice.commands() || !options_.choice.bounds.contains(current().ts())) return;
+        if (!chooses_command()) return;
         tell({ns}, nullptr,
              "view " + ns +
                  (before.empty() ? " was made" : " was changed or dropped; it was " + to_json(bson::Document(before), JsonMode::relaxed)));
+    }
+    static std::string indexes_of(const AppliedCollection* collection) {
+        std::string text;
+        if (collection)
+            for (const bson::Value& spec : collection->metadata.indexes) text += " " + to_json(bson::Document(spec), JsonMode::relaxed);
+        return text;
     }
     static std::string quoted(std::string_view text) {
         const bson::Value document = bson::Builder().string("", text).finish();
@@ -292,9 +304,7 @@ class TakeBack : VersionLog {
                 last_source = document.last_source;
                 return;
             }
-            document.judge();
-            count(document);
-            out.document(document.taken);
+            pass(document, out);
         });
         if (by_hand > 0)
             told_.push_back({{},
@@ -324,9 +334,7 @@ class TakeBack : VersionLog {
             Document document(*this, life, &end);
             document.play(group, dumped);
             if (document.taken.operations > 0) {
-                document.judge();
-                count(document);
-                out.document(document.taken);
+                pass(document, out);
             } else {
                 document.taken.target = document.taken.now;
             }
@@ -500,6 +508,18 @@ class TakeBack : VersionLog {
         std::vector<const Change*> others;
     };
 
+    /// Passes a document on. What the output cannot take is told of with the place of the last chosen operation on it.
+    void pass(Document& document, TakeBackOutput& out) {
+        document.judge();
+        count(document);
+        try {
+            out.document(document.taken);
+        } catch (const FormatError&) {
+            throw;
+        } catch (const DataError& error) {
+            fail(document.last_source, error.fault(), "a document of " + document.life.collection.ns() + ": " + error.what());
+        }
+    }
     void count(const Document& document) {
         operations_ += document.taken.operations;
         for (const std::uint64_t part : document.parts) {
