@@ -24,9 +24,9 @@ def options(doc):
     return range(given.start, given.start + given.seeds), server.find_mongod(given.server)
 
 
-def start(mongod):
+def start(mongod, parameters=None):
     """A directory to work in, and a server with its data there."""
     directory = server.scratch_directory()
-    source = server.Server(directory / "source", mongod=mongod)
+    source = server.Server(directory / "source", mongod=mongod, parameters=parameters)
     source.wait()
     return directory, source

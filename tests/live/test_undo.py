@@ -78,6 +78,11 @@ class Case:
 
 
 def key(identity):
+    """The same for what the server takes for the same `_id`, as 1, 1.0 and NumberLong(1) are."""
+    if isinstance(identity, (int, float)) and not isinstance(identity, bool) and identity == identity // 1:
+        identity = int(identity)
+    elif isinstance(identity, Decimal128) and identity.to_decimal() == identity.to_decimal().to_integral_value():
+        identity = int(identity.to_decimal())
     return bytes(bson.encode({"_id": identity}))
 
 
@@ -103,12 +108,18 @@ class Writer:
     def write(self, count, ids, session=None, transaction=None):
         raw = self.collection.with_options(codec_options=RAW)
         for _ in range(count):
-            identity = self.case.dice.choice(ids)
+            identity = self.spelled(self.case.dice.choice(ids))
             before = raw.find_one({"_id": identity}, session=session)
             changed = self.change(identity, before, session)
             after = raw.find_one({"_id": identity}, session=session)
             if changed:  # what changes nothing is not in the oplog
                 self.case.operations.append(Operation(identity, before and before.raw, after and after.raw, self.window, transaction))
+
+    def spelled(self, identity):
+        """A number in one of its types."""
+        if not isinstance(identity, int):
+            return identity
+        return self.case.dice.choice([identity, identity, Int64(identity), float(identity), Decimal128(str(identity)), -0.0 if identity == 0 else identity])
 
     def change(self, identity, before, session):
         dice = self.case.dice
@@ -119,7 +130,14 @@ class Writer:
         elif dice.random() < 0.3:
             return self.collection.replace_one({"_id": identity}, {"w": dice.choice(VALUES), "v": dice.choice(VALUES)}, session=session).modified_count
         else:
-            return self.collection.update_one({"_id": identity}, {"$set": {dice.choice("vwx"): dice.choice(VALUES)}, "$unset": {"y": 1}}, session=session).modified_count
+            name = dice.choice("vwx")
+            ways = [{"$set": {name: dice.choice(VALUES)}, "$unset": {"y": 1}}]
+            if not session:  # what the server refuses ends a transaction
+                ways += [{"$set": {f"{name}.x": dice.choice(VALUES)}}, {"$set": {f"{name}.1": dice.choice(VALUES)}}, {"$push": {name: dice.choice(VALUES)}}, {"$set": {f"{name}.1.x": dice.choice(VALUES)}},
+                         {"$pop": {name: -1}}, {"$unset": {f"{name}.b": 1}}, {"$rename": {name: "z"}}, [{"$set": {name: [f"${name}", {"x": f"${dice.choice('vwx')}"}]}}]] * 2
+            with suppress(*([] if session else [OperationFailure])):
+                return self.collection.update_one({"_id": identity}, dice.choice(ways), session=session).modified_count
+            return 0
         return 1
 
     def write_transaction(self, count, ids):
@@ -198,7 +216,8 @@ def choose(case):
         window += ["--where", 'v="text"']
 
         def fits(document):
-            return document is not None and bson.decode(document).get("v") == "text"
+            value = bson.decode(document).get("v") if document else None
+            return "text" in value if isinstance(value, list) else value == "text"
         chosen = [yes and (fits(each.before) or fits(each.after)) for yes, each in zip(chosen, case.operations)]
     case.options = [*window, "--ns", f"{case.database}.*", "--conflict", case.conflict]
     return chosen
@@ -213,23 +232,50 @@ def entries_of(case, source):
     return found
 
 
+def update_fits(document, update):
+    """Whether everything that an update leads through is there, and of the type that it takes it for."""
+    if update.get("$v") == 2:
+        return diff_fits(document, update["diff"])
+    paths = [path for change in ("$set", "$unset") for path in update.get(change, {})]
+    return all(path_fits(document, path.split(".")) for path in paths)
+
+
+def diff_fits(value, diff):
+    if "a" in diff:
+        nested = [(int(name[1:]), each) for name, each in diff.items() if name[0] == "s"]
+        return isinstance(value, list) and all(at < len(value) and diff_fits(value[at], each) for at, each in nested)
+    nested = [(name[1:], each) for name, each in diff.items() if name[0] == "s"]
+    return isinstance(value, dict) and all(name in value and diff_fits(value[name], each) for name, each in nested)
+
+
+def path_fits(value, path):
+    for name in path:
+        if isinstance(value, list):
+            if not name.isdigit():
+                return False
+            value = value[int(name)] if int(name) < len(value) else {}
+        elif isinstance(value, dict):
+            value = value.get(name, {})
+        else:
+            return False
+    return True
+
+
 def by_others(case, source, before, others):
-    """What a server on which the chosen operations never ran would have of a document; and whether an update found none."""
+    """What a server on which the chosen operations never ran would have of a document, and whether all that it would have been told applies."""
     client = source.client
     scratch = client[case.database].others
     scratch.delete_many({})
     if before is not None:
         scratch.insert_one(RawBSONDocument(before))
-    missing = False
     for entry in others:
         operation = {name: entry[name] for name in ("op", "o", "o2") if name in entry and not (name == "o2" and entry["op"] != "u")}
-        if entry["op"] == "u" and scratch.count_documents({}) == 0:
-            missing = True
-            continue
-        with suppress(OperationFailure):
-            client.admin.command("applyOps", [{**operation, "ns": f"{case.database}.others"}], alwaysUpsert=False)
+        document = scratch.with_options(codec_options=CodecOptions(document_class=bson.SON)).find_one({})
+        if entry["op"] == "u" and (document is None or not update_fits(document, entry["o"])):
+            return None, False
+        client.admin.command("applyOps", [{**operation, "ns": f"{case.database}.others"}], alwaysUpsert=False)
     found = list(documents(client[case.database], "others").values())
-    return (found[0] if found else None), missing
+    return (found[0] if found else None), True
 
 
 def check_report(case, chosen, source, out):
@@ -259,11 +305,9 @@ def check_report(case, chosen, source, out):
         if others and case.conflict == "skip":
             verdict, target = "conflict", now
         elif others and case.conflict == "replay":
-            alone, missing = by_others(case, source, before, [entries[at] for at in others])
-            if missing or line["verdict"] == "unapplicable":  # of what fits a field the server alone is no judge: it passes by what does not
+            target, applies = by_others(case, source, before, [entries[at] for at in others])
+            if not applies:
                 verdict, target = "unapplicable", now
-            else:
-                target = alone
         if verdict is None:
             verdict = "unchanged" if target == now else "inserted" if now is None else "deleted" if target is None else "restored"
         told = {name: line[name] and bson.encode(line[name]) for name in ("before", "after", "now")}
@@ -415,7 +459,7 @@ def main():
     if not MONGOSH or not mongod:
         print("no mongosh, or no server, to be had: skipped")
         return 77
-    directory, source = by_seed.start(mongod)
+    directory, source = by_seed.start(mongod, {"maxNumberOfTransactionOperationsInSingleOplogEntry": 3})
     tools = MongoTools()
     failed = 0
     folder = directory / "special"
