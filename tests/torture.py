@@ -115,6 +115,8 @@ RECORD_COMMANDS = {
     "chain verify": ("chain", ["verify", "backup"], RECORDS),
     "chain select": ("chain", ["select", "backup"], RECORDS),
     "chain prune": ("chain", ["prune", "backup", "--keep", "1"], RECORDS),
+    "chain prune by weeks": ("chain", ["prune", "backup", "--keep-weekly", "1"], RECORDS),
+    "chain pin": ("chain", ["pin", "backup", "--chain", "latest"], RECORDS),
     "chain add-inc": ("chain", ["add-inc", "backup", "step", "--chain", "latest", "--started", "2030"], RECORDS),
     "chain add-full": ("chain", ["add-full", "backup", "step", "--probe", "probe", "--started", "2030"], RECORDS),
     "chain add-full, synthesized": ("chain", ["add-full", "backup", "step", "--chain", "latest", "--started", "2030"], RECORDS),

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chain/backup_cluster.hpp"
 #include "chain/backup_config.hpp"
+#include "chain/backup_metrics.hpp"
 #include "chain/backup_records.hpp"
 #include "chain/renamed_collections.hpp"
+#include "chain/retention.hpp"
 
 #include <oplog/entry/glob.hpp>
 #include <oplog/stream/merge.hpp>
@@ -288,8 +290,8 @@ std::string window_json(const Window& window) {
 }
 
 std::string chain_json(const Chain& chain) {
-    std::string text = fmt::format(R"({{"id":{},"state":{},"good":{},"doubtfulEnd":{},)", json_quoted(chain.id), json_quoted(chain.state()),
-                                   chain.good, chain.doubtful());
+    std::string text = fmt::format(R"({{"id":{},"state":{},"good":{},"pinned":{},"doubtfulEnd":{},)", json_quoted(chain.id),
+                                   json_quoted(chain.state()), chain.good, chain.pinned, chain.doubtful());
     if (chain.good) text += window_json({chain.begin(), chain.end()}) + ",";
     if (!chain.damage.empty()) text += fmt::format(R"("damage":{},)", json_quoted(chain.damage));
     if (!chain.unproved.empty()) text += fmt::format(R"("unproved":{},)", json_quoted(chain.unproved));
@@ -335,6 +337,10 @@ class Commands {
 
     void run() {
         static const std::map<std::string, void (Commands::*)()> commands = {{"status", &Commands::status},
+                                                                             {"pin", &Commands::pin},
+                                                                             {"unpin", &Commands::unpin},
+                                                                             {"oldest", &Commands::oldest},
+                                                                             {"report", &Commands::report},
                                                                              {"list", &Commands::list},
                                                                              {"verify", &Commands::verify_all},
                                                                              {"prune", &Commands::prune},
@@ -405,6 +411,9 @@ class Commands {
                               next->step == std::string_view("inc") ? fmt::format("increment {}", next->number) : "full backup",
                               next->at > now() ? "at " + to_utc_string(next->at) : "is due"));
     }
+    static void print_pin(const std::string& id, bool pinned) {
+        if (pinned) print("pinned: " + escaped(id) + "\n");
+    }
     static void print_faults(const std::string& of, const Chain& chain) {
         if (!chain.damage.empty())
             print("damaged: " + escaped(chain.damage) + "\n");
@@ -444,6 +453,7 @@ class Commands {
         for (const Chain& chain : all) rows.push_back(row(chain.id, chain, chain.good, chain.increments.size()));
         print(table(rows));
         for (const Chain& chain : all) print_faults("", chain);
+        for (const Chain& chain : all) print_pin(chain.id, chain.pinned);
         print_windows(windows(all), next);
     }
 
@@ -467,6 +477,7 @@ class Commands {
                     print(fmt::format("removed: {} is no member from {} on\n", escaped(member.name), with_time(*member.removed)));
             }
         }
+        for (const ClusterBackup& one : all) print_pin(one.id, one.pinned);
         if (!all.empty())
             for (const ClusterBackup::Member& member : all.back().members)
                 if (all.back().holds_back(member))
@@ -476,8 +487,8 @@ class Commands {
     }
 
     static std::string cluster_json(const ClusterBackup& one) {
-        std::string text = fmt::format(R"({{"id":{},"state":{},"good":{},"doubtfulEnd":{},)", json_quoted(one.id), json_quoted(one.state()),
-                                       one.good(), one.doubtful());
+        std::string text = fmt::format(R"({{"id":{},"state":{},"good":{},"pinned":{},"doubtfulEnd":{},)", json_quoted(one.id),
+                                       json_quoted(one.state()), one.good(), one.pinned, one.doubtful());
         if (one.good()) text += window_json({one.begin(), one.end()}) + ",";
         if (!one.rounds.empty()) text += fmt::format(R"("common":"{}",)", to_string(one.rounds.back().common));
         if (const std::string damage = one.damage(); !damage.empty()) text += fmt::format(R"("damage":{},)", json_quoted(damage));
@@ -622,52 +633,84 @@ class Commands {
             tool_.warn(fmt::format("{}: could not be removed: {}", gone.string(), std::strerror(errno)));
     }
 
+    /// What --keep, --keep-days and --keep-weekly say.
+    Retention retention() const {
+        if (!tool_.has("keep") && !tool_.has("keep-days") && !tool_.has("keep-weekly"))
+            throw ArgumentError("prune: say how many chains to keep: --keep N, --keep-days N or --keep-weekly N");
+        Retention what;
+        for (const auto& [option, number] :
+             {std::pair("keep", &what.newest), std::pair("keep-days", &what.days), std::pair("keep-weekly", &what.weeks)})
+            if (tool_.has(option) && (*number = tool_.value<unsigned>(option)) == 0)
+                throw ArgumentError(fmt::format("prune: the newest good chain is always kept, so --{} is 1 or more", option));
+        return what;
+    }
+
     void prune() {
-        if (!tool_.has("keep")) throw ArgumentError("prune: say how many chains to keep: --keep N");
-        const auto keep = tool_.value<unsigned>("keep");
-        if (keep == 0) throw ArgumentError("prune: the newest good chain is always kept, so --keep is 1 or more");
-        if (is_cluster()) return prune_clusters(keep);
+        const Retention what = retention();
+        if (is_cluster()) return prune_clusters(what);
         const std::vector<Chain> all = chains();
-        for (const Chain& one : all)
+        std::vector<Retention::Backup> backups;
+        for (const Chain& one : all) {
             if (!one.damage.empty()) tool_.warn("chain " + one.id + " is damaged: " + one.damage);
-        // Counting from the newest, all chains stay until enough good ones are found.
-        std::size_t first_kept = all.size();
-        for (unsigned good = 0; first_kept > 0 && good < keep;) good += all[--first_kept].good;
-        for (std::size_t i = 0; i < first_kept; ++i) {
-            if (all[i].is_unread) continue; // it may be a good chain, and a newer one
+            backups.push_back({one.good ? one.begin() : Timestamp{}, one.good ? one.end() : Timestamp{}, one.good, one.pinned});
+        }
+        const std::vector<bool> kept = what.kept(backups);
+        for (std::size_t i = 0; i < all.size(); ++i) {
+            if (kept[i] || all[i].is_unread) continue; // what is unread may be a good chain, and a newer one
             print(fmt::format("{}  {}\n", escaped(all[i].id), human_size(static_cast<double>(all[i].size()))));
             if (!tool_.has("dry-run")) remove(all[i]);
         }
     }
 
-    /// As of chains; and with them the members' chains that are older than those that stay and that none of these names.
-    void prune_clusters(unsigned keep) {
+    /// As of chains; and with them the members' chains that none names of those that stay, and that are older than those that
+    /// stay by their number or their days.
+    void prune_clusters(const Retention& what) {
         const std::vector<ClusterBackup> all = clusters();
-        std::size_t first_kept = all.size();
-        for (const ClusterBackup& one : all)
+        std::vector<Retention::Backup> backups;
+        for (const ClusterBackup& one : all) {
             if (const std::string damage = one.damage(); !damage.empty()) tool_.warn("cluster backup " + one.id + " is damaged: " + damage);
-        for (unsigned good = 0; first_kept > 0 && good < keep;) good += all[--first_kept].good();
+            const bool good = one.good();
+            backups.push_back({good ? one.begin() : Timestamp{}, good ? one.end() : Timestamp{}, good, one.pinned});
+        }
+        const std::vector<bool> stays = what.kept(backups);
+        const std::size_t first = what.first_kept(backups);
         std::set<fs::path> kept;
         std::optional<Timestamp> since;
         for (std::size_t i = 0; i < all.size(); ++i) {
-            if (i < first_kept && !all[i].is_unread()) {
+            if (!stays[i] && !all[i].is_unread()) {
                 print(fmt::format("{}  {}\n", escaped(all[i].id), human_size(static_cast<double>(all[i].size()))));
                 if (!tool_.has("dry-run")) fs::remove(all[i].record); // before its chains: what is named must be there
                 continue;
             }
             for (const ClusterBackup::Member& member : all[i].members) {
                 kept.insert(member.chain.directory);
-                if (member.chain.good) since = std::min(since.value_or(member.chain.begin()), member.chain.begin());
+                if (i >= first && member.chain.good) since = std::min(since.value_or(member.chain.begin()), member.chain.begin());
             }
         }
         if (tool_.has("dry-run") || !since) return;
         oplog::detail::sync_directory(directory().string());
         for (const std::string& member : members_in(directory())) {
             for (const Chain& chain : load_chains(directory() / member))
-                if (!kept.contains(chain.directory) && !chain.is_unread && (!chain.full || chain.begin() < *since)) remove(chain);
+                if (!kept.contains(chain.directory) && !chain.pinned && !chain.is_unread && (!chain.full || chain.begin() < *since))
+                    remove(chain);
             std::error_code is_used;
             fs::remove(directory() / member, is_used); // of a shard that is gone
         }
+    }
+
+    /// The file that pins what --chain names.
+    fs::path pin_of_chain() const {
+        if (!tool_.has("chain")) throw ArgumentError(command_ + ": say which chain: --chain ID");
+        return is_cluster() ? cluster(clusters()).pin() : chain(chains()).pin();
+    }
+    void pin() {
+        FileSink file(pin_of_chain().string(), IfExists::replace, Content::text);
+        file.close();
+    }
+    void unpin() {
+        const fs::path path = pin_of_chain();
+        fs::remove(path);
+        oplog::detail::sync_directory(path.parent_path().string());
     }
 
     /// Writes a chain.json that names what is there, after proving all of it. For a chain of an older version, or when
@@ -837,12 +880,17 @@ class Commands {
         set("compress", config.compress);
         set("full_method", config.full_method);
         set("suffix", method == Compression::zstd ? ".zst" : method == Compression::gzip ? ".gz" : "");
-        set("keep_chains", config.keep_chains ? std::to_string(*config.keep_chains) : "");
+        set("metrics_file", config.metrics_file);
+        set("on_event", config.on_event);
         set("interval", config.interval);
         set("interval_text", config.interval_text);
         set("increments", config.increments);
         set("whole_day", config.whole_day ? 1 : 0);
-        text += "extra_dump_args=(";
+        text += "keep=(";
+        for (const auto& [option, number] : {std::pair("--keep", config.keep_chains), std::pair("--keep-days", config.keep_days),
+                                             std::pair("--keep-weekly", config.keep_weekly)})
+            if (number) text += fmt::format(" {} {}", option, *number);
+        text += " )\nextra_dump_args=(";
         for (const std::string& argument : config.extra_dump_args) text += " " + shell_quoted(argument);
         print(text + " )\n");
     }
@@ -858,6 +906,56 @@ class Commands {
             return;
         }
         print("password: " + json_quoted(login.password) + "\n"); // a JSON string is a YAML string
+    }
+
+    /// Reads the beginning of an oplog on stdin, and prints its first entry's time, and whether there were entries before.
+    void oldest() {
+        for (const EntryView entry : Input("-")) {
+            const auto message = entry.o().find("msg"); // a set's first entry
+            const bool is_first = entry.op() == "n" && message && message->is(bson::Type::string) && message->string() == "initiating set";
+            return print(fmt::format("oldest={}\noverwritten={}\n", to_string(entry.ts()), !is_first));
+        }
+        throw Failure(nothing_there, "stdin: no entries");
+    }
+
+    /// Writes the metrics_file of --config after a --step that ended, and prints what a command should know of it.
+    void report() {
+        const BackupConfig config(tool_.value("config"), BackupConfig::Readable::allow);
+        const StepEnds::End end{tool_.value("step"), tool_.value<int>("code"), now().seconds, tool_.value<std::uint32_t>("seconds")};
+        std::vector<Chain> chains;
+        std::vector<ClusterBackup> clusters;
+        if (config.cluster)
+            clusters = this->clusters();
+        else
+            chains = this->chains();
+        const Overview overview = config.cluster ? Overview(clusters, directory()) : Overview(chains, directory());
+        StepEnds ends = StepEnds::load(directory());
+        ends.add(end);
+        const auto try_to = [&](const auto& write) { // where the disk is full there is the more to tell
+            try {
+                write();
+            } catch (const std::exception& error) {
+                tool_.warn(error.what());
+            }
+        };
+        try_to([&] { ends.save(directory()); });
+        if (!config.metrics_file.empty())
+            try_to([&] {
+                ::umask(022); // it is for others, who find no secrets in it
+                FileSink file(config.metrics_file, IfExists::replace, Content::text);
+                const std::string text = Metrics(overview, ends, config.interval, directory()).text();
+                file.write(text.data(), text.size());
+                file.close();
+            });
+        const bool is_closed = overview.state.starts_with("closed: ");
+        const std::string reason = tool_.optional("reason").value_or(config.cluster && is_closed ? overview.state.substr(8) : "failure");
+        std::string text = fmt::format("OPLOG_EVENT={}\nOPLOG_STEP={}\nOPLOG_EXIT_CODE={}\nOPLOG_SECONDS={}\n",
+                                       end.code == 0               ? "success"
+                                       : end.code == discontinuity ? reason
+                                                                   : "failure",
+                                       end.step, end.code, end.seconds);
+        for (const std::string& fact : facts(overview, directory())) text += escaped(fact) + "\n";
+        print(text);
     }
 
     void next() {
@@ -1098,7 +1196,7 @@ class Commands {
         fs::create_directories(all);
         std::string text;
         publish(made, all, step.started, [&](const fs::path& published) {
-            text = "increment=" + shell_quoted(published.string()) + "\n";
+            text = fmt::format("increment={}\narchived={}\n", shell_quoted(published.string()), to_string(step.last));
             step.directory = published;
             one.increments.push_back(std::move(step));
             write_head(one);
@@ -1238,22 +1336,25 @@ int main(int argc, char** argv) {
         "  status DIR   chains, restorable windows, sizes, and with --config what is due next\n"
         "  list DIR     what can be restored, a line a chain\n"
         "  verify DIR   reads every byte: checksums, BSON, order, continuity\n"
-        "  prune DIR    drops whole old chains, but for the newest --keep good ones\n"
+        "  prune DIR    drops whole old chains, but for those that --keep, --keep-days or --keep-weekly name and pinned ones\n"
+        "  pin DIR      has prune never drop --chain; unpin takes that back\n"
         "  select DIR   the steps that a restore needs, as shell assignments\n"
         "  seal DIR     proves --chain and takes what is there for all of it\n"
         "Those that oplog-backup and oplog-restore are made of: config, login, next, add-full, add-inc, close,\n"
-        "user-databases, open-since, mend, unmatched, members, fresh, add-round. Exit codes: 0, 1 failed, 2 usage, 10 nothing there, 20 gap or divergence, 21 verification failed.",
+        "user-databases, open-since, mend, unmatched, members, fresh, add-round, oldest, report. Exit codes: 0, 1 failed, 2 usage, 10 nothing there, 20 gap or divergence, 21 verification failed.",
         "  oplog-chain status /mongodb/backup/dbbak --json\n");
     // clang-format off
     tool.add_options()
         ("json", "status, list, verify: as JSON")
         ("chain", "only this chain; latest is the newest good one", cxxopts::value<std::string>(), "ID")
-        ("keep", "prune: how many good chains stay", cxxopts::value<unsigned>(), "N")
+        ("keep", "prune: how many of the newest good chains stay", cxxopts::value<unsigned>(), "N")
+        ("keep-days", "prune: chains stay that reach into the last N days", cxxopts::value<unsigned>(), "N")
+        ("keep-weekly", "prune: of each of the last N weeks with chains the last good one stays", cxxopts::value<unsigned>(), "N")
         ("dry-run", "prune: only say which would go")
         ("to", "select, unmatched, open-since: the state with every entry up to T; add-round: what all chains reach", cxxopts::value<std::string>(), "T")
         ("before", "select: the state just before T", cxxopts::value<std::string>(), "T")
         ("ns", "unmatched: a pattern of collections", cxxopts::value<std::vector<std::string>>(), "GLOB")
-        ("config", "status: config.ini, for what is due", cxxopts::value<std::string>(), "FILE")
+        ("config", "status, report: config.ini", cxxopts::value<std::string>(), "FILE")
         ("insecure-config", "config, login: others may read the password")
         ("target", "config, login: of the server to be restored, named on stdin")
         ("member", "config, login: of this member of a cluster", cxxopts::value<std::string>(), "NAME")
@@ -1264,7 +1365,10 @@ int main(int argc, char** argv) {
         ("started", "add-full, add-inc, add-round: when, in seconds since 1970", cxxopts::value<std::uint32_t>(), "S")
         ("mongodump", "add-full, add-inc: its version", cxxopts::value<std::string>(), "TEXT")
         ("probe", "add-full: an oplog that ends with the last entry before the dump; without it, the dump was made of --chain", cxxopts::value<std::string>(), "FILE")
-        ("reason", "close: gap or divergence", cxxopts::value<std::string>(), "WHY");
+        ("reason", "close, report: gap or divergence", cxxopts::value<std::string>(), "WHY")
+        ("step", "report: what ended", cxxopts::value<std::string>(), "KIND")
+        ("code", "report: with what", cxxopts::value<int>(), "CODE")
+        ("seconds", "report: how long it took", cxxopts::value<std::uint32_t>(), "N");
     // clang-format on
     int code = fine;
     const int common = tool.run(argc, argv, [&] {

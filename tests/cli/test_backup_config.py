@@ -63,8 +63,8 @@ class Config(unittest.TestCase):
         self.settings()
         optional = [line[1:] for line in SAMPLE.read_text().splitlines() if line.startswith("#") and line[1:2] not in (" ", "")]
         keys = [line.split(" = ")[0] for line in optional]
-        self.assertEqual(keys, ["uri", "db_pwd_file", "increments", "compress", "full_method", "keep_chains", "on_gap", "restore_user", "restore_pwd_file",
-                                "log_file", "cluster", "member_uri", "lang", "extra_dump_args"])
+        self.assertEqual(keys, ["uri", "db_pwd_file", "increments", "compress", "full_method", "keep_chains", "keep_days", "keep_weekly", "on_gap", "restore_user",
+                                "restore_pwd_file", "log_file", "metrics_file", "on_event", "cluster", "member_uri", "lang", "extra_dump_args"])
         for line in optional:
             if not line.startswith(("uri", "db_pwd_file")):
                 self.write(SAMPLE.read_text() + line + "\n" + ("cluster = yes\n" if line.startswith("member_uri") else ""))
@@ -185,6 +185,8 @@ class Config(unittest.TestCase):
             self.refused(message)
         for key, value, why in (("db_port", "70000", "is no port"), ("lang", "fr", "is neither en nor zh"), ("on_gap", "go", "is neither stop nor full"),
                                 ("keep_chains", "0", "is not a number of 1 or more"), ("increments", "x", "is not a number"),
+                                ("keep_days", "0", "is not a number of 1 or more"), ("keep_weekly", "-1", "is not a number of 1 or more"),
+                                ("metrics_file", "oplog.prom", "is not an absolute path"),
                                 ("compress", "lz4", "is wrong: compression 'lz4' is none of zstd[:LEVEL], gzip[:LEVEL], none"),
                                 ("dbbak_dir", "relative", "is not an absolute path"), ("uri", "mongodb://h", "says again what uri says"),
                                 ("extra_dump_args", "-j 2 --out=x", "holds --out=x, which is not for it to say"),
@@ -226,7 +228,8 @@ class Config(unittest.TestCase):
                                (["status", "--dry-run"], "--dry-run goes with full, inc and prune, not with status"),
                                (["--dry-run"], "--dry-run goes with full, inc and prune, not with run"),
                                (["synthesize", "--dry-run"], "--dry-run goes with full, inc and prune, not with synthesize"),
-                               (["inc", "--forever"], "--forever goes with run, not with inc")):
+                               (["inc", "--forever"], "--forever goes with run, not with inc"), (["pin"], "pin: say which chain; status lists them"),
+                               (["unpin", "--json"], "unpin: say which chain; status lists them")):
             done = subprocess.run([BIN / "oplog-backup", "-c", self.path, *arguments], env=ENVIRONMENT, capture_output=True, text=True, timeout=20, check=False)
             self.assertEqual((done.returncode, done.stdout, done.stderr), (2, "", f"oplog-backup: {why}\nhint: oplog-backup --help\n"))
         self.assertFalse((self.folder / "dbbak").exists())

@@ -119,9 +119,9 @@ class Cluster(unittest.TestCase):
         self.config.write_text("[default]\n" + "".join(f"{key} = {value}\n" for key, value in values.items() if value is not None))
         self.config.chmod(0o600)
 
-    def run_tool(self, *arguments, expected=0, tool="oplog-backup", path=None):
+    def run_tool(self, *arguments, expected=0, tool="oplog-backup", path=None, **environment):
         done = subprocess.run([BIN / tool, "-c", self.config, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120,
-                              env={**ENVIRONMENT, "OPLOG_BACKUP_RETRY_SECONDS": "0", **({"PATH": path} if path else {})})
+                              env={**ENVIRONMENT, "OPLOG_BACKUP_RETRY_SECONDS": "0", **({"PATH": path} if path else {}), **environment})
         self.assertEqual(done.returncode, expected, done.stdout + done.stderr)
         self.out = done.stdout
         return done.stdout + done.stderr

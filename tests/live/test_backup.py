@@ -189,7 +189,7 @@ class Backup(unittest.TestCase):
 
     def check_clean(self):
         left = [path.name for path in self.directory.iterdir() if path.name.startswith(".")]
-        self.assertLessEqual(set(left), {".lock", ".restoring", ".cycle"})
+        self.assertLessEqual(set(left), {".lock", ".restoring", ".cycle", ".oplog.json", ".steps.json"})
 
 
 class Cycle(Backup):
@@ -652,6 +652,31 @@ class Failing(Backup):
         self.assertIn("anyAction", err)
 
 
+class Watched(Backup):
+    def test_metrics_and_events_of_steps_that_succeed_and_fail(self):
+        metrics, events = self.folder / "oplog.prom", self.folder / "events"
+        watched = {"metrics_file": metrics, "on_event": f'echo "$OPLOG_EVENT $OPLOG_STEP $OPLOG_NEWEST" >>{events}; env >{self.folder}/env'}
+        self.configure(**watched)
+        self.db.a.insert_many([{"n": n} for n in range(100)])
+        self.run_backup("full")
+        self.db.a.update_many({}, {"$inc": {"n": 1}})
+        self.run_backup("inc")
+        self.run_backup("inc", expected=UNAUTHORISED, config=self.configure(db_user="nobody", **watched))
+        end = self.status()["chains"][0]["to"]
+        lines = [line.split() for line in events.read_text().splitlines()]
+        self.assertEqual([line[:2] for line in lines], [["success", "full"], ["success", "inc"], ["failure", "inc"]])
+        self.assertEqual([line[2] for line in lines[1:]], [end, end])
+        self.assertNotIn(password, (self.folder / "env").read_text())
+        text = metrics.read_text()
+        for sample in (',step="full"} 0', f',step="inc"}} {UNAUTHORISED}'):
+            self.assertIn(f'\noplog_backup_exit_code{{directory="{self.directory}"{sample}\n', text)
+        self.assertIn(f'\noplog_backup_newest_entry_timestamp_seconds{{directory="{self.directory}"}} {end.partition(":")[0]}\n', text)
+        self.assertNotIn("oplog_window_seconds{", text)  # nobody could be asked
+        self.run_backup("inc", config=self.configure(**watched))
+        self.assertRegex(metrics.read_text(), r'\noplog_backup_oplog_window_left_seconds\{directory="[^"]*"\} \d+\n')
+        self.assertNotIn("overwritten_timestamp_seconds{", metrics.read_text())  # the oplog has all that it ever had
+
+
 class RolledOver(Backup):
     """The last by its name: a server takes a minute or so to overwrite its oplog."""
 
@@ -662,7 +687,14 @@ class RolledOver(Backup):
         boundary = bson.timestamp.Timestamp(*map(int, last.split(":")))
         wait_for(lambda: small.oldest() > boundary, "a roll-over", 2 * LIMIT)
         small.stop()
+        config = self.configure(small.server, time_interval=3, metrics_file=self.folder / "oplog.prom", on_event=f"env >{self.folder}/env")
+        self.assertIn("less than twice time_interval (3 hours)", self.run_backup("status", config=config)[1])
         _, err = self.run_backup("inc", expected=DISCONTINUITY, config=config, retry=1)
+        self.assertIn("\nOPLOG_EVENT=gap\n", "\n" + (self.folder / "env").read_text())
+        newest = small.server.client.local["oplog.rs"].find_one(sort=[("$natural", -1)])["ts"]
+        values = dict(re.findall(r"\noplog_backup_(\w+)\{[^}]*\} (-?\d+)", (self.folder / "oplog.prom").read_text()))
+        self.assertLessEqual(abs(newest.time - boundary.time - int(values["lag_seconds"])), 11)  # there is a no-op every ten seconds
+        self.assertEqual(int(values["oplog_window_left_seconds"]), boundary.time - small.oldest().time)
         self.assertIn("(gap)", err)
         self.assertIn(last, self.log())  # one edge
         self.assertRegex(self.log(), r"begins with entry \d+:\d+")  # and the other

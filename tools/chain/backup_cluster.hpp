@@ -6,6 +6,7 @@
 ///
 ///     <dir>/<member>/<chain>/           as in backup_records.hpp; the config servers are the member "config"
 ///     <dir>/<cluster>.cluster.json      a chain of each member, and the times that all of them reach
+///     <dir>/<cluster>.pinned            empty: it is never pruned
 
 #include "backup_config.hpp"
 #include "backup_records.hpp"
@@ -48,6 +49,7 @@ struct ClusterBackup {
     std::vector<Round> rounds;
     std::optional<Timestamp> whole_until; ///< Later a shard was added of which it has no chain.
     std::string record_damage;
+    bool pinned = false; ///< Whether it is never to be pruned.
 
     static bool is_record(const fs::path& path) {
         const std::string name = path.filename().string();
@@ -59,6 +61,7 @@ struct ClusterBackup {
         const std::string name = path.filename().string();
         one.id = name.substr(0, name.size() - extension.size());
         one.record = path;
+        one.pinned = is_there(one.pin());
         one.started.seconds = time_of_name(one.id).value_or(0);
         try {
             one.read(JsonFile(path));
@@ -70,6 +73,9 @@ struct ClusterBackup {
         for (Member& member : one.members) member.chain = Chain::load(path.parent_path() / member.name / member.chain_id);
         return one;
     }
+
+    /// The file by which it is pinned.
+    fs::path pin() const { return record.parent_path() / (id + ".pinned"); }
 
     std::string to_json() const {
         std::string text = fmt::format("{{\"format\":2,\n\"type\":\"cluster\",\"started\":\"{}\",\"wanted\":\"{}\",\n\"members\":[",

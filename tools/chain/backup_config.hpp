@@ -183,8 +183,10 @@ class BackupConfig {
     std::string compress = "none";
     std::string full_method = "auto"; ///< mongodump: with --oplog; slice: without it, and with a copy of the oplog.
     std::vector<std::string> extra_dump_args;
-    bool cluster = false; ///< Whether the source is the config servers of a sharded cluster, all of which is to be backed up.
-    std::optional<std::uint32_t> keep_chains;
+    bool cluster = false;     ///< Whether the source is the config servers of a sharded cluster, all of which is to be backed up.
+    std::string metrics_file; ///< For Prometheus; empty if not wanted.
+    std::string on_event;     ///< A command for sh, to be run after each step.
+    std::optional<std::uint32_t> keep_chains, keep_days, keep_weekly;
     std::uint32_t interval = 3 * 3600; ///< Seconds between increments.
     std::string interval_text;         ///< The interval in the user's words.
     std::uint32_t increments = 0;      ///< The number of increments in a cycle.
@@ -279,7 +281,8 @@ class BackupConfig {
         static const std::set<std::string> keys = {
             "db_host",  "db_port",     "db_user",         "db_pwd",      "db_authdb",   "time_interval", "mongo_home",   "dbbak_dir",
             "uri",      "db_pwd_file", "increments",      "compress",    "keep_chains", "on_gap",        "restore_user", "restore_pwd_file",
-            "log_file", "lang",        "extra_dump_args", "full_method", "cluster",     "member_uri"};
+            "log_file", "lang",        "extra_dump_args", "full_method", "cluster",     "member_uri",    "keep_days",    "keep_weekly",
+            "on_event", "metrics_file"};
         if (!keys.contains(key)) fail("unknown key '" + escaped(key) + "'");
         const auto [at, is_new] = values_.emplace(key, Value{text, line_});
         if (!is_new) fail(fmt::format("{} again; it is on line {} already", key, at->second.line));
@@ -312,10 +315,15 @@ class BackupConfig {
             fail("compress", std::string("is wrong: ") + error.what());
         }
         if (given("db_port") && !number("db_port", 1, 65535)) fail("db_port", "is no port");
-        if (given("keep_chains")) {
-            keep_chains = number("keep_chains", 1, 1000000);
-            if (!keep_chains) fail("keep_chains", "is not a number of 1 or more");
+        for (const auto& [key, limit] :
+             {std::pair("keep_chains", &keep_chains), std::pair("keep_days", &keep_days), std::pair("keep_weekly", &keep_weekly)}) {
+            if (!given(key)) continue;
+            *limit = number(key, 1, 1000000);
+            if (!*limit) fail(key, "is not a number of 1 or more");
         }
+        on_event = value("on_event");
+        metrics_file = value("metrics_file");
+        if (given("metrics_file") && metrics_file.front() != '/') fail("metrics_file", "is not an absolute path");
         check_interval();
         check_extra_arguments();
         check_login();

@@ -8,6 +8,7 @@
 ///     <dir>/<chain>/inc/<name>/        an increment
 ///     <dir>/<chain>/closed.json        why nothing can continue the chain, if so
 ///     <dir>/<chain>/chain.json         which of these exist, each with the SHA-256 of its record
+///     <dir>/<chain>/pinned             empty: the chain is never pruned
 ///
 /// Each record ends with the SHA-256 of its content, and names the record before it. So only chain.json can show that a
 /// step is lost. It is written last, and a step that it does not name yet is good if it continues the chain.
@@ -269,6 +270,7 @@ struct Chain {
     bool has_head = false;  ///< Whether chain.json is there.
     bool is_behind = false; ///< Whether chain.json lacks steps that exist.
     bool good = false;      ///< Whether its full backup is whole, so that there is something to restore.
+    bool pinned = false;    ///< Whether it is never to be pruned.
 
     bool open() const { return good && closed.empty() && damage.empty(); }
     /// Whether the newest entries may belong to a history that the source has given up.
@@ -276,6 +278,9 @@ struct Chain {
     const char* state() const {
         return !damage.empty() ? "damaged" : closed == "gap" ? "closed: gap" : closed == "divergence" ? "closed: divergence" : "open";
     }
+
+    /// The file by which it is pinned.
+    fs::path pin() const { return directory / "pinned"; }
 
     const Step& newest() const { return increments.empty() ? *full : increments.back(); }
     /// The restorable window, both ends included.
@@ -316,6 +321,7 @@ struct Chain {
         Chain chain;
         chain.id = directory.filename().string();
         chain.directory = directory;
+        chain.pinned = is_there(chain.pin());
         try {
             // It is read before the steps, because a step may be added meanwhile. A fault in the steps tells more than
             // a fault in it, and is reported first.
