@@ -77,6 +77,10 @@ TEST_CASE("values of all types are in the server's order") {
                                              R"({"$regularExpression":{"pattern":"b","options":""}})",
                                              R"({"$code":"a"})",
                                              R"({"$code":"b"})",
+                                             R"({"$code":"a","$scope":{}})",
+                                             R"({"$code":"a","$scope":{"x":1}})",
+                                             R"({"$code":"a","$scope":{"y":0}})",
+                                             R"({"$code":"b","$scope":{}})",
                                              R"({"$maxKey":1})"};
     for (std::size_t i = 0; i < rising.size(); ++i)
         for (std::size_t j = 0; j < rising.size(); ++j) {

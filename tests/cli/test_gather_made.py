@@ -265,6 +265,21 @@ class Contents(Made):
         expected = lines({"_id": 1}, {"_id": 6})
         self.assertEqual(self.gather(), {"app.c1": expected, "app.c2": expected})
 
+    def test_chunks_that_are_given_their_uuids_one_by_one(self):
+        """As at an upgrade to 5.0; and leftovers of a collection that had the same name."""
+        first, second = {"$oid": 1}, {"$oid": 2}
+        self.cluster.shard("app.a", 1, splits=[5], by_ns=True, lastmodEpoch=first)
+        for number in (1, 2):
+            self.config.set("config.chunks", number, {"lastmodEpoch": first})
+        self.cluster.chunk("app.a", 1, "_id", None, 3, "s1", by_ns=True)
+        self.config.set("config.chunks", 3, {"lastmodEpoch": second})
+        self.s0.insert("app.a", {"_id": 1})
+        self.s1.insert("app.a", {"_id": 6})
+        for number in (1, 2):
+            self.assertEqual(self.gather("--to", self.cluster.note()), {"app.a": lines({"_id": 1}, {"_id": 6})})
+            self.config.set("config.chunks", number, {"uuid": uuid(1)})
+        self.assertEqual(self.gather(), {"app.a": lines({"_id": 1}, {"_id": 6})})
+
     def test_one_that_is_not_sharded_and_that_the_catalogue_knows_counts_where_its_chunk_is(self):
         """As from 8.0 on, where it may be moved away from the primary shard."""
         self.cluster.shard("app.a", 1, create=False, unsplittable=True)

@@ -11,6 +11,7 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
 
 /// The hash that the server uses for hashed indexes and hashed shard keys.
 namespace oplog::inline v0_1 {
@@ -134,6 +135,15 @@ inline std::int32_t canonical_type(Type type) {
     throw DataError(Fault::bad_type, "a value of an unknown type");
 }
 
+/// The parts of code with scope. Throws DataError.
+inline std::pair<std::string_view, Document> code_and_scope(const Element& element) {
+    const std::string_view value = element.value();
+    const auto size = value.size() < 8 ? 0 : load<std::uint32_t>(value.data() + 4);
+    if (size == 0 || size > value.size() - 8)
+        throw DataError(Fault::malformed, "code with scope has the impossible length " + std::to_string(size));
+    return {value.substr(8, size - 1), Document(value.substr(8 + size))};
+}
+
 } // namespace bson
 
 namespace detail {
@@ -155,12 +165,9 @@ inline void add_value(Md5& hash, const bson::Element& element, bool with_name, s
     case Type::document: add_fields(element.document()); return;
     case Type::array: add_fields(element.array()); return;
     case Type::code_with_scope: {
-        const std::string_view value = element.value();
-        const auto size = bson::load<std::uint32_t>(value.data() + 4);
-        if (value.size() < 8 || size > value.size() - 8)
-            throw DataError(Fault::malformed, "code with scope has the impossible length " + std::to_string(size));
-        hash.add(value.substr(8, size));
-        add_fields(bson::Document(value.substr(8 + size)));
+        const auto [code, scope] = bson::code_and_scope(element);
+        hash.add({code.data(), code.size() + 1});
+        add_fields(scope);
         return;
     }
     default: hash.add(element.value());

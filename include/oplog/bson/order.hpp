@@ -146,7 +146,12 @@ inline std::weak_ordering compare(const Element& a, const Element& b, std::size_
     case Type::db_pointer:
         if (x.size() != y.size()) return x.size() <=> y.size();
         return x <=> y;
-    case Type::code_with_scope: throw DataError(Fault::not_supported, "code with scope as a shard key");
+    case Type::code_with_scope: {
+        const auto [code, scope] = code_and_scope(a);
+        const auto [other_code, other_scope] = code_and_scope(b);
+        if (const auto codes = code <=> other_code; codes != 0) return codes;
+        return detail::compare_documents(scope, other_scope, true, depth);
+    }
     default: return x <=> y; // ObjectIds, booleans, regular expressions: by their bytes
     }
 }

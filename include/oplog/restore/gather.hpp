@@ -276,11 +276,17 @@ class Cluster {
 
     // ---- collections ----
 
-    std::vector<bson::Value> chunks_of(const std::string& ns, const std::string& uuid) {
-        const auto by_uuid = chunks_by_uuid_.find(uuid);
-        if (!uuid.empty() && by_uuid != chunks_by_uuid_.end()) return std::move(by_uuid->second);
-        const auto by_ns = chunks_by_ns_.find(ns);
-        return by_ns != chunks_by_ns_.end() ? std::move(by_ns->second) : std::vector<bson::Value>();
+    /// By the UUID and by the namespace: while the feature compatibility version becomes 5.0, chunk after chunk is given its UUID. Of
+    /// one name there may be leftovers, of another epoch.
+    std::vector<bson::Value> chunks_of(const std::string& ns, const Entry& entry) {
+        std::vector<bson::Value> chunks;
+        if (const auto found = chunks_by_uuid_.find(entry.uuid); found != chunks_by_uuid_.end()) chunks = std::move(found->second);
+        const auto epoch = entry.document.view().field("lastmodEpoch");
+        if (const auto found = chunks_by_ns_.find(ns); found != chunks_by_ns_.end())
+            for (bson::Value& chunk : found->second)
+                if (const auto its = chunk.view().field("lastmodEpoch"); !its || !epoch || its->value() == epoch->value())
+                    chunks.push_back(std::move(chunk));
+        return chunks;
     }
 
     void add_sharded() {
@@ -290,7 +296,7 @@ class Cluster {
             made.unique = is_true(entry.document.view(), "unique");
             const bool is_of_5_0 = chunks_by_uuid_.contains(entry.uuid);
             try {
-                locate(made, entry.document.view());
+                locate(made, entry);
                 collect_metadata(made);
             } catch (const DataError& error) {
                 if (!is_of_5_0 && is_being_dropped(entry.uuid)) continue;
@@ -307,16 +313,16 @@ class Cluster {
         return false;
     }
     /// Finds the collection's chunks, and itself on the shards that own some.
-    void locate(GatheredCollection& made, const bson::Document& entry) {
+    void locate(GatheredCollection& made, const Entry& entry) {
         const auto fault = [&](Fault kind, const std::string& text) {
             return DataError(kind, "collection " + made.logical_ns() + ": " + text, "--exclude-ns leaves it out");
         };
         if (!primaries_.contains(split_namespace(made.ns).database))
             throw fault(Fault::inconsistent, "the config servers do not know its database");
-        const auto key = entry.field("key");
+        const auto key = entry.document.view().field("key");
         if (!key) throw fault(Fault::missing_field, "the config servers do not know its shard key");
         try {
-            made.chunks.emplace(ShardKey(key->document()), chunks_of(made.ns, made.uuid));
+            made.chunks.emplace(ShardKey(key->document()), chunks_of(made.ns, entry));
         } catch (const DataError& error) {
             throw fault(error.fault(), error.what());
         }
@@ -412,7 +418,7 @@ class Cluster {
     std::vector<ShardState> shards_;
     std::map<std::string, std::string, std::less<>> primaries_; ///< databases, and the shards that have what of them is not sharded
     std::map<std::string, Entry> catalog_;                      ///< of collections, by their namespaces
-    std::map<std::string, std::vector<bson::Value>> chunks_by_uuid_, chunks_by_ns_; ///< by ns on servers before 5.0
+    std::map<std::string, std::vector<bson::Value>> chunks_by_uuid_, chunks_by_ns_; ///< by ns without UUIDs, as before 5.0
     std::vector<std::map<std::string, AppliedCollection*>> by_uuid_;                ///< of each shard
     std::set<std::string> gone_; ///< UUIDs of what is no unsharded collection, though its shard has it: it is sharded, or gone
     std::vector<GatheredCollection> collections_;
