@@ -45,3 +45,15 @@ TEST_CASE("null is also what is not there") {
     CHECK_FALSE(matches("a.b", "null", R"({"a":[{"b":1}]})"));
     CHECK(matches("a.b", "null", R"({"a":[{"b":1},{}]})"));
 }
+
+TEST_CASE("a position of an array names the value there alone") {
+    CHECK(matches("a.0", "1", R"({"a":[1,2]})"));
+    CHECK(matches("a.0", "[1]", R"({"a":[[1],2]})"));
+    CHECK_FALSE(matches("a.0", "1", R"({"a":[[1],2]})"));
+    CHECK_FALSE(matches("a.0.0", "1", R"({"a":{"0":[[1]]}})"));
+    CHECK(matches("a.0", "1", R"({"a":{"0":[1]}})"));
+    CHECK(matches("a.0", "1", R"({"a":[{"0":[1]}]})"));
+    CHECK_FALSE(matches("a.0.b", "null", R"({"a":[1]})"));
+    CHECK_FALSE(matches("a.0.1", "null", R"({"a":[1,[]]})"));
+    CHECK(matches("a.0.b", "null", R"({"a":[{}]})"));
+}

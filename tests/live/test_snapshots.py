@@ -4,12 +4,12 @@
 
 Several clients write at once, transactions among them that stay open meanwhile. The server is then asked for every moment of its oplog, by reads with
 atClusterTime: the versions that oplog-history tells up to a moment are what there was, and so are what oplog-diff says of two moments and what oplog-apply
-writes of one. And of a history with whatever else happens to collections, oplog-diff says of two moments what differs between two servers restored to them:
+writes of one. What a field finds is what the server's own query finds. And of a history with whatever else happens to collections, oplog-diff says of two moments what differs between two servers restored to them:
 by a comparison that knows no dumps, and by oplog-diff of their dumps.
 """
 
+import datetime
 import json
-import os
 import random
 import shutil
 import subprocess
@@ -24,7 +24,7 @@ from pathlib import Path
 import by_seed  # first: it skips what is not to be had
 
 import bson
-from bson import Int64
+from bson import Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp, json_util
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo import DeleteMany, ReplaceOne, UpdateMany
@@ -35,7 +35,7 @@ import server
 from cluster import Connection
 from compare import differences, state_of
 from history import History
-from test_versions import BIN, NAMES, RAW, act, change, collections, difference, encoded, key, run, stamp
+from test_versions import BIN, CANONICAL, NAMES, RAW, act, change, collections, difference, encoded, key, run, stamp
 from tools import MongoTools
 
 ORDERED = CodecOptions(document_class=bson.SON)
@@ -197,7 +197,7 @@ def by_oplog_diff(*inputs):
              *(tuple(sorted(part["name"] for part in each[what])) for what in ("options", "indexes"))) for each in json.loads(whole)["collections"]]
     told = Counter()
     for line in lines:
-        line = bson.json_util.loads(line, json_options=bson.json_util.JSONOptions(json_mode=bson.json_util.JSONMode.CANONICAL, document_class=bson.SON, tz_aware=False))
+        line = json_util.loads(line, json_options=CANONICAL)
         told[line["change"], line["ns"], bson.encode({"_id": line["_id"]})] += 1
     return sorted(rows), told
 
@@ -244,6 +244,53 @@ def restored(seed, source, target, tools, directory):
     return f"{len(wanted[0])} collections differ, {sum(wanted[1].values())} documents"
 
 
+# ---- what a query finds ----
+
+SCALARS = [0, 1, Int64(1), 1.0, -0.0, float("nan"), Decimal128("1"), Decimal128("NaN"), 2, None, None, "x", "", "é", True, False, Regex("x"), MinKey(), MaxKey(), ObjectId("0" * 24), Binary(b"a", 0),
+           Binary(b"a", 5), Timestamp(1, 1), datetime.datetime(2020, 1, 1), Code("x"), float("inf")]
+PATHS = ["a", "b", "a.b", "a.0", "a.1", "a.0.b", "a.b.c", "a.1.0", "a.0.0", "a.00", "a.c", "a.0.1.b", "a.b.0"]
+
+
+def any_value(dice, depth):
+    kind = dice.random()
+    if depth == 0 or kind < 0.45:
+        return dice.choice(SCALARS)
+    if kind < 0.75:
+        return [any_value(dice, depth - 1) for _ in range(dice.randrange(4))]
+    return bson.SON((name, any_value(dice, depth - 1)) for name in dice.sample(["a", "b", "0", "1", "c"], dice.randrange(3)))
+
+
+def value_at(value, path, dice):
+    for part in path.split("."):
+        if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            value = value[part] if isinstance(value, dict) and part in value else dice.choice(SCALARS)
+    return value
+
+
+def by_field(seed, source, tools, directory):
+    """--where finds what the server's own query finds."""
+    del tools
+    dice, collection = random.Random(seed), source.client.fields.a
+    source.client.drop_database("fields")
+    held = [bson.SON([("_id", number), ("a", any_value(dice, 3)), ("b", any_value(dice, 2))][:dice.randrange(1, 4)]) for number in range(200)]
+    collection.insert_many(held)
+    inserts = (bson.encode(bson.SON(op="i", ns="fields.a", ui=Binary(bytes(16), 4), o=each, ts=Timestamp(100, number + 1), v=Int64(2))) for number, each in enumerate(held))
+    (directory / "inserts.bson").write_bytes(b"".join(inserts))
+    count = 0
+    for _ in range(50):
+        path = dice.choice(PATHS)
+        wanted = any_value(dice, 2) if dice.random() < 0.5 else value_at(dice.choice(held), path, dice)
+        condition = f"{path}={json_util.dumps(wanted, json_options=CANONICAL)}"
+        found = sorted(line["_id"] for line in run(BIN / "oplog-history", "-q", directory / "inserts.bson", "--ns", "fields.a", "--where", condition)[0])
+        expected_ids = sorted(each["_id"] for each in collection.find({path: {"$eq": wanted}}, {"_id": 1}))
+        if found != expected_ids:
+            raise AssertionError(f"--where {condition}: {found}, not {expected_ids}")
+        count += len(found)
+    return f"{count} documents by 50 fields"
+
+
 def main():
     wanted, mongod = by_seed.options(__doc__)
     if not mongod:
@@ -253,7 +300,7 @@ def main():
     target = server.Server(directory / "target", mongod=mongod)
     target.wait()
     tools = MongoTools()
-    checks = [(at_once, (source, tools)), *([(restored, (source, target, tools))] if tools.real else [])]  # the stand-in keeps no UUIDs
+    checks = [(at_once, (source, tools)), (by_field, (source, tools)), *([(restored, (source, target, tools))] if tools.real else [])]  # the stand-in keeps no UUIDs
     failed = 0
     for seed in wanted:
         for check, arguments in checks:

@@ -20,9 +20,9 @@ from bson.raw_bson import RawBSONDocument
 
 import server
 from cluster import Cluster
-from compare import differences, state_of
+from compare import differences, portable, state_of
 from history import History
-from test_undo import BIN, MONGOSH, RAW, documents, key, run_scripts, stamp
+from test_undo import BIN, RAW, documents, key, run_scripts, speaks_to, stamp
 from tools import MongoTools
 
 
@@ -55,7 +55,7 @@ def require(said, *texts):
 
 
 def same(expected, actual, what):
-    wrong = differences(expected, actual)
+    wrong = differences(portable(expected), portable(actual))  # indexes of old servers name their collection
     if wrong:
         raise AssertionError(f"{what}: {wrong}")
 
@@ -102,7 +102,7 @@ def what_ended(source, tools, directory):
     tools.mongorestore(source, "--bypassDocumentValidation", "--nsFrom", "kinds.*", "--nsTo", "beside.*", str(directory / "undo" / "dropped"))
     found = {**part(source, "beside", since="kinds"), **part(source, "back", since="gone")}
     same({namespace: before[namespace] for namespace in ("kinds.a", "kinds.b", "kinds.out", "gone.x", "gone.y")}, found, "what ended")
-    if MONGOSH:
+    if speaks_to(source):
         run_scripts(directory, source, [directory / "undo"], APPLY="1")
         left = {name: len(documents(shop, name)) for name in shop.list_collection_names()}
         if left != {"a": 0, "b": 20, "out": 0}:
@@ -171,7 +171,7 @@ def a_transaction_that_began_before(source, tools, directory):
     line = json.loads((directory / "undo" / "report.jsonl").read_text())
     said = undo_again(history, "--txn", line["txn"][0], out=directory / "whole")
     require(said, "kinds.a: 10 restored,")
-    if MONGOSH:
+    if speaks_to(source):
         run_scripts(directory, source, [directory / "whole"], APPLY="1")
         if documents(kinds) != before:
             raise AssertionError("a transaction is not taken back")
@@ -192,7 +192,7 @@ def values_that_others_have_taken(source, tools, directory):
     undo(history, "--after", stamp(first), "--to", stamp(last), "--ns", "kinds.*", out=out)
     kinds.a.insert_many([{"_id": "new", "u": 5}, {"_id": "newer", "u": 1}])
     now = documents(kinds)
-    if MONGOSH:
+    if speaks_to(source):
         said = run_scripts(directory, source, [out], APPLY="1")[out]
         stays = {key(5): now[key(5)], key("new"): now[key("new")], key("newer"): now[key("newer")]}
         if documents(kinds) != {**{each: raw for each, raw in before.items() if each != key(1)}, **stays} or said.count("conflict: ") != 2 or said.count("E11000") != 2:
@@ -243,7 +243,7 @@ def values_that_a_shell_does_not_hold(source, tools, directory):
     out = directory / "undo"
     undo(history, "--after", stamp(first), "--to", stamp(last), "--ns", "kinds.*", out=out)
     now = numbered(kinds)
-    if MONGOSH:
+    if speaks_to(source):
         told = run_scripts(directory, source, [out], APPLY="1")[out]
         found = numbered(kinds)
         wrong = [number for number in before if found.get(number) != (before if number < len(HELD) else now).get(number)]
@@ -283,7 +283,7 @@ def what_a_shard_writes(mongod, tools, directory):
     out = directory / "undo"
     undo(history, "--after", stamp(first), "--to", stamp(last), "--ns", "kinds.*", out=out)
     now = documents(kinds)
-    if MONGOSH:
+    if speaks_to(shard):
         run_scripts(directory, shard, [out], APPLY="1")
         if documents(kinds) != before:
             raise AssertionError("on a shard, by undo.js")
@@ -317,7 +317,7 @@ def what_moves(cluster, router, tools, directory):
         wanted = {"20": "restored"} if member == there else {"10": "conflict"}
         if lines != wanted:
             raise AssertionError(f"{member}, {'to' if member == there else 'from'} which a chunk moved: {lines}")
-        if MONGOSH:
+        if speaks_to(cluster.servers[member]):
             run_scripts(directory / member, cluster.servers[member], [out], APPLY="1")
             found = documents(cluster.servers[member].client.kinds, "b")
             changed = {bson.decode(each)["_id"] for each in set(found) | set(now) if found.get(each) != now.get(each)}

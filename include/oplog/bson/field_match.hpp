@@ -37,8 +37,15 @@ class FieldMatch {
         if (value.is(bson::Type::document)) return in_document(value.document(), path, depth + 1);
         if (!value.is(bson::Type::array)) return is_null_;
         const std::size_t dot = path.find('.');
-        if (const auto position = value.array().field(path.substr(0, dot)))
-            if (dot == path.npos ? is(*position) : in_value(*position, path.substr(dot + 1), depth + 1)) return true;
+        // A position names its value alone: the items of an array that stands there do not count, and what has no fields lacks none.
+        if (const auto position = value.array().field(path.substr(0, dot))) {
+            if (dot == path.npos) {
+                if (same(*position)) return true;
+            } else if ((position->is(bson::Type::document) || position->is(bson::Type::array)) &&
+                       in_value(*position, path.substr(dot + 1), depth + 1)) {
+                return true;
+            }
+        }
         for (const bson::Element& each : value.array())
             if (each.is(bson::Type::document) && in_document(each.document(), path, depth + 1)) return true;
         return false;
