@@ -2,6 +2,7 @@
 #include "chain/backup_cluster.hpp"
 #include "chain/backup_config.hpp"
 #include "chain/backup_metrics.hpp"
+#include "chain/drills.hpp"
 #include "chain/backup_records.hpp"
 #include "chain/renamed_collections.hpp"
 #include "chain/retention.hpp"
@@ -341,6 +342,7 @@ class Commands {
                                                                              {"unpin", &Commands::unpin},
                                                                              {"oldest", &Commands::oldest},
                                                                              {"report", &Commands::report},
+                                                                             {"add-drill", &Commands::add_drill},
                                                                              {"list", &Commands::list},
                                                                              {"verify", &Commands::verify_all},
                                                                              {"prune", &Commands::prune},
@@ -403,6 +405,18 @@ class Commands {
         if (!next) return "";
         return fmt::format(",\n\"due\":{{\"step\":\"{}\",\"number\":{},\"at\":\"{}\"}}", next->step, next->number, to_utc_string(next->at));
     }
+    /// How the last drill ended.
+    std::string drill_json() const {
+        const auto drill = Drill::last(directory());
+        return drill ? ",\n\"drill\":" + drill->to_json() : "";
+    }
+    void print_drill() const {
+        const auto drill = Drill::last(directory());
+        if (!drill) return;
+        print(fmt::format("last drill: {}: chain {}{}: {} after {} s{}{}\n", to_utc_string(drill->started), escaped(drill->chain),
+                          drill->to ? " at " + with_time(*drill->to) : "", escaped(drill->result), drill->seconds,
+                          drill->reason.empty() ? "" : ": ", escaped(drill->reason)));
+    }
     static void print_windows(const std::vector<Window>& found, const std::optional<Due>& next) {
         for (const Window& window : joined(found))
             print(fmt::format("restorable: {} to {}\n", with_time(window.from), with_time(window.to)));
@@ -441,7 +455,7 @@ class Commands {
             text += comma + as_json(one);
             comma = ",\n";
         }
-        print(text + "],\n\"windows\":" + windows_json(windows(all)) + due_json(next) + "}\n");
+        print(text + "],\n\"windows\":" + windows_json(windows(all)) + due_json(next) + drill_json() + "}\n");
     }
 
     void status() {
@@ -455,6 +469,7 @@ class Commands {
         for (const Chain& chain : all) print_faults("", chain);
         for (const Chain& chain : all) print_pin(chain.id, chain.pinned);
         print_windows(windows(all), next);
+        print_drill();
     }
 
     void cluster_status() {
@@ -484,6 +499,7 @@ class Commands {
                     print(fmt::format("held back by: {}, whose chain ends at {}, before {}\n", escaped(member.name),
                                       with_time(member.chain.end()), with_time(all.back().wanted)));
         print_windows(windows(all), next);
+        print_drill();
     }
 
     static std::string cluster_json(const ClusterBackup& one) {
@@ -908,6 +924,19 @@ class Commands {
         print("password: " + json_quoted(login.password) + "\n"); // a JSON string is a YAML string
     }
 
+    /// Records how a drill ended, which restored --chain to the moment --to.
+    void add_drill() {
+        const std::uint32_t started = tool_.value<std::uint32_t>("started");
+        const Drill drill{{started, 0},
+                          tool_.value("chain"),
+                          tool_.has("to") ? std::optional(parse_timestamp(tool_.value("to"))) : std::nullopt,
+                          tool_.value("result"),
+                          tool_.optional("reason").value_or(""),
+                          std::int64_t{now().seconds} - started,
+                          tool_.value<std::uint32_t>("seconds")};
+        drill.add(directory());
+    }
+
     /// Reads the beginning of an oplog on stdin, and prints its first entry's time, and whether there were entries before.
     void oldest() {
         for (const EntryView entry : Input("-")) {
@@ -943,7 +972,7 @@ class Commands {
             try_to([&] {
                 ::umask(022); // it is for others, who find no secrets in it
                 FileSink file(config.metrics_file, IfExists::replace, Content::text);
-                const std::string text = Metrics(overview, ends, config.interval, directory()).text();
+                const std::string text = Metrics(overview, ends, config.interval, Drill::last(directory()), directory()).text();
                 file.write(text.data(), text.size());
                 file.close();
             });
@@ -1341,7 +1370,7 @@ int main(int argc, char** argv) {
         "  select DIR   the steps that a restore needs, as shell assignments\n"
         "  seal DIR     proves --chain and takes what is there for all of it\n"
         "Those that oplog-backup and oplog-restore are made of: config, login, next, add-full, add-inc, close,\n"
-        "user-databases, open-since, mend, unmatched, members, fresh, add-round, oldest, report. Exit codes: 0, 1 failed, 2 usage, 10 nothing there, 20 gap or divergence, 21 verification failed.",
+        "user-databases, open-since, mend, unmatched, members, fresh, add-round, oldest, report, add-drill. Exit codes: 0, 1 failed, 2 usage, 10 nothing there, 20 gap or divergence, 21 verification failed.",
         "  oplog-chain status /mongodb/backup/dbbak --json\n");
     // clang-format off
     tool.add_options()
@@ -1351,7 +1380,7 @@ int main(int argc, char** argv) {
         ("keep-days", "prune: chains stay that reach into the last N days", cxxopts::value<unsigned>(), "N")
         ("keep-weekly", "prune: of each of the last N weeks with chains the last good one stays", cxxopts::value<unsigned>(), "N")
         ("dry-run", "prune: only say which would go")
-        ("to", "select, unmatched, open-since: the state with every entry up to T; add-round: what all chains reach", cxxopts::value<std::string>(), "T")
+        ("to", "select, unmatched, open-since: the state with every entry up to T; add-round: what all chains reach; add-drill: what was restored", cxxopts::value<std::string>(), "T")
         ("before", "select: the state just before T", cxxopts::value<std::string>(), "T")
         ("ns", "unmatched: a pattern of collections", cxxopts::value<std::vector<std::string>>(), "GLOB")
         ("config", "status, report: config.ini", cxxopts::value<std::string>(), "FILE")
@@ -1362,13 +1391,14 @@ int main(int argc, char** argv) {
         ("mongosh", "login: as a script for mongosh")
         ("dumped", "fresh: no chain counts that was made without the server")
         ("grown", "add-round: the cluster has members that are not in the backup")
-        ("started", "add-full, add-inc, add-round: when, in seconds since 1970", cxxopts::value<std::uint32_t>(), "S")
+        ("result", "add-drill: identical, different or failed", cxxopts::value<std::string>(), "HOW")
+        ("started", "add-full, add-inc, add-round, add-drill: when, in seconds since 1970", cxxopts::value<std::uint32_t>(), "S")
         ("mongodump", "add-full, add-inc: its version", cxxopts::value<std::string>(), "TEXT")
         ("probe", "add-full: an oplog that ends with the last entry before the dump; without it, the dump was made of --chain", cxxopts::value<std::string>(), "FILE")
-        ("reason", "close, report: gap or divergence", cxxopts::value<std::string>(), "WHY")
+        ("reason", "close, report: gap or divergence; add-drill: why it is not identical", cxxopts::value<std::string>(), "WHY")
         ("step", "report: what ended", cxxopts::value<std::string>(), "KIND")
         ("code", "report: with what", cxxopts::value<int>(), "CODE")
-        ("seconds", "report: how long it took", cxxopts::value<std::uint32_t>(), "N");
+        ("seconds", "report, add-drill: how long it, or the restore, took", cxxopts::value<std::uint32_t>(), "N");
     // clang-format on
     int code = fine;
     const int common = tool.run(argc, argv, [&] {

@@ -26,7 +26,7 @@ with open(root + "/calls", "a") as calls: print(*sys.argv[1:], file=calls)
 member = root + "/" + options["--uri"].partition("://")[2].rpartition("@")[2].partition(":")[0]
 if not os.path.exists(member): sys.exit("mongodump: server selection error")
 if "--collection" not in options:
-    if "--out" not in options: sys.exit(print("archive"))
+    if "--out" not in options: sys.exit(sys.stdout.buffer.write(b"\x6d\xe2\x99\x81\x05\0\0\0\0\xff\xff\xff\xff") and 0)  # an archive of nothing
     import shutil
     sys.exit(shutil.copytree(member + "/dump", options["--out"], dirs_exist_ok=True) and 0)
 name = options["--db"] + "." + options["--collection"]

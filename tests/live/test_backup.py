@@ -352,6 +352,28 @@ class Cycle(Backup):
                 self.run_backup("--target", f"127.0.0.1:{target.port}", *force, config=config, tool="oplog-restore")
                 self.assertEqual(differences(self.source_state(), self.without_test_users(state_of(target))), [])
 
+    def test_a_drill_compares_what_came_back_and_is_on_record(self):
+        if not real:
+            self.skipTest("the stand-ins make no dumps that can be compared")
+        self.write(0)
+        self.run_backup("full")
+        source.client.shop.command("createUser", "reader", pwd="x", roles=["read"])
+        self.write(1)
+        self.write(2)
+        self.run_backup("inc")
+        target.client.admin.command("updateUser", "restorer", roles=["restore"])
+        _, err = self.restore("--drill", expected=UNAUTHORISED)
+        self.assertIn("its user needs the role backup too", err)
+        self.assertEqual(self.status()["drill"]["result"], "failed")
+        for method in ("auto", "replay"):
+            self.empty_target()
+            target.client.admin.command("updateUser", "restorer", roles=["backup", "oplogRestore" if method == "replay" else "restore"])
+            out, _ = self.restore("--drill", "--method", method)
+            self.assertIn("drill: dumped again it is identical", out)
+            status = self.status()
+            self.assertEqual([status["drill"][key] for key in ("result", "to")], ["identical", status["chains"][0]["to"]])
+        self.check_clean()
+
     def test_by_hand_in_one_line_and_as_a_pipeline(self):
         self.db.a.insert_many([{"_id": i} for i in range(20)])
         self.run_backup("full")

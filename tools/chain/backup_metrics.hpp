@@ -5,6 +5,7 @@
 
 #include "backup_cluster.hpp"
 #include "backup_records.hpp"
+#include "drills.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -157,7 +158,7 @@ struct Overview {
 /// Text for Prometheus. Every sample has the backup's directory as a label, since one machine may have several.
 class Metrics {
   public:
-    Metrics(const Overview& of, const StepEnds& ends, std::uint32_t interval, const fs::path& directory)
+    Metrics(const Overview& of, const StepEnds& ends, std::uint32_t interval, const std::optional<Drill>& drill, const fs::path& directory)
         : labels_("directory=" + quoted(directory.string())) {
         describe("last_success_timestamp_seconds", "When a step last succeeded, by the clock of the machine that backs up.");
         for (const auto& [step, at] : of.successes) sample(at, "step", step);
@@ -188,6 +189,13 @@ class Metrics {
         sample(of.good);
         describe("size_bytes", "The size of all of them.");
         sample(of.size);
+        if (!drill) return;
+        describe("drill_timestamp_seconds", "When the last restore that was tried was begun.");
+        sample(drill->started.seconds);
+        describe("drill_ok", "Whether all came back identical.");
+        sample(drill->result == "identical" ? 1 : 0);
+        describe("drill_restore_seconds", "How long that restore took.");
+        sample(drill->restore_seconds);
     }
     const std::string& text() const { return text_; }
 
