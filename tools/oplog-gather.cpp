@@ -88,6 +88,13 @@ class Members {
 
     /// Throws DataError unless a time is in all chains' common window.
     void require_in_window(Timestamp to) const {
+        if (window_to() < window_from()) {
+            const Member& early = **std::ranges::min_element(counting_, {}, &Member::last);
+            const Member& late = **std::ranges::max_element(counting_, {}, &Member::consistent);
+            throw DataError(Fault::incomplete,
+                            fmt::format("no moment is in all chains: {} ends at {}, and the full dump of {} is consistent from {} on",
+                                        early.id(), moment(early.last()), late.id(), moment(late.consistent())));
+        }
         for (const Member* member : counting_) require_in_window(*member, to);
     }
     void require_in_window(const Member& member, Timestamp to) const {

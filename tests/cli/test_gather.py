@@ -191,6 +191,12 @@ class Moves(Gathering):
         self.refused(f"sh1: its chain sh1 ends at {time(last)} ", "--to", "1795643043:1", members=members)
         self.assertIn(f"held back by: sh1, which ends at {time(last)} ", self.good("gather", *members, "--check").decode())
 
+    def test_chains_that_have_no_time_in_common(self):
+        shutil.copytree(MOVES / "sh1/full", self.dir / "sh1/full")
+        for time in ((), ("--to", "1795643040:1")):
+            self.refused("no moment is in all chains: sh1 ends at 1795643035:267 (2026-11-25T21:43:55Z), and the full dump of config is consistent from "
+                         "1795643037:1 (2026-11-25T21:43:57Z) on\n", *time, members=[MOVES / "cfg", MOVES / "sh0", "sh1"])
+
     def test_check_prints_who_is_who_and_the_window(self):
         lines = self.good("gather", *self.members(), "--check").decode().splitlines()
         self.assertEqual([line.split()[0] for line in lines[:3]], ["config", "sh0", "sh1"])

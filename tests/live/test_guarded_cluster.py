@@ -4,6 +4,7 @@
     OPLOG_BIN=build/release/tools MONGO_TOOLS_BIN=/usr/bin test_guarded_cluster.py
 """
 
+import shutil
 import unittest
 
 import test_cluster
@@ -87,6 +88,18 @@ class Guarded(Backup):
         self.assertIn("series is not in the full dump", self.finish(self.start(*restore, tool="oplog-restore"), 1)[1])
         self.check_restored(None, "--exclude-ns", "app.series")
         self.assertEqual(test_cluster.target.client.app.other.count_documents({}), 9)
+
+    @unittest.skipUnless(test_cluster.MONGOSH, "no mongosh to be had")
+    def test_3_mongosh_logs_in_to_ask_for_an_entry(self):
+        self.grant()
+        shutil.copytree(test_cluster.tools, self.folder / "tools")
+        (self.folder / "tools/mongosh").symlink_to(test_cluster.MONGOSH)
+        self.configure(mongo_home=self.folder / "tools", dbbak_dir=self.folder / "other")
+        cluster = test_cluster.cluster
+        self.backup("full")
+        cluster.on("config").command("admin", {"appendOplogNote": 1, "data": {"msg": "later than those of the shards"}})
+        self.backup("inc")
+        self.assertTrue(any(b"oplog-backup" in entry for shard in cluster.shards for entry in cluster.oplog(shard)))
 
     def make_series(self, name):
         """With nine buckets of one measurement each."""
