@@ -182,12 +182,14 @@ class UndoOutput : public TakeBackOutput {
         Metadata metadata;
         metadata.collection = name;
         metadata.type = "collection";
-        bson::Builder options; // it is for looking at documents, so nothing may refuse one
+        bson::Builder options; // it is for looking at documents of several moments, so nothing may refuse one
         for (const bson::Element& option : bson::Document(life.collection.metadata.options))
-            if (option.key() == "collation" || option.key() == "clusteredIndex") options.append(option);
+            if (option.key() == "clusteredIndex") options.append(option);
         metadata.options = options.finish();
         for (const bson::Value& index : life.collection.metadata.indexes)
-            if (bson::Document(index).find("name")->string() == "_id_") metadata.indexes.push_back(index);
+            if (bson::Document(index).find("name")->string() == "_id_")
+                metadata.indexes.push_back(changed(
+                    bson::Document(index), [](const bson::Element& option, bson::Builder&) { return option.key() == "collation"; }));
         out_->write_text("before/" + out_->metadata_name(database, name), metadata.json());
         return before_.emplace(ns, out_->open("before/" + out_->data_name(database, name))).first->second;
     }
@@ -198,10 +200,11 @@ class UndoOutput : public TakeBackOutput {
         if (&*taken.life != life_) finish_replay();
         if (!life_) {
             life_ = taken.life;
-            has_unique_ = std::ranges::any_of(life_->collection.metadata.indexes, [](const bson::Value& index) {
-                const auto unique = bson::Document(index).find("unique");
-                return unique && unique->truthy();
-            });
+            has_unique_ = bson::Document(life_->collection.metadata.options).find("collation") || // of several spellings of an _id
+                          std::ranges::any_of(life_->collection.metadata.indexes, [](const bson::Value& index) {
+                              const auto unique = bson::Document(index).find("unique");
+                              return unique && unique->truthy();
+                          });
         }
         if (!taken.target || (has_unique_ && taken.now)) entry("d", taken.ns, taken.id);
         if (!taken.target) return;

@@ -219,6 +219,17 @@ class Undo(ToolTest):
                          {"1": ("conflict", "1", None), "3": ("restored", "3", "30")})
         self.assertFalse((self.dir / "undo/dropped").exists())
 
+    def test_where_a_collation_has_several_spellings_for_an_id_all_documents_go_before_any_comes(self):
+        names = [f"name{i}" for i in range(20)]
+        self.chain.dump("shop.a", 1, [{"_id": name} for name in names], options={"collation": {"locale": "en", "strength": 1}})
+        for name in names:
+            self.chain.delete("shop.a", name)
+            self.chain.insert("shop.a", {"_id": name.upper()})
+        self.undo("--from", "100:2", "--to", "100:99", said=["shop.a: 0 restored, 20 deleted, 20 inserted"])
+        replay = [json.loads(line) for line in self.good("cat", "--relaxed", "undo/replay/oplog.bson").splitlines()]
+        self.assertEqual([(entry["op"], entry["o"]["_id"].isupper()) for entry in replay], [("d", True)] * 20 + [("i", False)] * 20)
+        self.assertNotIn("collation", self.read("undo/before/shop/a.metadata.json").decode())  # where documents of several moments meet
+
     def test_names_that_a_shell_would_not_leave_as_they_are_reach_it_marked(self):
         odd = {"_id": {"b": 1, "7": 2}, "z": [{"2": 1, "$date": "x"}]}
         self.chain.dump("shop.a", 1, [odd, {"_id": 2, "plain": {"x1": [1, 2]}}, {"_id": 3, "__proto__": 1}])

@@ -33,7 +33,7 @@ from pymongo.errors import PyMongoError
 import random_history
 import server
 from cluster import Connection
-from compare import differences, state_of
+from compare import INDEX_NUMBERS, differences, state_of
 from history import History
 from test_versions import BIN, CANONICAL, NAMES, RAW, act, change, collections, difference, encoded, key, run, stamp
 from tools import MongoTools
@@ -153,10 +153,15 @@ def described(target):
             documents = [each.raw for each in target.client[database].get_collection(stored, codec_options=RAW).find({}, hint=[("$natural", 1)])] if stored else []
             if database == "admin" and not documents:
                 continue
-            indexes = {} if not stored else {each["name"]: bson.encode(dict(sorted(each.items()))) for each in target.client[database][name].list_indexes() if not each.get("clustered")}
+            indexes = {each["name"]: specification(each) for each in (target.client[database][name].list_indexes() if stored else []) if not each.get("clustered")}
             options = {option: bson.encode({option: value}) for option, value in info["options"].items() if option != "temp"}
             found[f"{database}.{name}"] = (info["type"], info["info"].get("uuid"), options, indexes, documents)
     return found
+
+
+def specification(index):
+    """As bytes; old servers name the collection in it, and keep the types of numbers."""
+    return bson.encode({name: float(value) if name in INDEX_NUMBERS else value for name, value in sorted(index.items()) if name != "ns"})
 
 
 def by_id(documents):
@@ -181,7 +186,7 @@ def expected(old, new):
         moved = capped and [each for each in older if each in newer] != [each for each in newer if each in older]
         names = [sorted(name for name in {**before[at], **after[at]} if before[at].get(name) != after[at].get(name)) if a and b else [] for at in (2, 3)]
         if a != b or told or moved or names != [[], []]:
-            status = "added" if not a else "removed" if not b else "renamed" if a != b else "changed"
+            status = "users" if "admin.system." in (a or b) else "added" if not a else "removed" if not b else "renamed" if a != b else "changed"  # no users may be an empty collection
             counts = Counter(kind for kind, _ in told)
             rows.append((b or a, status, (after or before)[0], counts["added"], counts["removed"], counts["changed"], moved, *map(tuple, names)))
             documents.update((kind, b or a, identity) for kind, identity in told)
@@ -193,7 +198,7 @@ def by_oplog_diff(*inputs):
     if done.returncode != 0:
         raise AssertionError(f"oplog-diff {inputs}: {done.stderr.decode()}")
     *lines, whole = done.stdout.splitlines()
-    rows = [(each["ns"], each["status"], each["kind"], each["added"], each["removed"], each["changed"], each["reordered"],
+    rows = [(each["ns"], "users" if each["ns"].startswith("admin.system.") else each["status"], each["kind"], each["added"], each["removed"], each["changed"], each["reordered"],
              *(tuple(sorted(part["name"] for part in each[what])) for what in ("options", "indexes"))) for each in json.loads(whole)["collections"]]
     told = Counter()
     for line in lines:
