@@ -166,9 +166,11 @@ class Writer:
         self.case.operations.append(Operation(identity, before, raw.find_one({"_id": identity}).raw, self.window))
 
 
-def begin(case, client):
+def begin(case, source):
+    client = source.client
     client.drop_database(case.database)
-    client[case.database].create_collection("a")
+    clustered = {"clusteredIndex": {"key": {"_id": 1}, "unique": True}} if source.knows("6.0") else {}
+    client[case.database].create_collection("a", **[{}, {"collation": {"locale": "en", "strength": 1}}, clustered][case.seed % 3])
     if case.kind == "unique":
         client[case.database].a.create_index("u", unique=True, sparse=True)
         client[case.database].a.insert_many([{"_id": each, "u": number} for number, each in enumerate(case.ids)])
@@ -375,7 +377,7 @@ def batch(seeds, source, tools, directory):
 
     cases = [Case(seed, KINDS[seed % len(KINDS)], [*range(12), "text", ObjectId(f"{seed:024x}"), 1.5], random.Random(seed)) for seed in seeds]
     for case in cases:
-        begin(case, source.client)
+        begin(case, source)
     history = History(source, tools, directory)
     history.note()
     history.full_dump()
@@ -429,7 +431,7 @@ def unique_values_across_batches(source, tools, directory):
     client.drop_database("large")
     collection = database.a
     collection.create_index("u", unique=True)
-    collection.insert_many([{"_id": i, "u": i} for i in range(1200)])
+    collection.insert_many([{"_id": i, "u": i, "much": "x" * 15000} for i in range(1200)])  # more than one command takes
     odd = bson.encode({"_id": "odd", "u": -1, "x": 1, "y": 2})
     collection.insert_one(RawBSONDocument(odd.replace(b"y\0", b"x\0")))  # the same name twice
     database.create_collection("log", capped=True, size=4096)

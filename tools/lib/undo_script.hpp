@@ -18,6 +18,7 @@ const undoFs = require('fs'), undoPath = require('path');
 const undoWord = String(typeof APPLY !== 'undefined' ? APPLY : process.env.APPLY || '');
 const undoWrites = !['', '0', 'false', 'no'].includes(undoWord);
 const undoDirectory = process.env.UNDO_DIRECTORY || __dirname;
+const undoMost = 500, undoMostBytes = 8 << 20;
 const undoCounts = {}, undoInexact = 'mongosh cannot write it byte for byte; replay/ can';
 let undoWaiting = {};
 
@@ -48,10 +49,25 @@ function undoIds(items) {
   for (let i = 0; i < items.length; i++) ids.push(items[i].id);
   return ids;
 }
-function undoRaw(collection, ids) {
-  const found = {};
-  const documents = ids.length === 0 ? [] : collection.find({ _id: { $in: ids } }, {}, { raw: true }).toArray();
-  for (let i = 0; i < documents.length; i++) found[undoKey(documents[i])] = true;
+// As many at a time as one command takes.
+function undoSlices(items) {
+  const slices = [];
+  for (let i = 0, size = 0; i < items.length; i++) {
+    if (i === 0 || slices[slices.length - 1].length === undoMost || size + items[i].size > undoMostBytes) {
+      slices.push([]);
+      size = 0;
+    }
+    slices[slices.length - 1].push(items[i]);
+    size += items[i].size;
+  }
+  return slices;
+}
+function undoRaw(collection, items) {
+  const found = {}, slices = undoSlices(items);
+  for (let s = 0; s < slices.length; s++) {
+    const documents = collection.find({ _id: { $in: undoIds(slices[s]) } }, {}, { raw: true }).toArray();
+    for (let i = 0; i < documents.length; i++) found[undoKey(documents[i])] = true;
+  }
   return found;
 }
 
@@ -66,7 +82,7 @@ function undoSpelled(a, b) {
 
 // Looks at each document: what is to be written, what is so already, and what has changed.
 function undoLook(collection, items) {
-  const found = undoRaw(collection, undoIds(items));
+  const found = undoRaw(collection, items);
   const look = { write: [], already: [], changed: [] };
   for (let i = 0; i < items.length; i++) {
     const item = items[i];
@@ -91,27 +107,27 @@ function undoTransaction(ns, items) {
   session.startTransaction({ readConcern: { level: 'snapshot' }, writeConcern: { w: 'majority' } });
   try {
     const look = undoLook(collection, items);
-    const gone = [], come = [], documents = [];
+    const gone = [], come = [];
     for (let i = 0; i < look.write.length; i++) {
       if (look.write[i].now !== null) gone.push(look.write[i]);
-      if (look.write[i].target !== null) {
-        come.push(look.write[i]);
-        documents.push(look.write[i].target);
-      }
+      if (look.write[i].target !== null) come.push(look.write[i]);
     }
-    if (gone.length > 0) {
-      const deleted = collection.deleteMany({ _id: { $in: undoIds(gone) } }).deletedCount;
-      if (deleted !== gone.length) throw new Error(ns + ': ' + deleted + ' documents went instead of ' + gone.length + '; nothing of this batch is written');
+    const leaving = undoSlices(gone), coming = undoSlices(come);
+    for (let s = 0; s < leaving.length; s++) {
+      const deleted = collection.deleteMany({ _id: { $in: undoIds(leaving[s]) } }).deletedCount;
+      if (deleted !== leaving[s].length) throw new Error(ns + ': ' + deleted + ' documents went instead of ' + leaving[s].length + '; nothing of this batch is written');
     }
-    if (come.length > 0) { // insertOne() does not take a Map
+    for (let s = 0; s < coming.length; s++) { // insertOne() does not take a Map
+      const documents = [];
+      for (let i = 0; i < coming[s].length; i++) documents.push(coming[s][i].target);
       const done = database.runCommand({ insert: collectionName, documents: documents, bypassDocumentValidation: true });
       if (done.writeErrors) {
         const error = done.writeErrors[0];
         session.abortTransaction();
-        return { refused: [come[error.index]], reason: error.errmsg, unique: error.code === 11000 };
+        return { refused: [coming[s][error.index]], reason: error.errmsg, unique: error.code === 11000 };
       }
     }
-    const written = undoRaw(collection, undoIds(come)), inexact = [];
+    const written = undoRaw(collection, come), inexact = [];
     for (let i = 0; i < come.length; i++) if (!written[come[i].bytes]) inexact.push(come[i]);
     if (inexact.length > 0) {
       session.abortTransaction();
@@ -203,7 +219,7 @@ function undoAll() {
       at = end + 1;
       const line = Buffer.concat(parts).toString('utf8');
       parts = [];
-      const plain = JSON.parse(line), item = { ns: plain.ns, idText: plain.id || JSON.stringify(plain._id), now: plain.now, bytes: plain.bytes };
+      const plain = JSON.parse(line), item = { ns: plain.ns, idText: plain.id || JSON.stringify(plain._id), now: plain.now, bytes: plain.bytes, size: line.length };
       let typed = null;
       try {
         typed = EJSON.parse(line, { relaxed: false });
@@ -217,14 +233,14 @@ function undoAll() {
         item.id = undoUnmark(typed._id);
         item.target = undoUnmark(typed.target);
       }
-      if (batch.length > 0 && (item.ns !== ns || batch.length === 500 || size + line.length > 8 << 20)) {
+      if (batch.length > 0 && (item.ns !== ns || batch.length === undoMost || size + item.size > undoMostBytes)) {
         undoBatch(ns, batch, 'first');
         batch = [];
         size = 0;
       }
       ns = item.ns;
       batch.push(item);
-      size += line.length;
+      size += item.size;
     }
   }
   if (batch.length > 0) undoBatch(ns, batch, 'first');

@@ -43,7 +43,7 @@ inline std::string_view to_string(const CollectionEvent& event) {
 /// a missing document, or `changes`, see changed_paths(). If a version is not known, `unknown` says which one, and
 /// `update` is what the entry contains.
 ///
-/// Takes 48 bytes of memory for each operation on the wanted documents, and the memory of an Applier.
+/// Takes 48 to 64 bytes of memory for each operation on the wanted documents, and the memory of an Applier.
 class History {
   public:
     /// Whether write() shows what changed, or whole documents.
