@@ -2,6 +2,7 @@
 #include "chain/backup_cluster.hpp"
 #include "chain/backup_config.hpp"
 #include "chain/backup_metrics.hpp"
+#include "chain/copies.hpp"
 #include "chain/drills.hpp"
 #include "chain/backup_records.hpp"
 #include "chain/renamed_collections.hpp"
@@ -14,6 +15,8 @@
 
 #include <cmath>
 #include <ftw.h>
+#include <iostream>
+#include <sys/file.h>
 
 using namespace oplog;
 using namespace oplog::tools;
@@ -343,6 +346,8 @@ class Commands {
                                                                              {"oldest", &Commands::oldest},
                                                                              {"report", &Commands::report},
                                                                              {"add-drill", &Commands::add_drill},
+                                                                             {"uncopied", &Commands::uncopied},
+                                                                             {"add-copied", &Commands::add_copied},
                                                                              {"list", &Commands::list},
                                                                              {"verify", &Commands::verify_all},
                                                                              {"prune", &Commands::prune},
@@ -410,6 +415,28 @@ class Commands {
         const auto drill = Drill::last(directory());
         return drill ? ",\n\"drill\":" + drill->to_json() : "";
     }
+    /// What is to be copied, if copies are made.
+    std::optional<std::vector<Copies::Record>> to_copy() const {
+        const Copies copies(directory());
+        const bool wanted = tool_.has("config") && !BackupConfig(tool_.value("config"), BackupConfig::Readable::allow).copy_command.empty();
+        return copies.any() || wanted ? std::optional(copies.missing()) : std::nullopt;
+    }
+    std::string uncopied_json() const {
+        const auto records = to_copy();
+        std::string text;
+        if (records)
+            for (const auto& [record, hash] : *records) text += (text.empty() ? "" : ",") + json_quoted(Copies::subject(record));
+        return records ? ",\n\"uncopied\":[" + text + "]" : "";
+    }
+    void print_uncopied() const {
+        constexpr std::size_t most = 10;
+        const auto records = to_copy();
+        if (!records) return;
+        if (records->empty()) return print("copied: all\n");
+        for (std::size_t i = 0; i < std::min(most, records->size()); ++i)
+            print("not copied yet: " + escaped(Copies::subject((*records)[i].first)) + "\n");
+        if (records->size() > most) print(fmt::format("not copied yet: {} more\n", records->size() - most));
+    }
     void print_drill() const {
         const auto drill = Drill::last(directory());
         if (!drill) return;
@@ -455,7 +482,7 @@ class Commands {
             text += comma + as_json(one);
             comma = ",\n";
         }
-        print(text + "],\n\"windows\":" + windows_json(windows(all)) + due_json(next) + drill_json() + "}\n");
+        print(text + "],\n\"windows\":" + windows_json(windows(all)) + due_json(next) + drill_json() + uncopied_json() + "}\n");
     }
 
     void status() {
@@ -470,6 +497,7 @@ class Commands {
         for (const Chain& chain : all) print_pin(chain.id, chain.pinned);
         print_windows(windows(all), next);
         print_drill();
+        print_uncopied();
     }
 
     void cluster_status() {
@@ -500,6 +528,7 @@ class Commands {
                                       with_time(member.chain.end()), with_time(all.back().wanted)));
         print_windows(windows(all), next);
         print_drill();
+        print_uncopied();
     }
 
     static std::string cluster_json(const ClusterBackup& one) {
@@ -898,6 +927,7 @@ class Commands {
         set("suffix", method == Compression::zstd ? ".zst" : method == Compression::gzip ? ".gz" : "");
         set("metrics_file", config.metrics_file);
         set("on_event", config.on_event);
+        set("copy_command", config.copy_command);
         set("interval", config.interval);
         set("interval_text", config.interval_text);
         set("increments", config.increments);
@@ -937,6 +967,13 @@ class Commands {
         drill.add(directory());
     }
 
+    /// Prints what is to be copied: of each record the SHA-256 and the path.
+    void uncopied() {
+        for (const auto& [record, hash] : Copies(directory()).missing()) print(hash + "  " + record + "\n");
+    }
+    /// Records that what is listed on stdin in that way has been.
+    void add_copied() { Copies(directory()).add(Copies::read(std::cin)); }
+
     /// Reads the beginning of an oplog on stdin, and prints its first entry's time, and whether there were entries before.
     void oldest() {
         for (const EntryView entry : Input("-")) {
@@ -957,7 +994,10 @@ class Commands {
             clusters = this->clusters();
         else
             chains = this->chains();
-        const Overview overview = config.cluster ? Overview(clusters, directory()) : Overview(chains, directory());
+        Overview overview = config.cluster ? Overview(clusters, directory()) : Overview(chains, directory());
+        if (const Copies copies(directory()); copies.any() || !config.copy_command.empty()) overview.uncopied = copies.missing().size();
+        const oplog::detail::Descriptor lock(::open(directory().c_str(), O_RDONLY | O_CLOEXEC)); // a copy may end while a step does
+        if (!lock.is_open() || ::flock(lock.get(), LOCK_EX) != 0) oplog::detail::throw_errno(directory().string());
         StepEnds ends = StepEnds::load(directory());
         ends.add(end);
         const auto try_to = [&](const auto& write) { // where the disk is full there is the more to tell
@@ -1359,19 +1399,19 @@ class Commands {
 } // namespace
 
 int main(int argc, char** argv) {
-    Tool tool(
-        "oplog-chain", "COMMAND DIR [options]",
-        "The records of a backup directory: chains of a full backup and its increments.\n\n"
-        "  status DIR   chains, restorable windows, sizes, and with --config what is due next\n"
-        "  list DIR     what can be restored, a line a chain\n"
-        "  verify DIR   reads every byte: checksums, BSON, order, continuity\n"
-        "  prune DIR    drops whole old chains, but for those that --keep, --keep-days or --keep-weekly name and pinned ones\n"
-        "  pin DIR      has prune never drop --chain; unpin takes that back\n"
-        "  select DIR   the steps that a restore needs, as shell assignments\n"
-        "  seal DIR     proves --chain and takes what is there for all of it\n"
-        "Those that oplog-backup and oplog-restore are made of: config, login, next, add-full, add-inc, close,\n"
-        "user-databases, open-since, mend, unmatched, members, fresh, add-round, oldest, report, add-drill. Exit codes: 0, 1 failed, 2 usage, 10 nothing there, 20 gap or divergence, 21 verification failed.",
-        "  oplog-chain status /mongodb/backup/dbbak --json\n");
+    Tool tool("oplog-chain", "COMMAND DIR [options]",
+              "The records of a backup directory: chains of a full backup and its increments.\n\n"
+              "  status DIR   chains, restorable windows, sizes, and with --config what is due next\n"
+              "  list DIR     what can be restored, a line a chain\n"
+              "  verify DIR   reads every byte: checksums, BSON, order, continuity\n"
+              "  prune DIR    drops whole old chains, but for those that --keep, --keep-days or --keep-weekly name and pinned ones\n"
+              "  pin DIR      has prune never drop --chain; unpin takes that back\n"
+              "  select DIR   the steps that a restore needs, as shell assignments\n"
+              "  seal DIR     proves --chain and takes what is there for all of it\n"
+              "Those that oplog-backup and oplog-restore are made of: config, login, next, add-full, add-inc, close,\n"
+              "user-databases, open-since, mend, unmatched, members, fresh, add-round, oldest, report, add-drill,\n"
+              "uncopied, add-copied. Exit codes: 0, 1 failed, 2 usage, 10 nothing there, 20 gap or divergence, 21 verification failed.",
+              "  oplog-chain status /mongodb/backup/dbbak --json\n");
     // clang-format off
     tool.add_options()
         ("json", "status, list, verify: as JSON")

@@ -64,7 +64,7 @@ class Config(unittest.TestCase):
         optional = [line[1:] for line in SAMPLE.read_text().splitlines() if line.startswith("#") and line[1:2] not in (" ", "")]
         keys = [line.split(" = ")[0] for line in optional]
         self.assertEqual(keys, ["uri", "db_pwd_file", "increments", "compress", "full_method", "keep_chains", "keep_days", "keep_weekly", "on_gap", "restore_user",
-                                "restore_pwd_file", "log_file", "metrics_file", "on_event", "cluster", "member_uri", "lang", "extra_dump_args"])
+                                "restore_pwd_file", "log_file", "metrics_file", "copy_command", "on_event", "cluster", "member_uri", "lang", "extra_dump_args"])
         for line in optional:
             if not line.startswith(("uri", "db_pwd_file")):
                 self.write(SAMPLE.read_text() + line + "\n" + ("cluster = yes\n" if line.startswith("member_uri") else ""))

@@ -189,7 +189,7 @@ class Backup(unittest.TestCase):
 
     def check_clean(self):
         left = [path.name for path in self.directory.iterdir() if path.name.startswith(".")]
-        self.assertLessEqual(set(left), {".lock", ".restoring", ".cycle", ".oplog.json", ".steps.json"})
+        self.assertLessEqual(set(left), {".lock", ".restoring", ".cycle", ".oplog.json", ".steps.json", ".copied", ".copying"})
 
 
 class Cycle(Backup):

@@ -186,6 +186,7 @@ class BackupConfig {
     bool cluster = false;     ///< Whether the source is the config servers of a sharded cluster, all of which is to be backed up.
     std::string metrics_file; ///< For Prometheus; empty if not wanted.
     std::string on_event;     ///< A command for sh, to be run after each step.
+    std::string copy_command; ///< Another, which copies what is new elsewhere.
     std::optional<std::uint32_t> keep_chains, keep_days, keep_weekly;
     std::uint32_t interval = 3 * 3600; ///< Seconds between increments.
     std::string interval_text;         ///< The interval in the user's words.
@@ -279,10 +280,11 @@ class BackupConfig {
 
     void set(const std::string& key, const std::string& text) {
         static const std::set<std::string> keys = {
-            "db_host",  "db_port",     "db_user",         "db_pwd",      "db_authdb",   "time_interval", "mongo_home",   "dbbak_dir",
-            "uri",      "db_pwd_file", "increments",      "compress",    "keep_chains", "on_gap",        "restore_user", "restore_pwd_file",
-            "log_file", "lang",        "extra_dump_args", "full_method", "cluster",     "member_uri",    "keep_days",    "keep_weekly",
-            "on_event", "metrics_file"};
+            "db_host",         "db_port",      "db_user",      "db_pwd",           "db_authdb",  "time_interval",
+            "mongo_home",      "dbbak_dir",    "uri",          "db_pwd_file",      "increments", "compress",
+            "keep_chains",     "on_gap",       "restore_user", "restore_pwd_file", "log_file",   "lang",
+            "extra_dump_args", "full_method",  "cluster",      "member_uri",       "keep_days",  "keep_weekly",
+            "on_event",        "metrics_file", "copy_command"};
         if (!keys.contains(key)) fail("unknown key '" + escaped(key) + "'");
         const auto [at, is_new] = values_.emplace(key, Value{text, line_});
         if (!is_new) fail(fmt::format("{} again; it is on line {} already", key, at->second.line));
@@ -322,6 +324,7 @@ class BackupConfig {
             if (!*limit) fail(key, "is not a number of 1 or more");
         }
         on_event = value("on_event");
+        copy_command = value("copy_command");
         metrics_file = value("metrics_file");
         if (given("metrics_file") && metrics_file.front() != '/') fail("metrics_file", "is not an absolute path");
         check_interval();

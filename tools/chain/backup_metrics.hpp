@@ -119,6 +119,7 @@ struct Overview {
     std::vector<Watched> sources;
     std::size_t backups = 0, good = 0;
     std::uint64_t size = 0;
+    std::optional<std::size_t> uncopied;           ///< How many records, with what they are of, are to be copied, if any ever are.
     std::map<std::string, std::int64_t> successes; ///< When a step of each kind last succeeded.
 
     void succeeded(const std::string& step, Timestamp at) { successes[step] = std::max<std::int64_t>(successes[step], at.seconds); }
@@ -189,6 +190,10 @@ class Metrics {
         sample(of.good);
         describe("size_bytes", "The size of all of them.");
         sample(of.size);
+        if (of.uncopied) {
+            describe("uncopied", "How many steps and records have not been copied elsewhere yet.");
+            sample(*of.uncopied);
+        }
         if (!drill) return;
         describe("drill_timestamp_seconds", "When the last restore that was tried was begun.");
         sample(drill->started.seconds);
