@@ -262,8 +262,11 @@ TakeBack::Choice choice(const Tool& tool) {
             const std::size_t slash = text.rfind('/');
             TakeBack::TransactionName name;
             const char* const end = text.data() + text.size();
-            const bool has_number =
-                slash != text.npos && std::from_chars(text.data() + slash + 1, end, name.number).ptr == end && slash + 1 < text.size();
+            bool has_number = false;
+            if (slash != text.npos) {
+                const auto [rest, error] = std::from_chars(text.data() + slash + 1, end, name.number);
+                has_number = rest == end && error == std::errc{};
+            }
             for (const char c : text.substr(0, has_number ? slash : 0))
                 if (c != '-') name.session += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
             if (!has_number || name.session.size() < 8 || name.session.size() > 32 ||

@@ -256,7 +256,7 @@ class Undo(ToolTest):
 
     def test_a_choice_must_be_made(self):
         self.chain.dump("shop.a", 1)
-        for options in ((), ("--from", "100:1"), ("--to", "100:1"), ("--from", "100:1", "--to", "100:2", "--conflict", "x"), ("--txn", "x/1"), ("--from", "100:1", "--to", "100:2", "--op", "n")):
+        for options in ((), ("--from", "100:1"), ("--to", "100:1"), ("--from", "100:1", "--to", "100:2", "--conflict", "x"), ("--txn", "x/1"), ("--txn", "aaaaaaaa/"), ("--txn", "aaaaaaaa/99999999999999999999"), ("--from", "100:1", "--to", "100:2", "--op", "n")):
             self.assertEqual(self.run_tool("undo", *self.chain.write(), *options, "-o", "undo")[0], 2, options)
 
 
