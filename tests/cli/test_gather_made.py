@@ -76,6 +76,33 @@ class Drops(Made):
         self.refused('collection app.a: no chunk has what is below {"_id":{"$numberInt":"5"}}')
 
 
+class Renames(Made):
+    DDL = "config.system.sharding_ddl_coordinators"
+
+    def rename_on_one(self, **more):
+        """A collection that one shard has under its new name."""
+        self.cluster.shard("app.a", 1, splits=[5])
+        self.s0.insert("app.a", {"_id": 1})
+        self.s1.insert("app.a", {"_id": 6})
+        identity = {"namespace": "app.a", "operationType": "renameCollection"}
+        self.s0.insert(self.DDL, {"_id": identity, "to": "app.b", "sourceUUID": uuid(1), **more})
+        self.s0.rename("app.a", "app.b")
+
+    def test_how_a_collection_is_sharded_is_told_by_the_catalogue_or_the_operation(self):
+        """Under the one name until 7.0, the other from 8.0 on, or not at all as long as the catalogue has the old name."""
+        for name in ("optShardedCollInfo", "optTrackedCollInfo", None):
+            with self.subTest(name):
+                self.setUp()
+                self.rename_on_one(**({name: {"_id": "app.a", "uuid": uuid(1), "key": {"_id": 1}, "unique": False}} if name else {}))
+                both = {"app.b": lines({"_id": 1}, {"_id": 6})}
+                self.assertEqual(self.gather(), both)
+                self.config.delete("config.collections", "app.a")
+                if name:
+                    self.assertEqual(self.gather(), both)
+                else:
+                    self.refused("s0: renameCollection of app.a is under way, and its document does not tell how the collection is sharded")
+
+
 class Coming(Made):
     """Shards that are added and removed."""
 

@@ -237,9 +237,10 @@ class Cluster {
     void follow_rename(const ShardState& shard, const Coordinators::Operation& operation) {
         const bson::Document document = require_known(shard, operation).view();
         const std::string from = operation.ns, to(string_of(document, "to"));
-        const auto sharded = document.field("optShardedCollInfo");
+        auto sharded = document.field("optShardedCollInfo");
+        if (!sharded) sharded = document.field("optTrackedCollInfo"); // so from 8.0 on
         std::string source = uuid_in(document, "sourceUUID");
-        if (source.empty()) source = uuid_in(document, "optShardedCollInfo.uuid");
+        if (source.empty() && sharded) source = uuid_in(sharded->document(), "uuid");
         if (source.empty()) return; // nothing has been done yet
         std::string target = uuid_in(document, "targetUUID");
         if (const auto old = catalog_.find(to); target.empty() && old != catalog_.end() && old->second.uuid != source)
@@ -251,9 +252,17 @@ class Cluster {
         }();
         if (!is_done) return;
         if (!target.empty()) gone_.insert(target);
-        if (const auto old = catalog_.find(from); old != catalog_.end() && old->second.uuid == source) catalog_.erase(old);
+        std::optional<Entry> entry; // between the removal of the old one and the insertion of the new, the catalogue has none
+        if (sharded) entry = Entry{source, bson::Value(sharded->document())};
+        if (const auto old = catalog_.find(from); old != catalog_.end() && old->second.uuid == source) {
+            if (!entry) entry = std::move(old->second);
+            catalog_.erase(old);
+        }
         if (const auto old = catalog_.find(to); old != catalog_.end() && old->second.uuid != source) catalog_.erase(old);
-        if (sharded && !catalog_.contains(to)) catalog_[to] = {source, bson::Value(sharded->document())};
+        if (entry && !catalog_.contains(to)) catalog_[to] = std::move(*entry);
+        if (!catalog_.contains(to) && chunks_by_uuid_.contains(source))
+            throw DataError(Fault::incomplete, shard.id + ": " + operation.type + " of " + from +
+                                                   " is under way, and its document does not tell how the collection is sharded");
         for (ZoneRange& range : zone_ranges_)
             if (range.ns == from) range.ns = to;
     }
