@@ -60,7 +60,8 @@ enum class Continuity {
 /// Merges slices, in any order and overlap, to one input range of strictly rising entries. An entry that several slices
 /// have is passed on once. Throws ContinuityError where slices disagree (same ts, other bytes) and, for
 /// Continuity::chain, where they do not continue each other. Throws DataError for a slice that is out of order. The
-/// merge owns the slices and frees each at its end.
+/// merge owns the slices and frees each at its end. Slices that can pass over entries (SiftedReader) may do so while they
+/// alone have entries.
 template <EntryRange Slice>
 class Merge {
   public:
@@ -153,6 +154,8 @@ class Merge {
             if (other->entry->bytes() != one.entry->bytes())
                 diverged(*other, "another entry " + to_string(smallest) + " than " + name(one) + " has");
         alone_ = at_current_.size() == 1;
+        if constexpr (requires(Slice slice) { slice.pass_over(runner_up_); })
+            for (Head* head : at_current_) head->slice.pass_over(alone_ ? runner_up_ : Timestamp());
         if (continuity_ != Continuity::any) {
             if (absent) diverged(one, name(*absent) + " spans entry " + to_string(smallest) + " and has it not");
             const auto started = [](const Head* head) { return head->started; };

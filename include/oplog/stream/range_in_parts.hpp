@@ -70,9 +70,8 @@ inline std::optional<std::size_t> guess_entry(std::string_view bytes) {
     return std::nullopt;
 }
 
-/// Where an entry of a file seems to begin soon after `offset`.
-inline std::optional<std::uint64_t> guess_entry(int fd, std::uint64_t offset) {
-    constexpr std::size_t window = 1 << 20;
+/// Where an entry of a file seems to begin soon after `offset`: in the first half of so many bytes.
+inline std::optional<std::uint64_t> guess_entry(int fd, std::uint64_t offset, std::size_t window = 1 << 20) {
     const auto bytes = std::make_unique_for_overwrite<char[]>(window);
     const auto found = guess_entry({bytes.get(), PartSource(fd, offset, offset + window).read(bytes.get(), window)});
     return found ? std::optional(offset + *found) : std::nullopt;

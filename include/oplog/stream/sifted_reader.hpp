@@ -27,24 +27,33 @@ namespace oplog::inline v0_1 {
 
 namespace detail {
 
-/// Reads a file in parts with several threads, which split them into entries while earlier parts are used.
+/// Has several threads read the parts of a file, and keep of each the entries that matter.
 ///
 /// A part begins where guess_entry() guesses an entry, and has the entries that begin in it. The guess is proved if the part before
-/// it ends there with a whole entry; otherwise the part is split once more.
+/// it ends there with a whole entry; otherwise the part is read once more.
 template <class Sieve>
 class SiftedParts {
   public:
+    /// Where an entry is.
+    struct Place {
+        std::uint64_t offset = 0;   ///< In the file.
+        std::uint64_t document = 0; ///< How many entries the part has before it.
+        std::size_t at = 0;         ///< In Part::bytes.
+        bool is_passed_by = false;
+    };
     struct Part {
-        std::vector<EntryView> entries;
         std::uint64_t from = 0, to = 0;   ///< The entries begin within these offsets.
-        std::uint64_t first = 0, end = 0; ///< Where the first entry begins and the last one ends.
-        const char* bytes = nullptr;      ///< The bytes at `from`.
-        bool is_broken = false;           ///< There is no entry at `end`.
+        std::uint64_t begin = 0, end = 0; ///< Where the first one begins and the last one ends.
+        std::uint64_t entries = 0;        ///< How many there are.
+        Timestamp first, last;            ///< Of the first and the last one.
+        bool is_good = false;             ///< All could be read, and their ts rise.
+        std::vector<Place> kept;          ///< The entries that matter, and the last one.
+        std::string bytes;                ///< Of these, one after the other.
     };
 
-    /// The entries point to `where`. `sieve` and `where` outlive this object.
-    SiftedParts(const std::string& path, std::uint64_t from, const Sieve& sieve, const Position& where)
-        : file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)), start_(from), sieve_(&sieve), where_(&where) {
+    /// Begins to read the file at the offset `from`. `sieve` outlives this object.
+    SiftedParts(const std::string& path, std::uint64_t from, const Sieve& sieve)
+        : file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)), sieve_(&sieve), start_(from) {
         struct stat info {};
         if (!file_.is_open() || ::fstat(file_.get(), &info) != 0 || !S_ISREG(info.st_mode)) throw_errno(path);
         size_ = std::max(static_cast<std::uint64_t>(info.st_size), from);
@@ -55,9 +64,9 @@ class SiftedParts {
     }
 
     int file() const noexcept { return file_.get(); }
-    /// Returns the next part, valid until the next call, with the entries from the offset `from` on; it has none if an earlier
+    /// Returns the next part, valid until the next call, with the entries from the offset `begin` on; it has none if an earlier
     /// entry reaches beyond it. Returns null at the end.
-    const Part* next(std::uint64_t from) {
+    const Part* next(std::uint64_t begin) {
         std::unique_lock lock(mutex_);
         if (current_ < count_ && is_taken_) {
             slots_[current_++ % slots_.size()].is_ready = false;
@@ -68,17 +77,15 @@ class SiftedParts {
         Slot& slot = slots_[current_ % slots_.size()];
         changed_.wait(lock, [&] { return slot.is_ready; });
         lock.unlock();
-        if (slot.part.first != from) take_apart(slot, from);
+        if (slot.part.begin != begin) read(slot.part, begin);
         return &slot.part;
     }
 
   private:
-    static constexpr std::size_t part_size = 512 << 10, more = 16 << 10; ///< `more` is usually enough for the last entry.
+    static constexpr std::uint64_t part_size = 8 << 20;
 
     struct Slot {
         Part part;
-        std::unique_ptr<char[]> bytes;
-        std::size_t capacity = 0, filled = 0;
         bool is_ready = false;
     };
 
@@ -90,75 +97,54 @@ class SiftedParts {
             const std::uint64_t number = begun_++;
             lock.unlock();
             Slot& slot = slots_[number % slots_.size()];
-            read(slot, number);
+            slot.part.from = start_ + number * part_size;
+            slot.part.to = std::min(slot.part.from + part_size, size_);
+            guess_and_read(slot.part);
             lock.lock();
             slot.is_ready = true;
             changed_.notify_all();
         }
     }
-    void read(Slot& slot, std::uint64_t number) noexcept {
-        Part& part = slot.part;
-        part.from = start_ + number * part_size;
-        part.to = std::min(part.from + part_size, size_);
-        part.entries.clear();
-        part.first = part.end = std::numeric_limits<std::uint64_t>::max(); // nowhere
-        slot.filled = 0;
+    void guess_and_read(Part& part) noexcept {
+        part.begin = std::numeric_limits<std::uint64_t>::max(); // nowhere, until something is guessed
         try {
-            fill(slot, part_size + more);
-            const auto guess = number == 0 ? 0 : guess_entry({slot.bytes.get(), slot.filled});
-            if (guess) take_apart(slot, part.from + *guess);
-        } catch (const std::exception&) { // splitting it once more will report it
+            if (const auto guess = part.from == start_ ? start_ : guess_entry(file_.get(), part.from, 64 << 10)) read(part, *guess);
+        } catch (const std::exception&) { // reading it once more will report it
         }
     }
-    /// Reads up to `wanted` bytes of the part, or to the end of the file.
-    void fill(Slot& slot, std::size_t wanted) {
-        if (slot.capacity < wanted) {
-            auto larger = std::make_unique_for_overwrite<char[]>(wanted);
-            std::copy_n(slot.bytes.get(), slot.filled, larger.get());
-            slot.bytes = std::move(larger);
-            slot.capacity = wanted;
-            slot.part.bytes = slot.bytes.get();
-        }
-        PartSource source(file_.get(), slot.part.from + slot.filled, size_);
-        while (slot.filled < wanted) {
-            const std::size_t got = source.read(&slot.bytes[slot.filled], wanted - slot.filled);
-            if (got == 0) return;
-            slot.filled += got;
-        }
-    }
-    void take_apart(Slot& slot, std::uint64_t first) {
-        Part& part = slot.part;
-        part.entries.clear();
-        part.first = part.end = first;
-        part.is_broken = false;
-        while (part.end < part.to) {
-            const std::size_t at = part.end - part.from;
-            const char* const before = slot.bytes.get();
-            if (slot.filled < at + bson::min_document_size) fill(slot, at + bson::min_document_size);
-            const std::uint32_t size = slot.filled < at + bson::min_document_size ? 0 : bson::load<std::uint32_t>(&slot.bytes[at]);
-            if (size >= bson::min_document_size && size <= bson::max_document_size && slot.filled - at < size) fill(slot, at + size);
-            if (slot.bytes.get() != before) return take_apart(slot, first); // entries are views
-            const auto document = bson::Document::trusted(&slot.bytes[at]);
-            part.is_broken = size < bson::min_document_size || size > slot.filled - at || size > bson::max_document_size ||
-                             slot.bytes[at + size - 1] != 0 || bson::is_nested_too_deeply(document);
-            if (part.is_broken) return;
-            try {
+    void read(Part& part, std::uint64_t begin) {
+        part = {
+            .from = part.from, .to = part.to, .begin = begin, .end = begin, .kept = std::move(part.kept), .bytes = std::move(part.bytes)};
+        part.kept.clear();
+        part.bytes.clear();
+        BasicReader<PartSource, bson::Document> in(PartSource(file_.get(), begin, size_), std::string());
+        const auto keep = [&](const bson::Document& document, bool is_passed_by) {
+            part.kept.push_back({part.end - document.size(), part.entries - 1, part.bytes.size(), is_passed_by});
+            part.bytes += document.bytes();
+        };
+        try {
+            while (part.end < part.to) {
+                if (!in.next()) return;
+                const bson::Document document = in.current();
                 const UsualFields usual(document); // the walk for both
-                EntryView entry(document, where_, usual);
-                entry.set_passed_by((*sieve_)(entry, usual));
-                part.entries.push_back(entry);
-            } catch (const DataError&) {
-                part.is_broken = true;
-                return;
+                const EntryView entry(document, nullptr, usual);
+                if (part.entries++ == 0)
+                    part.first = entry.ts();
+                else if (entry.ts() <= part.last)
+                    return;
+                part.last = entry.ts();
+                part.end += document.size();
+                const bool is_passed_by = (*sieve_)(entry, usual);
+                if (!is_passed_by || part.end >= part.to) keep(document, is_passed_by);
             }
-            part.end += size;
+            part.is_good = true;
+        } catch (const DataError&) {
         }
     }
 
     Descriptor file_;
-    std::uint64_t start_, size_ = 0;
     const Sieve* sieve_;
-    const Position* where_;
+    std::uint64_t start_, size_ = 0;
     std::uint64_t count_ = 0; ///< The number of parts.
 
     std::mutex mutex_;
@@ -171,11 +157,12 @@ class SiftedParts {
 
 } // namespace detail
 
-/// Reads a slice and asks `sieve(entry)` of each entry whether it does not matter; EntryView::is_passed_by() has the answer. Several
-/// threads read a large plain file and ask, about as fast as range_in_parts() reads. Entries and errors are otherwise those of the reader
-/// `In` with Check::frame.
+/// Reads a slice and asks `sieve(entry)` of each entry whether it does not matter; EntryView::is_passed_by() has the answer. After
+/// pass_over() it leaves most of those out, and several threads read a large plain file, about as fast as range_in_parts() reads.
+/// Entries and errors are otherwise those of the reader `In` with Check::frame.
 ///
 ///     oplog::SiftedReader in(oplog::Reader{path}, path, history.sieve());
+///     in.pass_over(oplog::Timestamp::max());
 ///     for (const oplog::EntryView& entry : in)
 ///         if (!entry.is_passed_by()) history.add(entry);
 template <class In, class Sieve>
@@ -186,22 +173,20 @@ class SiftedReader {
     SiftedReader(In in, std::string path, const Sieve& sieve, std::function<void(std::size_t)> on_read = {})
         : in_(std::move(in)), path_(std::move(path)), sieve_(&sieve), on_read_(std::move(on_read)) {}
 
+    /// Lets next() leave out entries that do not matter and come before `horizon`. Merge calls this for the slice that alone has the
+    /// entries up to there. The entries left out have been read: they are whole, and in order.
+    void pass_over(Timestamp horizon) noexcept { horizon_ = horizon; }
+
     /// Moves to the next entry. Returns false at the end.
     bool next() {
         switch (reads_) {
         case Reads::beginning:
-            if (in_.bytes() >= beginning && !tried_ && go_parallel()) break;
+            if (in_.bytes() >= beginning && !tried_ && current_->ts() < horizon_ && go_parallel()) break;
             return next_of(in_);
         case Reads::parts: break;
         case Reads::rest: return next_of(*rest_);
         }
-        if (at_ < entries_end_) {
-            where_->offset = part_from_ + static_cast<std::uint64_t>(at_->document().data() -
-                                                                     part_bytes_); // the entry's bytes are in another core's cache
-            ++where_->document;
-            current_.emplace(*at_++);
-            return true;
-        }
+        if (part_ && ++at_ < part_->kept.size()) return show();
         return next_part();
     }
     /// The entry that next() moved to, valid until the next call.
@@ -236,9 +221,11 @@ class SiftedReader {
             there != entry)
             return false;
         where_ = std::make_unique<Position>(in_.where());
+        documents_ = where_->document;
         from_ = in_.bytes();
+        last_ = current_->ts();
         try {
-            parts_ = std::make_unique<Parts>(path_, in_.bytes(), *sieve_, *where_);
+            parts_ = std::make_unique<Parts>(path_, from_, *sieve_);
         } catch (const std::exception&) { // no thread can be started
             return false;
         }
@@ -246,27 +233,36 @@ class SiftedReader {
         return true;
     }
     bool next_part() {
-        while (!is_last_) {
-            const auto* const part = parts_->next(from_);
-            if (!part) break;
-            if (on_read_) on_read_(part->to - part->from);
-            is_last_ = part->is_broken;
-            from_ = part->end;
-            part_from_ = part->from;
-            part_bytes_ = part->bytes;
-            at_ = part->entries.data();
-            entries_end_ = at_ + part->entries.size();
-            if (at_ < entries_end_) return next();
+        for (;;) {
+            if (part_) documents_ += part_->entries;
+            part_ = parts_->next(from_);
+            if (!part_ || !part_->is_good) break;
+            if (part_->entries > 0 && (part_->first <= last_ || part_->last >= horizon_)) break;
+            if (on_read_) on_read_(part_->to - part_->from);
+            if (part_->entries == 0) continue;
+            from_ = part_->end;
+            last_ = part_->last;
+            at_ = 0;
+            return show();
         }
         // an ordinary reader reports what is wrong, and reads what was appended to the file meanwhile
         const int copy = ::fcntl(parts_->file(), F_DUPFD_CLOEXEC, 0);
         if (copy < 0) detail::throw_errno(path_);
         rest_file_ = detail::Descriptor(copy);
-        rest_.emplace(detail::PartSource(rest_file_.get(), from_, std::numeric_limits<std::uint64_t>::max()),
-                      Position{where_->file, from_, where_->document});
+        rest_.emplace(detail::PartSource(rest_file_.get(), from_, std::numeric_limits<std::uint64_t>::max(), on_read_),
+                      Position{where_->file, from_, documents_});
         parts_.reset();
         reads_ = Reads::rest;
         return next_of(*rest_);
+    }
+    /// Makes the kept entry at `at_` the current one.
+    bool show() {
+        const auto& place = part_->kept[at_];
+        where_->offset = place.offset;
+        where_->document = documents_ + place.document + 1;
+        current_.emplace(bson::Document::trusted(part_->bytes.data() + place.at), where_.get());
+        current_->set_passed_by(place.is_passed_by);
+        return true;
     }
     template <class Reader>
     bool next_of(Reader& reader) {
@@ -280,15 +276,16 @@ class SiftedReader {
     std::string path_;
     const Sieve* sieve_;
     std::function<void(std::size_t)> on_read_;
+    Timestamp horizon_;
     Reads reads_ = Reads::beginning;
-    bool tried_ = false; ///< Whether go_parallel() was called.
-    bool is_last_ = false;
+    bool tried_ = false;              ///< Whether go_parallel() was called.
     std::unique_ptr<Position> where_; ///< Allocated, because entries point to it and a reader can be moved.
-    std::uint64_t from_ = 0;          ///< Where the entries of the next part begin.
     std::unique_ptr<Parts> parts_;
-    const EntryView *at_ = nullptr, *entries_end_ = nullptr; ///< Of the current part.
-    std::uint64_t part_from_ = 0;
-    const char* part_bytes_ = nullptr;
+    const Parts::Part* part_ = nullptr; ///< The current part.
+    std::size_t at_ = 0;                ///< Which of its kept entries is the current one.
+    std::uint64_t documents_ = 0;       ///< How many entries come before the part.
+    std::uint64_t from_ = 0;            ///< Where the entries of the next part begin.
+    Timestamp last_;                    ///< The last entry before those.
     detail::Descriptor rest_file_;
     std::optional<Rest> rest_;
     std::optional<EntryView> current_;
