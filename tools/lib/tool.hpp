@@ -232,7 +232,7 @@ class Tool {
   public:
     /// `synopsis` comes without the tool's name. `about` and `example` are what --help shows.
     Tool(std::string name, std::string synopsis, std::string about, std::string example)
-        : name_(std::move(name)), synopsis_(std::move(synopsis)), example_(std::move(example)), options_(name_, about) {
+        : name_(std::move(name)), synopsis_(std::move(synopsis)), example_(std::move(example)), options_(name_, std::move(about)) {
         // clang-format off
         options_.add_options("Common")
             ("q,quiet", "no warnings")

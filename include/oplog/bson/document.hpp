@@ -142,7 +142,7 @@ class Document {
     /// Value.
     template <class Owner>
         requires std::same_as<std::remove_const_t<Owner>, std::string> || std::same_as<std::remove_const_t<Owner>, Value>
-    explicit Document(Owner&&) = delete;
+    explicit Document(Owner&&) = delete; // NOLINT(bugprone-forwarding-reference-overload): never a Document
 
     /// For a reader that has checked the frame already.
     static Document trusted(const char* data) noexcept {

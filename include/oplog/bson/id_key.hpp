@@ -97,7 +97,9 @@ class KeyWriter {
         if (significand >= limit) significand = 0;
         number(negative, significand, exponent, exponent);
     }
-    void special(bool is_nan, bool negative) { *out_ += is_nan ? nan : negative ? negative_infinity : positive_infinity; }
+    void special(bool is_nan, bool negative) {
+        *out_ += static_cast<char>(is_nan ? nan : negative ? negative_infinity : positive_infinity);
+    }
     /// `Whole` is uint128 or, because dividing that takes long, an integer of 64 bits.
     template <class Whole>
     void number(bool negative, Whole m, int twos, int fives) {

@@ -343,7 +343,7 @@ inline char* put_finite_double(char* out, double value) noexcept {
     if (value < 1e6) {
         // A number with few decimals needs no search, which makes this five times as fast. No other number of up to 15
         // digits rounds to `value`, so this is the shortest form.
-        const auto thousandths = static_cast<std::uint32_t>(value * 1e3 + 0.5);
+        const auto thousandths = static_cast<std::uint32_t>(value * 1e3 + 0.5); // NOLINT(bugprone-incorrect-roundings): compared next
         if (thousandths / 1e3 == value) {
             out = put_integer(out, thousandths / 1000);
             *out++ = '.';

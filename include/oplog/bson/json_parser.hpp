@@ -245,7 +245,7 @@ class JsonParser {
         return value;
     }
     std::string object_id() {
-        const std::string bytes = bson::from_hex(string());
+        std::string bytes = bson::from_hex(string());
         if (bytes.size() != 12) fail("an ObjectId is not 24 hexadecimal digits");
         return bytes;
     }
@@ -462,7 +462,7 @@ class JsonParser {
                                                std::chrono::day(static_cast<unsigned>(day))};
         if (!date.ok() || hour > 23 || minute > 59 || second > 59 || !rest.empty()) fail("'" + text + "' is no date");
         const std::int64_t minutes =
-            std::int64_t{std::chrono::sys_days(date).time_since_epoch().count()} * 24 * 60 + hour * 60 + minute - offset;
+            std::int64_t{std::chrono::sys_days(date).time_since_epoch().count()} * 24 * 60 + std::int64_t{hour} * 60 + minute - offset;
         return (minutes * 60 + second) * 1000 + (fraction.empty() ? 0 : std::stoi(fraction));
     }
 

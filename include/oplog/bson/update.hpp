@@ -422,6 +422,7 @@ class PathUpdate {
     void rewrite(const bson::Document& document, Paths paths, std::size_t offset, bson::Builder& out) const {
         std::vector<Group> groups = grouped(paths, offset);
         std::vector<Group*> by_name;
+        by_name.reserve(groups.size());
         for (Group& group : groups) by_name.push_back(&group);
         std::ranges::sort(by_name, {}, [](const Group* group) { return group->name; });
         for (const bson::Element& field : document) {

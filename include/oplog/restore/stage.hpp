@@ -517,7 +517,7 @@ class Stager {
             return Edit::replace(with_o(operation, bson::Document(o)));
         }
         if (is_done(operation, command)) return Edit::drop();
-        const Edit edit = rewrite(operation, command);
+        Edit edit = rewrite(operation, command);
         if (waiting)
             waiting->emplace_back(operation.document.bytes());
         else
