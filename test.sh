@@ -36,7 +36,7 @@ get_mongosh() {
     "$mongosh_home/node_modules/.bin/mongosh" --version >/dev/null
 }
 
-need_packages "${build_packages[@]}" python3-venv zstd faketime doxygen clang-format-14
+need_packages "${build_packages[@]}" python3-venv python3-jsonschema zstd faketime doxygen clang-format-14
 [[ ${CI:-} != true ]] || export OPLOG_REQUIRE_LIVE=1
 if ! need_servers; then
     if [[ ${OPLOG_REQUIRE_LIVE:-0} == 1 ]]; then

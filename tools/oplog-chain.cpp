@@ -281,25 +281,18 @@ std::vector<Window> windows(const std::vector<ClusterBackup>& clusters) {
 
 std::string step_json(const Step& step) {
     const std::string made_of = step.made_of.empty() ? "" : "\"madeOf\":" + json_quoted(step.made_of) + ",";
-    return fmt::format(
-        R"({{"type":"{}","number":{},"directory":{},{}"first":"{}","last":"{}","entries":{},"size":{},"started":"{}","seconds":{}}})",
-        step.type, step.number, json_quoted(step.directory.string()), made_of, to_string(step.first), to_string(step.last), step.entries,
-        step.size(), to_utc_string(step.started), step.seconds());
-}
-
-/// The fields of a window.
-std::string window_json(const Window& window) {
-    return fmt::format(R"("from":"{}","fromTime":"{}","to":"{}","toTime":"{}")", to_string(window.from), to_utc_string(window.from),
-                       to_string(window.to), to_utc_string(window.to));
+    return fmt::format(R"({{"type":"{}","number":{},"directory":{},{}{},"entries":{},"bytes":{},"startedTime":"{}","seconds":{}}})",
+                       step.type, step.number, json_quoted(step.directory.string()), made_of, json_span(step.first, step.last),
+                       step.entries, step.size(), to_utc_string(step.started), step.seconds());
 }
 
 std::string chain_json(const Chain& chain) {
     std::string text = fmt::format(R"({{"id":{},"state":{},"good":{},"pinned":{},"doubtfulEnd":{},)", json_quoted(chain.id),
                                    json_quoted(chain.state()), chain.good, chain.pinned, chain.doubtful());
-    if (chain.good) text += window_json({chain.begin(), chain.end()}) + ",";
+    if (chain.good) text += json_span(chain.begin(), chain.end()) + ",";
     if (!chain.damage.empty()) text += fmt::format(R"("damage":{},)", json_quoted(chain.damage));
     if (!chain.unproved.empty()) text += fmt::format(R"("unproved":{},)", json_quoted(chain.unproved));
-    text += fmt::format(R"("increments":{},"size":{},"steps":[)", chain.increments.size(), chain.size());
+    text += fmt::format(R"("increments":{},"bytes":{},"steps":[)", chain.increments.size(), chain.size());
     const char* comma = "";
     for (const Step* step : chain.steps()) {
         text += comma + step_json(*step);
@@ -408,7 +401,8 @@ class Commands {
     }
     static std::string due_json(const std::optional<Due>& next) {
         if (!next) return "";
-        return fmt::format(",\n\"due\":{{\"step\":\"{}\",\"number\":{},\"at\":\"{}\"}}", next->step, next->number, to_utc_string(next->at));
+        return fmt::format(",\n\"due\":{{\"step\":\"{}\",\"number\":{},\"time\":\"{}\"}}", next->step, next->number,
+                           to_utc_string(next->at));
     }
     /// How the last drill ended.
     std::string drill_json() const {
@@ -476,7 +470,7 @@ class Commands {
     template <class Backup>
     void print_json(const char* name, const std::vector<Backup>& all, std::string (*as_json)(const Backup&),
                     const std::optional<Due>& next) const {
-        std::string text = fmt::format("{{\"directory\":{},\n\"{}\":[", json_quoted(directory().string()), name);
+        std::string text = fmt::format("{{{},\"directory\":{},\n\"{}\":[", json_format, json_quoted(directory().string()), name);
         const char* comma = "\n";
         for (const Backup& one : all) {
             text += comma + as_json(one);
@@ -534,10 +528,12 @@ class Commands {
     static std::string cluster_json(const ClusterBackup& one) {
         std::string text = fmt::format(R"({{"id":{},"state":{},"good":{},"pinned":{},"doubtfulEnd":{},)", json_quoted(one.id),
                                        json_quoted(one.state()), one.good(), one.pinned, one.doubtful());
-        if (one.good()) text += window_json({one.begin(), one.end()}) + ",";
-        if (!one.rounds.empty()) text += fmt::format(R"("common":"{}",)", to_string(one.rounds.back().common));
+        if (one.good()) text += json_span(one.begin(), one.end()) + ",";
+        if (!one.rounds.empty())
+            text += fmt::format(R"("common":"{}","commonTime":"{}",)", to_string(one.rounds.back().common),
+                                to_utc_string(one.rounds.back().common));
         if (const std::string damage = one.damage(); !damage.empty()) text += fmt::format(R"("damage":{},)", json_quoted(damage));
-        text += fmt::format(R"("increments":{},"size":{},"members":[)", one.increments(), one.size());
+        text += fmt::format(R"("increments":{},"bytes":{},"members":[)", one.increments(), one.size());
         const char* comma = "\n";
         for (const ClusterBackup::Member& member : one.members) {
             text += fmt::format(R"({}{{"name":{},"server":{},"holdsBack":{},)", comma, json_quoted(member.name), json_quoted(member.server),
@@ -551,8 +547,12 @@ class Commands {
 
     static std::string windows_json(const std::vector<Window>& found) {
         std::string text = "[";
-        for (const Window& window : joined(found)) text += (text.size() > 1 ? ",{" : "{") + window_json(window) + "}";
+        for (const Window& window : joined(found)) text += (text.size() > 1 ? ",{" : "{") + json_span(window.from, window.to) + "}";
         return text + "]";
+    }
+
+    static void print_windows_json(const std::vector<Window>& found) {
+        print(fmt::format("{{{},\"windows\":{}}}\n", json_format, windows_json(found)));
     }
 
     void list() {
@@ -562,10 +562,7 @@ class Commands {
             if (!chain.damage.empty() || !chain.unproved.empty())
                 tool_.warn(fmt::format("chain {} is {}: {}", chain.id, chain.damage.empty() ? "not proved" : "damaged",
                                        chain.damage.empty() ? chain.unproved : chain.damage));
-        if (tool_.has("json")) {
-            print(windows_json(windows(all)) + "\n");
-            return;
-        }
+        if (tool_.has("json")) return print_windows_json(windows(all));
         std::vector<std::vector<std::string>> rows = {{"CHAIN", "FROM", "", "TO", "", ""}};
         for (const Chain& chain : all) {
             const char* const note = !chain.damage.empty()     ? "damaged"
@@ -581,10 +578,7 @@ class Commands {
 
     void cluster_list() {
         const std::vector<ClusterBackup> all = clusters();
-        if (tool_.has("json")) {
-            print(windows_json(windows(all)) + "\n");
-            return;
-        }
+        if (tool_.has("json")) return print_windows_json(windows(all));
         std::vector<std::vector<std::string>> rows = {{"CLUSTER", "FROM", "", "TO", "", ""}};
         for (const ClusterBackup& one : all) {
             const std::string damage = one.damage();
@@ -610,8 +604,8 @@ class Commands {
         void add(const std::string& id, const std::string& problem, const std::string& note) {
             const std::string unproved = problem.empty() ? note : "";
             bad = bad || !problem.empty();
-            json += fmt::format("{}{{\"id\":{},\"ok\":{},\"problem\":{}{}}}", json.empty() ? "" : ",\n", json_quoted(id), problem.empty(),
-                                problem.empty() ? "null" : json_quoted(problem),
+            json += fmt::format("{}{{\"id\":{},\"good\":{}{}{}}}", json.empty() ? "" : ",\n", json_quoted(id), problem.empty(),
+                                problem.empty() ? "" : ",\"damage\":" + json_quoted(problem),
                                 unproved.empty() ? "" : ",\"unproved\":" + json_quoted(unproved));
             if (!tool.has("json"))
                 print(fmt::format("{}  {}{}\n", escaped(id), problem.empty() ? "ok" : "BAD: " + escaped(problem),
@@ -638,7 +632,7 @@ class Commands {
         if (all.empty()) throw Failure(nothing_there, directory().string() + ": no backup");
         Verdicts verdicts{tool_};
         for (const Chain& chain : all) verdicts.add(chain.id, chain);
-        if (tool_.has("json")) print("{\"chains\":[" + verdicts.json + "]}\n");
+        if (tool_.has("json")) print(fmt::format("{{{},\"chains\":[{}]}}\n", json_format, verdicts.json));
         if (verdicts.bad) throw Failure(unverified, "verification failed");
     }
 
@@ -664,7 +658,7 @@ class Commands {
                 for (const Window& window : one.windows())
                     print(fmt::format("{}  all members: {} to {}\n", escaped(one.id), with_time(window.from), with_time(window.to)));
         }
-        if (tool_.has("json")) print("{\"chains\":[" + chains.json + "],\n\"clusters\":[" + windows.json + "]}\n");
+        if (tool_.has("json")) print(fmt::format("{{{},\"chains\":[{}],\n\"clusters\":[{}]}}\n", json_format, chains.json, windows.json));
         if (chains.bad || windows.bad) throw Failure(unverified, "verification failed");
     }
 

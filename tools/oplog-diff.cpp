@@ -133,8 +133,8 @@ class Printer {
     bool differs() const { return collections_ > 0; }
     void finish(const Side& before, const Side& after) {
         if (json_)
-            out_ += fmt::format("{{\"differ\":{},\"before\":{},\"after\":{},{},\"collections\":[{}]}}\n", differs(), as_json(before),
-                                as_json(after), counts_json(total_), objects_);
+            out_ += fmt::format("{{{},\"differ\":{},\"before\":{},\"after\":{},{},\"collections\":[{}]}}\n", json_format, differs(),
+                                as_json(before), as_json(after), counts_json(total_), objects_);
         if (stat_ && differs()) out_ += as_stat();
         flush();
     }
@@ -156,8 +156,7 @@ class Printer {
     }
     static std::string as_json(const Side& side) {
         std::string text = fmt::format("{{\"dump\":{},", json_quoted(side.dump));
-        return text + (side.last ? fmt::format(R"("ts":"{}","time":"{}"}})", to_string(*side.last), to_utc_string(*side.last))
-                                 : R"("ts":null,"time":null})");
+        return text + (side.last ? json_moment(*side.last) : R"("ts":null,"time":null)") + "}";
     }
     /// The value of an option, or the specification of an index; "null" if there is none.
     static std::string side_json(const std::optional<std::string>& document, bool is_option) {

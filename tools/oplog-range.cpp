@@ -74,13 +74,7 @@ std::string as_long(const Range& range, const Details& details, const std::strin
 }
 
 std::string as_json(const Range& range, const Details& details, const std::string& file) {
-    std::string text = fmt::format("{{\"file\":{}", json_quoted(file));
-    if (range.empty()) {
-        text += ",\"first\":null,\"last\":null";
-    } else {
-        text += fmt::format(",\"first\":\"{}\",\"last\":\"{}\",\"firstTime\":\"{}\",\"lastTime\":\"{}\"", to_string(range.first),
-                            to_string(range.last), to_utc_string(range.first), to_utc_string(range.last));
-    }
+    std::string text = fmt::format("{{{},\"file\":{},{}", json_format, json_quoted(file), json_span(range));
     const auto number = [&](const char* key, std::optional<std::int64_t> value) {
         if (value) text += fmt::format(",\"{}\":{}", key, *value);
     };

@@ -152,16 +152,14 @@ std::string list_json(const Items& items, One one) {
 }
 
 std::string transaction_json(const TransactionState& transaction) {
-    return fmt::format(R"({{"id":"{}","first":"{}","last":"{}","entries":{},"bytes":{},"prepared":{}}})", to_string(transaction.id),
-                       to_string(transaction.first), to_string(transaction.last), transaction.entries, transaction.bytes,
-                       transaction.prepared);
+    return fmt::format(R"({{"id":"{}",{},"entries":{},"bytes":{},"prepared":{}}})", to_string(transaction.id),
+                       json_span(transaction.first, transaction.last), transaction.entries, transaction.bytes, transaction.prepared);
 }
 
 std::string as_json(const Stats& stats) {
     const Range& range = stats.range();
-    const auto edge = [&](Timestamp ts) { return range.empty() ? std::string("null") : "\"" + to_string(ts) + "\""; };
-    std::string text = fmt::format(R"({{"first":{},"last":{},"entries":{},"bytes":{},"ordered":{},"total":{{{}}},)", edge(range.first),
-                                   edge(range.last), range.entries, range.bytes, !range.disorder, counts_json(stats.total()));
+    std::string text = fmt::format(R"({{{},{},"entries":{},"bytes":{},"ordered":{},"total":{{{}}},)", json_format, json_span(range),
+                                   range.entries, range.bytes, !range.disorder, counts_json(stats.total()));
     text += "\"namespaces\":" + list_json(by_size(stats), [](const Named& item) {
                 return fmt::format(R"({{"ns":{},{}}})", json_quoted(item.first), counts_json(item.second));
             });
@@ -173,11 +171,12 @@ std::string as_json(const Stats& stats) {
     }
     text += fmt::format("}},\"periodSeconds\":{},\"periods\":", stats.timeline().length());
     text += list_json(stats.timeline().periods(), [](const auto& period) {
-        return fmt::format(R"({{"start":{},"operations":{},"bytes":{}}})", period.first, period.second.operations, period.second.bytes);
+        return fmt::format(R"({{"time":"{}","operations":{},"bytes":{}}})", to_utc_string(Timestamp{period.first, 0}),
+                           period.second.operations, period.second.bytes);
     });
     text += ",\"largest\":" + list_json(stats.largest(), [](const LargeEntry& entry) {
                 return fmt::format(
-                    R"({{"ts":"{}","op":{},"ns":{},"bytes":{},"operations":{}{}}})", to_string(entry.ts), json_quoted(entry.op),
+                    R"({{{},"op":{},"ns":{},"bytes":{},"operations":{}{}}})", json_moment(entry.ts), json_quoted(entry.op),
                     json_quoted(entry.ns), entry.bytes, entry.operations,
                     entry.where ? fmt::format(R"(,"file":{},"offset":{})", json_quoted(entry.where->file), entry.where->offset) : "");
             });

@@ -153,10 +153,9 @@ std::string as_text(const Verification& verification) {
 }
 
 std::string as_json(const Verification& verification) {
-    std::string text = fmt::format("{{\"good\":{},\"window\":", verification.good());
+    std::string text = fmt::format("{{{},\"good\":{},\"window\":", json_format, verification.good());
     if (const auto& window = verification.window())
-        text += fmt::format(R"({{"first":"{}","last":"{}","firstTime":"{}","lastTime":"{}"}})", to_string(window->first),
-                            to_string(window->second), to_utc_string(window->first), to_utc_string(window->second));
+        text += "{" + json_span(window->first, window->second) + "}";
     else
         text += "null";
     text += ",\"findings\":[";
@@ -166,7 +165,7 @@ std::string as_json(const Verification& verification) {
         if (finding.where)
             text += fmt::format(",\"file\":{},\"offset\":{},\"document\":{}", json_quoted(finding.where->file), finding.where->offset,
                                 finding.where->document);
-        if (finding.ts) text += fmt::format(",\"ts\":\"{}\"", to_string(*finding.ts));
+        if (finding.ts) text += "," + json_moment(*finding.ts);
         if (finding.severity == Finding::Severity::note) text += fmt::format(",\"times\":{}", verification.times(finding));
         text += fmt::format(",\"text\":{}}}", json_quoted(finding.text));
     }

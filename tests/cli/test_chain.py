@@ -10,6 +10,7 @@ import tempfile
 import unittest
 from hashlib import sha256
 
+from schema import checked
 from support import BIN, ENVIRONMENT, document, entry, field, int32, string, timestamp
 
 NOTHING, DISCONTINUITY, UNVERIFIED, ASK_AGAIN = 10, 20, 21, 75
@@ -78,7 +79,7 @@ class Chain(unittest.TestCase):
         return self.chain(*arguments, expected=expected) if expected else self.shell(*arguments)
 
     def status(self):
-        return json.loads(self.chain("status", "--json"))
+        return checked("status", self.chain("status", "--json"))
 
 
 class Steps(Chain):
@@ -183,18 +184,18 @@ class Windows(Chain):
 
     def test_status_and_list(self):
         status = self.status()
-        self.assertEqual([(one["from"], one["to"], one["state"], one["increments"]) for one in status["chains"]],
+        self.assertEqual([(one["first"], one["last"], one["state"], one["increments"]) for one in status["chains"]],
                          [("103:1", "120:1", "open", 2), ("203:1", "210:1", "open", 1)])
-        self.assertEqual(status["windows"], [{"from": "103:1", "fromTime": utc(103), "to": "120:1", "toTime": utc(120)},
-                                             {"from": "203:1", "fromTime": utc(203), "to": "210:1", "toTime": utc(210)}])
-        self.assertEqual(json.loads(self.chain("list", "--json")), status["windows"])
+        self.assertEqual(status["windows"], [{"first": "103:1", "firstTime": utc(103), "last": "120:1", "lastTime": utc(120)},
+                                             {"first": "203:1", "firstTime": utc(203), "last": "210:1", "lastTime": utc(210)}])
+        self.assertEqual(checked("list", self.chain("list", "--json"))["windows"], status["windows"])
         self.assertEqual(self.chain("list").split(), ["CHAIN", "FROM", "TO", self.old, "103:1", utc(103), "120:1", utc(120),
                                                       self.new, "203:1", utc(203), "210:1", utc(210)])
         self.assertEqual(self.chain("status").splitlines()[0].split(), ["CHAIN", "STATE", "RESTORABLE", "FROM", "TO", "INCREMENTS", "SIZE"])
 
     def test_chains_that_meet_are_one_window(self):
         self.inc(120, 205, chain=self.old)
-        self.assertEqual([(one["from"], one["to"]) for one in self.status()["windows"]], [("103:1", "210:1")])
+        self.assertEqual([(one["first"], one["last"]) for one in self.status()["windows"]], [("103:1", "210:1")])
         self.assertEqual(self.shell("select", "--to", "204:1")["chain"], self.new)  # the newest has the least to replay
         self.assertEqual(self.shell("select", "--to", "202:1")["chain"], self.old)
 
@@ -257,10 +258,10 @@ class Windows(Chain):
             path.write_bytes(change(good))
             out = subprocess.run([BIN / "oplog-chain", "verify", self.folder, "--json"], capture_output=True, text=True, check=False, env=ENVIRONMENT)
             self.assertEqual(out.returncode, UNVERIFIED)
-            verdicts = json.loads(out.stdout)["chains"]
-            self.assertEqual([one["ok"] for one in verdicts], [False, True])
-            self.assertIn(str(path), verdicts[0]["problem"])
-            self.assertIn(message, verdicts[0]["problem"])
+            verdicts = checked("verdicts", out.stdout)["chains"]
+            self.assertEqual([one["good"] for one in verdicts], [False, True])
+            self.assertIn(str(path), verdicts[0]["damage"])
+            self.assertIn(message, verdicts[0]["damage"])
             self.chain("verify", "--chain", self.new)
             path.write_bytes(good)
         self.write(folder / "full/extra", b"")
@@ -268,7 +269,7 @@ class Windows(Chain):
         (folder / "full/extra").unlink()
         subprocess.run(["rm", "-r", self.old_increment(0).parents[1]], check=True)
         one = self.status()["chains"][0]
-        self.assertEqual((one["state"], one["good"], one["to"]), ("damaged", True, "103:1"))
+        self.assertEqual((one["state"], one["good"], one["last"]), ("damaged", True, "103:1"))
         self.assertIn("increment 1 is missing", one["damage"])
         (self.folder / self.new / "full/step.json").write_text("{")
         self.assertEqual(self.status()["chains"][1]["state"], "damaged")

@@ -11,6 +11,7 @@ import tempfile
 import time
 import unittest
 
+from schema import checked
 from support import BIN, ENVIRONMENT, document, entry, field, string
 
 MONGODUMP = r"""#!{python} -IS
@@ -128,7 +129,7 @@ class Cluster(unittest.TestCase):
 
     def status(self):
         self.run_tool("status", "--json")
-        return json.loads(self.out)
+        return checked("status", self.out)
 
     def chains(self, member):
         return sorted(path.name for path in (self.directory / member).glob("2*"))
@@ -144,7 +145,7 @@ class Rounds(Cluster):
         self.run_tool("inc")
         one, = self.status()["clusters"]
         end = f"{self.second}:1"
-        self.assertEqual((one["state"], one["to"], one["common"], one["increments"]), ("open", end, end, 1))
+        self.assertEqual((one["state"], one["last"], one["common"], one["increments"]), ("open", end, end, 1))
         self.assertEqual([(member["name"], member["server"], member["chain"]["increments"]) for member in one["members"]],
                          [("config", "", 2), ("sh0", "sh0/a:27018", 2), ("sh1", "sh1/b:27018", 2)])
         self.assertEqual(sorted(path.name for path in self.directory.iterdir() if not path.name.startswith(".")),
@@ -199,7 +200,7 @@ class Rounds(Cluster):
         self.tick()
         self.run_tool("full")
         old, new = self.status()["clusters"]
-        self.assertLessEqual(new["from"], old["to"])
+        self.assertLessEqual(new["first"], old["last"])
         self.assertEqual(len(self.status()["windows"]), 1)
         self.run_tool("verify")
 
@@ -218,7 +219,7 @@ class Rounds(Cluster):
         self.run_tool("synthesize")
         old, new = self.status()["clusters"]
         self.assertEqual([member["chain"]["steps"][0]["madeOf"] for member in new["members"]], [member["chain"]["id"] for member in old["members"]])
-        self.assertLessEqual(new["from"], old["to"])
+        self.assertLessEqual(new["first"], old["last"])
         self.run_tool("verify")
 
 
@@ -236,7 +237,7 @@ class Failures(Cluster):
         (self.servers / "gone").rename(self.servers / "b")
         self.run_tool("inc")
         one, = self.status()["clusters"]
-        self.assertEqual((one["to"], [member["holdsBack"] for member in one["members"]]), (f"{self.second}:1", [False] * 3))
+        self.assertEqual((one["last"], [member["holdsBack"] for member in one["members"]]), (f"{self.second}:1", [False] * 3))
 
     def test_config_servers_that_are_away_do_not_keep_shards_from_going_on(self):
         self.run_tool("full")
@@ -326,7 +327,7 @@ class Members(Cluster):
         self.assertIn("the shard sh%202 is new", self.run_tool("inc"))
         old, new = self.status()["clusters"]
         self.assertEqual([member["name"] for member in new["members"]], ["config", "sh%202", "sh0", "sh1"])
-        self.assertLessEqual(new["from"], old["to"])
+        self.assertLessEqual(new["first"], old["last"])
 
     def test_a_new_shard_that_cannot_be_dumped_keeps_no_other_from_going_on(self):
         self.run_tool("full")
@@ -336,7 +337,7 @@ class Members(Cluster):
         self.tick("cfg", "a", "b")
         self.assertIn("these members failed: sh2\n", self.run_tool("inc", expected=1))
         one, = self.status()["clusters"]
-        self.assertEqual((one["to"], [member["chain"]["increments"] for member in one["members"]]), (f"{self.second}:1", [2, 2, 2]))
+        self.assertEqual((one["last"], [member["chain"]["increments"] for member in one["members"]]), (f"{self.second}:1", [2, 2, 2]))
         (self.servers / "gone").rename(self.servers / "c")
         self.tick()
         self.run_tool("inc")
@@ -365,10 +366,10 @@ class Members(Cluster):
                 self.run_tool("inc")
                 one, = self.status()["clusters"]
                 self.assertEqual({member["name"]: member["chain"]["increments"] for member in one["members"]}, {"config": 3, "sh0": 3, "sh1": 1 + reachable})
-                self.assertEqual((one["state"], one["to"]), ("open", f"{self.second}:1"))
-                windows = [(each["from"], each["to"]) for each in self.status()["windows"]]
-                self.assertEqual(windows, [(one["from"], one["to"])] if reachable else
-                                 [(one["from"], f"{before}:1"), (f"{removed}:1", one["to"])])
+                self.assertEqual((one["state"], one["last"]), ("open", f"{self.second}:1"))
+                windows = [(each["first"], each["last"]) for each in self.status()["windows"]]
+                self.assertEqual(windows, [(one["first"], one["last"])] if reachable else
+                                 [(one["first"], f"{before}:1"), (f"{removed}:1", one["last"])])
                 if not reachable:
                     (self.servers / "gone").rename(self.servers / "b")
 

@@ -8,6 +8,7 @@ import shutil
 import struct
 import unittest
 
+from schema import checked
 from support import CHAINS, DATA, ToolTest, document, entry, field, int32, split_documents, string, timestamp
 
 ID_INDEX = {"v": {"$numberInt": "2"}, "key": {"_id": {"$numberInt": "1"}}, "name": "_id_"}
@@ -33,7 +34,7 @@ class Diff(ToolTest):
         """What is printed as JSON."""
         got, out, err = self.run_tool("diff", *args, "--json")
         self.assertEqual((got, err), (code, ""), args)
-        return json.loads(out)
+        return checked("diff", out)
 
     def rows(self, *args):
         """(namespace, status, added, removed, changed) of each collection."""
@@ -58,7 +59,7 @@ class Diff(ToolTest):
             '{"ns":"shop.a","_id":{"$numberInt":"2"},"change":"removed","before":{"_id":{"$numberInt":"2"}}}',
             '{"ns":"shop.a","_id":{"$numberInt":"4"},"change":"added","after":{"_id":{"$numberInt":"4"},"s":"x"}}'])
         self.assertEqual(self.good("diff", "a", "b", "--json").decode(),
-                         '{"differ":true,"before":{"dump":"a","ts":null,"time":null},"after":{"dump":"b","ts":null,"time":null},"added":1,"removed":1,"changed":1,"collections":['
+                         '{"format":1,"differ":true,"before":{"dump":"a","ts":null,"time":null},"after":{"dump":"b","ts":null,"time":null},"added":1,"removed":1,"changed":1,"collections":['
                          '{"ns":"shop.a","status":"changed","kind":"collection","added":1,"removed":1,"changed":1,"reordered":false,"options":[],"indexes":[]}]}\n')
         both = self.good("diff", "a", "b", "--documents", "--json").splitlines()
         self.assertEqual(([json.loads(line).get("change") for line in both[:3]].count("changed"), json.loads(both[3])["changed"], len(both)), (1, 1, 4))

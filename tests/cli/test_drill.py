@@ -42,9 +42,9 @@ class Drill(Cluster):
         said = self.drill()
         self.assertRegex(said, r"restored: the target stands at .*\ndrill: dumped again it is identical, byte for byte; the restore took \d+ s, all of it \d+ s\n")
         one = self.record()
-        self.assertEqual((one["result"], one["chain"], one["to"]), ("identical", self.status()["chains"][0]["id"], f"{self.second}:1"))
+        self.assertEqual((one["result"], one["chain"], one["ts"]), ("identical", self.status()["chains"][0]["id"], f"{self.second}:1"))
         self.assertEqual(self.status()["drill"], one)
-        self.assertRegex(self.run_tool("status"), rf"(?m)^last drill: {one['started']}: chain {one['chain']} at {self.second}:1 {one['toTime']}: identical after {one['seconds']} s$")
+        self.assertRegex(self.run_tool("status"), rf"(?m)^last drill: {one['startedTime']}: chain {one['chain']} at {self.second}:1 {one['toTime']}: identical after {one['seconds']} s$")
         self.assertEqual([path.name for path in self.directory.glob(".restore.*")], [])
 
     def test_what_the_target_has_of_its_own_users_is_no_difference_and_one_that_is_missing_is(self):
@@ -112,7 +112,7 @@ class OfACluster(Cluster):
         self.run_tool("full")
         self.run_tool("--drill", "--target", "t:1", tool="oplog-restore")
         status = self.status()
-        self.assertEqual([status["drill"][key] for key in ("result", "chain", "to")], ["identical", status["clusters"][0]["id"], f"{self.second}:1"])
+        self.assertEqual([status["drill"][key] for key in ("result", "chain", "ts")], ["identical", status["clusters"][0]["id"], f"{self.second}:1"])
 
 
 if __name__ == "__main__":

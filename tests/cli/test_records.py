@@ -10,6 +10,7 @@ import socket
 import subprocess
 import unittest
 
+from schema import checked
 from support import BIN, ENVIRONMENT, document, entry, int32
 from test_chain import NOTHING, UNVERIFIED, Chain
 
@@ -50,10 +51,10 @@ class Records(Chain):
         """Every chain of the directory is bad, and named as such by each command; `what` says how, by name."""
         code, out, _ = self.run_chain("verify", "--json", folder=folder)
         self.assertEqual(code, UNVERIFIED)
-        verdicts = {one["id"]: one["ok"] for one in json.loads(out)["chains"]}
+        verdicts = {one["id"]: one["good"] for one in checked("verdicts", out)["chains"]}
         self.assertEqual([what[name] for name in what if verdicts.get(name, True)], [])
         code, out, _ = self.run_chain("status", "--json", folder=folder)
-        states = {one["id"]: one["state"] for one in json.loads(out)["chains"]}
+        states = {one["id"]: one["state"] for one in checked("status", out)["chains"]}
         self.assertEqual([what[name] for name in what if states.get(name) != "damaged"], [])
         code, out, err = self.run_chain("list", folder=folder)
         listed = set(re.findall(r"chain (\S+) is damaged", err))
@@ -168,14 +169,14 @@ class Damaged(Records):
             directory = copy()
             swap(*pair)(directory)
             verdicts[directory.name] = pair
-        found = {one["id"]: one["ok"] for one in json.loads(self.run_chain("verify", "--json", folder=folder)[1])["chains"]}
+        found = {one["id"]: one["good"] for one in json.loads(self.run_chain("verify", "--json", folder=folder)[1])["chains"]}
         self.assertEqual([verdicts[name] for name in verdicts if found.get(name, True)], [])
 
     def test_the_newest_increment_lost_is_found(self):
         shutil.rmtree(self.directory / "inc/19700101_00_16_50")
         self.check_bad("inc/19700101_00_16_50: missing; ")
         status, = self.status()["chains"]
-        self.assertEqual((status["state"], status["good"], status["to"]), ("damaged", True, "110:1"))
+        self.assertEqual((status["state"], status["good"], status["last"]), ("damaged", True, "110:1"))
         self.chain("next", expected=NOTHING)
         self.inc(110, 130, expected=NOTHING)
 
@@ -384,7 +385,7 @@ class Older(Records):
         self.make_old()
         unproved = "its records are of an older version: were one changed, or the newest increment lost, this would not be seen"
         self.assertEqual(self.chain("verify"), f"{self.id}  ok; not proved: {unproved}\n")
-        self.assertEqual(json.loads(self.chain("verify", "--json")), {"chains": [{"id": self.id, "ok": True, "problem": None, "unproved": unproved}]})
+        self.assertEqual(json.loads(self.chain("verify", "--json")), {"format": 1, "chains": [{"id": self.id, "good": True, "unproved": unproved}]})
         self.assertEqual(self.status()["chains"][0]["unproved"], unproved)
         self.assertIn(f"not proved: {self.id}: {unproved}\n", self.chain("status"))
         self.assertEqual(self.shell("select")["stands_at"], "120:1")

@@ -270,7 +270,7 @@ class Cycle(Backup):
                 out, _ = self.run_backup("synthesize")
                 self.assertRegex(out, r"synthesis of a full backup is done\.\.\.\n\Z")
                 old, new = self.status()["chains"]
-                self.assertEqual((new["from"], new["state"], new["steps"][0]["madeOf"]), (old["to"], "open", old["id"]))
+                self.assertEqual((new["first"], new["state"], new["steps"][0]["madeOf"]), (old["last"], "open", old["id"]))
                 self.assertEqual({path.stat().st_nlink for path in self.directory.glob(f"{new['id']}/**/*") if path.is_file()}, {1})
                 self.run_backup("verify")
                 self.empty_target()
@@ -330,8 +330,8 @@ class Cycle(Backup):
         self.run_backup("run", config=self.configure(increments=None, time_interval=24))  # a day is one cycle
         chains = self.status()["chains"]
         self.assertEqual([one["increments"] for one in chains], [one["increments"] for one in before[:-1]] + [before[-1]["increments"] + 1, 0])
-        self.assertGreaterEqual(bson.timestamp.Timestamp(*map(int, chains[-2]["to"].split(":"))),
-                                bson.timestamp.Timestamp(*map(int, chains[-1]["from"].split(":"))))
+        self.assertGreaterEqual(bson.timestamp.Timestamp(*map(int, chains[-2]["last"].split(":"))),
+                                bson.timestamp.Timestamp(*map(int, chains[-1]["first"].split(":"))))
         self.assertEqual(self.run_backup("prune", "--dry-run", config=self.configure(keep_chains=1))[0].split()[::3], [one["id"] for one in chains[:-1]])
         self.run_backup("full")  # prunes
         self.assertEqual(len(self.status()["chains"]), 1)
@@ -371,7 +371,7 @@ class Cycle(Backup):
             out, _ = self.restore("--drill", "--method", method)
             self.assertIn("drill: dumped again it is identical", out)
             status = self.status()
-            self.assertEqual([status["drill"][key] for key in ("result", "to")], ["identical", status["chains"][0]["to"]])
+            self.assertEqual([status["drill"][key] for key in ("result", "ts")], ["identical", status["chains"][0]["last"]])
         self.check_clean()
 
     def test_by_hand_in_one_line_and_as_a_pipeline(self):
@@ -684,7 +684,7 @@ class Watched(Backup):
         self.db.a.update_many({}, {"$inc": {"n": 1}})
         self.run_backup("inc")
         self.run_backup("inc", expected=UNAUTHORISED, config=self.configure(db_user="nobody", **watched))
-        end = self.status()["chains"][0]["to"]
+        end = self.status()["chains"][0]["last"]
         lines = [line.split() for line in events.read_text().splitlines()]
         self.assertEqual([line[:2] for line in lines], [["success", "full"], ["success", "inc"], ["failure", "inc"]])
         self.assertEqual([line[2] for line in lines[1:]], [end, end])
@@ -705,7 +705,7 @@ class RolledOver(Backup):
     def test_an_oplog_that_rolled_over_is_a_gap(self):
         self.directory = small.directory / "dbbak"
         config = self.configure(small.server)
-        last = self.status()["chains"][0]["to"]
+        last = self.status()["chains"][0]["last"]
         boundary = bson.timestamp.Timestamp(*map(int, last.split(":")))
         wait_for(lambda: small.oldest() > boundary, "a roll-over", 2 * LIMIT)
         small.stop()
@@ -721,7 +721,7 @@ class RolledOver(Backup):
         self.assertIn(last, self.log())  # one edge
         self.assertRegex(self.log(), r"begins with entry \d+:\d+")  # and the other
         chain, = self.status()["chains"]
-        self.assertEqual((chain["state"], chain["doubtfulEnd"], chain["to"]), ("closed: gap", False, last))
+        self.assertEqual((chain["state"], chain["doubtfulEnd"], chain["last"]), ("closed: gap", False, last))
         self.run_backup("inc", expected=NO_BACKUP)
         self.run_backup("verify")
         self.restore()  # what came before the gap

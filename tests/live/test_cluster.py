@@ -191,7 +191,7 @@ class Cycle(Backup):
         self.assertEqual(len(common), 3)
         self.assertEqual(common, sorted(common))
         for member in one["members"]:
-            self.assertGreaterEqual(tuple(map(int, member["chain"]["to"].split(":"))), common[-1])
+            self.assertGreaterEqual(tuple(map(int, member["chain"]["last"].split(":"))), common[-1])
         self.assertTrue(list(self.directory.glob("sh0/*/full/config/transaction_coordinators.bson")))
         self.assertIn("whole cluster", self.backup("verify")[0])
         for at, expected in points:

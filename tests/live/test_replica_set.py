@@ -276,7 +276,7 @@ class Rollback(Backup):
         _, err = self.run_backup("inc", expected=DISCONTINUITY)
         self.assertIn("divergence", err)
         chain, = self.status()["chains"]
-        self.assertEqual((chain["state"], chain["doubtfulEnd"], chain["to"]), ("closed: divergence", True, archived))
+        self.assertEqual((chain["state"], chain["doubtfulEnd"], chain["last"]), ("closed: divergence", True, archived))
         self.run_backup("inc", expected=NO_BACKUP)
         self.run_backup("full")
         self.db.a.insert_one({"_id": "after"})
@@ -307,7 +307,7 @@ class Rollback(Backup):
         oplog, = self.directory.glob("2*/inc/*/local/oplog.rs.bson")
         self.assertIn(b"to be rolled back", oplog.read_bytes())
         self.configure()
-        self.check_divergence(self.status()["chains"][0]["to"])
+        self.check_divergence(self.status()["chains"][0]["last"])
 
     def test_a_majority_that_comes_back_with_older_disks_is_a_divergence(self):
         self.db.a.insert_many([{"_id": i} for i in range(10)])
@@ -333,7 +333,7 @@ class Rollback(Backup):
         (survivor.directory / "db").mkdir()  # no server undoes what a majority had: it is synced anew
         survivor.start()
         replica_set.wait_until_whole()
-        self.check_divergence(self.status()["chains"][0]["to"])
+        self.check_divergence(self.status()["chains"][0]["last"])
 
 
 class Members(Backup):
@@ -362,7 +362,7 @@ class Members(Backup):
             writer.stop()
         written = len(writer.acknowledged)
         chain, = self.status()["chains"]
-        seconds, ordinal = map(int, chain["to"].split(":"))
+        seconds, ordinal = map(int, chain["last"].split(":"))
         newest = replica_set.primary().client.local["oplog.rs"].find_one(sort=[("$natural", -1)])["ts"]
         self.assertLess((seconds, ordinal), (newest.time, newest.inc))
         self.empty_target()
@@ -373,7 +373,7 @@ class Members(Backup):
         self.check_chain()
 
     def newest_is_archived(self, member):
-        to = self.status()["chains"][0]["to"]
+        to = self.status()["chains"][0]["last"]
         shown = member.client.local["oplog.rs"].find_one({"ns": {"$regex": "^shop"}}, sort=[("$natural", -1)])["ts"]
         return (shown.time, shown.inc) <= tuple(map(int, to.split(":")))
 
@@ -405,7 +405,7 @@ class RolledOver(Backup):
         self.configure(uri=small.uri)
         self.run_backup("full")
         self.run_backup("inc")
-        archived = self.status()["chains"][0]["to"]
+        archived = self.status()["chains"][0]["last"]
 
         def has_rolled_over():
             client.shop.flood.insert_many([{"x": "y" * 100_000} for _ in range(20)])
@@ -418,7 +418,7 @@ class RolledOver(Backup):
         _, err = self.run_backup("inc", retry=1, expected=DISCONTINUITY)
         self.assertIn("(gap)", err)
         chain, = self.status()["chains"]
-        self.assertEqual((chain["state"], chain["doubtfulEnd"], chain["to"]), ("closed: gap", False, archived))
+        self.assertEqual((chain["state"], chain["doubtfulEnd"], chain["last"]), ("closed: gap", False, archived))
         self.run_backup("inc", expected=NO_BACKUP)
         self.run_backup("verify")
         self.restore()

@@ -290,7 +290,7 @@ class Clocks(Backup):
                 newest = base.source.client.admin.command("appendOplogNote", data={})["operationTime"]
                 self.at(offset, "inc")
                 chain, = self.status()["chains"]
-                seconds, ordinal = map(int, chain["to"].split(":"))
+                seconds, ordinal = map(int, chain["last"].split(":"))
                 self.assertGreaterEqual((seconds, ordinal), (newest.time, newest.inc))
         self.empty_target()
         self.check_restored(self.source_state())
@@ -450,7 +450,7 @@ class Restoring(Backup):
                 _, err = self.restore(*(part for glob in globs for part in ("--ns", glob)), "--method", method, expected=NO_BACKUP)
                 self.assertIn(f"oplog-restore: {wrong}: no collection of the backup matches", err)
                 self.assertNotIn("shop", base.target.client.list_database_names())
-        begin = self.status()["chains"][0]["from"]
+        begin = self.status()["chains"][0]["first"]
         self.restore("--ns", "shop.later", "--to", begin, expected=NO_BACKUP)  # not there yet
         self.restore("--ns", "shop.later", "--ns", "*.a")
         self.assertEqual(sorted(base.target.client.shop.list_collection_names()), ["a", "later"])

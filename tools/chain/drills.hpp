@@ -25,8 +25,8 @@ struct Drill {
 
     std::string to_json() const {
         const std::string why = reason.empty() ? "" : ",\"reason\":" + json_quoted(reason);
-        const std::string at = to ? fmt::format(R"("to":"{}","toTime":"{}",)", to_string(*to), to_utc_string(*to)) : "";
-        return fmt::format(R"({{"started":"{}","chain":{},{}"result":{},"seconds":{},"restoreSeconds":{}{}}})", to_utc_string(started),
+        const std::string at = to ? json_moment(*to) + "," : "";
+        return fmt::format(R"({{"startedTime":"{}","chain":{},{}"result":{},"seconds":{},"restoreSeconds":{}{}}})", to_utc_string(started),
                            json_quoted(chain), at, json_quoted(result), seconds, restore_seconds, why);
     }
 
@@ -39,8 +39,8 @@ struct Drill {
                 const std::string bytes = parse_json(line);
                 const bson::Document json(bytes);
                 const auto text = [&](const char* key) { return std::string(JsonFile::field(json, key).string()); };
-                const auto reason = json.find("reason"), to = json.find("to");
-                found = Drill{parse_time(text("started")).first,
+                const auto reason = json.find("reason"), to = json.find("ts");
+                found = Drill{parse_time(text("startedTime")).first,
                               text("chain"),
                               to ? std::optional(parse_timestamp(to->string())) : std::nullopt,
                               text("result"),

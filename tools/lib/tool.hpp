@@ -78,6 +78,19 @@ inline std::string json_quoted(std::string_view text) {
     return out + '"';
 }
 
+/// The first field of what --json prints. The number rises when a field goes or means something else, not when one is added.
+inline constexpr std::string_view json_format = "\"format\":1";
+/// The fields for a moment.
+inline std::string json_moment(Timestamp ts) { return fmt::format(R"("ts":"{}","time":"{}")", to_string(ts), to_utc_string(ts)); }
+/// The fields for the time between two moments, both of which are in it.
+inline std::string json_span(Timestamp first, Timestamp last) {
+    return fmt::format(R"("first":"{}","last":"{}","firstTime":"{}","lastTime":"{}")", to_string(first), to_string(last),
+                       to_utc_string(first), to_utc_string(last));
+}
+inline std::string json_span(const Range& range) {
+    return range.empty() ? R"("first":null,"last":null)" : json_span(range.first, range.last);
+}
+
 /// Bytes for people to read: "1.5 GB".
 inline std::string human_size(double bytes) {
     static constexpr const char* units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
