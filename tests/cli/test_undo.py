@@ -160,6 +160,14 @@ class Undo(ToolTest):
         self.assertIn("shop.log, a capped collection, cannot be taken back", err)
         self.assertNotIn("undo", " ".join(self.files()))
 
+    def test_emptying_a_capped_collection_is_refused(self):
+        self.chain.dump("shop.log", 1, [{"_id": 1, "n": 1}], options={"capped": True, "size": 4096})
+        self.chain.command("shop", {"emptycapped": "log"}, 1)
+        code, _, err = self.run_tool("undo", *self.chain.write(), "--from", "100:2", "--to", "100:2", "--check")
+        self.assertEqual(code, 1, err)
+        self.assertIn("document 2: 100:2: what is done to shop.log, a capped collection, cannot be taken back", err)
+        self.undo("--from", "100:2", "--to", "100:2", "--exclude-ns", "shop.log", "--check", out=None)
+
     def test_time_series_are_refused_and_views_and_indexes_are_told_of(self):
         self.chain.dump("shop.ts", 1, [{"_id": 1, "n": 1}], options={"timeseries": {"timeField": "t", "granularity": "seconds", "bucketMaxSpanSeconds": 3600}}, kind="timeseries")
         self.chain.dump("shop.a", 2, [{"_id": 1, "n": 1}])

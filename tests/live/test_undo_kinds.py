@@ -344,7 +344,11 @@ def what_moves(cluster, router, tools, directory):
     histories = {member: chain_of(cluster.servers[member], tools, directory / member) for member in cluster.shards}
     firsts = {member: each.now() for member, each in histories.items()}
     router.update("kinds.b", {"n": 10, "_id": 10}, {"$set": {"v": 1}})
-    chunk = cluster.chunks("kinds.b")[0]
+    both = router.begin()  # a transaction that both shards prepare
+    for number in (40, 150):
+        both.update("kinds.b", {"n": number, "_id": number}, {"$set": {"v": 2}})
+    both.commit()
+    chunk, other = cluster.chunks("kinds.b")
     there = next(member for member in cluster.shards if member != chunk["shard"])
     cluster.move("kinds.b", chunk["min"], there, wait=True)
     router.forget("kinds.b")
@@ -353,14 +357,15 @@ def what_moves(cluster, router, tools, directory):
         last, out, now = history.now(), directory / member / "undo", documents(cluster.servers[member].client.kinds, "b")
         undo(history, "--after", stamp(firsts[member]), "--to", stamp(last), "--ns", "kinds.b", out=out)
         lines = {json.loads(line)["_id"]["$numberInt"]: json.loads(line)["verdict"] for line in (out / "report.jsonl").read_text().splitlines()}
-        wanted = {"20": "restored"} if member == there else {"10": "conflict"}
+        wanted = {"20": "restored"} if member == there else {"10": "conflict", "40": "conflict"}
+        wanted |= {"150": "restored"} if member == other["shard"] else {}
         if lines != wanted:
             raise AssertionError(f"{member}, {'to' if member == there else 'from'} which a chunk moved: {lines}")
         if speaks_to(cluster.servers[member]):
             run_scripts(directory / member, cluster.servers[member], [out], APPLY="1")
             found = documents(cluster.servers[member].client.kinds, "b")
             changed = {bson.decode(each)["_id"] for each in set(found) | set(now) if found.get(each) != now.get(each)}
-            if changed != ({20} if member == there else set()):
+            if changed != {int(name) for name, verdict in wanted.items() if verdict == "restored"}:
                 raise AssertionError(f"{member}: {changed} changed")
 
 

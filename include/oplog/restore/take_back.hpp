@@ -292,6 +292,8 @@ class TakeBack : VersionLog {
         AppliedCollection& collection = life.collection;
         const CollectionEvent* const end = life.ended && life.events.back().chosen ? &life.events.back() : nullptr;
         if (end && !only_temporary(life)) return write_dropped(life, *end, out);
+        for (const CollectionEvent& event : life.events)
+            if (event.chosen && event.kind == CollectionEvent::Kind::emptied) refuse_kinds(life, event.source);
         if (collection.changes.empty()) return;
         CollectionChanges changes(log(), collection.changes);
         std::uint64_t by_hand = 0, last_source = 0;
