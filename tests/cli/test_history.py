@@ -163,6 +163,20 @@ class History(ToolTest):
         self.assertEqual(self.good("history", *self.chain.write(), "--ns", "shop.a", "--id", "3"), b"")
         self.assertEqual(self.run_tool("history", *self.chain.write(), "--ns", "shop.a")[0], 1)
 
+    def test_documents_of_the_dump_are_checked_with_their_places(self):
+        self.chain.dump("shop.a", 1, [{"_id": 1, "n": 1}, {"_id": 2, "n": 2}])
+        for identity in (1, 2):
+            self.chain.set("shop.a", identity, {"n": 5})
+        inputs = self.chain.write()
+        documents = self.read("full/shop/a.bson")
+        at = len(documents) // 2
+        self.write("full/shop/a.bson", documents[:at] + documents[at:].replace(b"\x10n", b"\x77n"))
+        damaged = f"full/shop/a.bson: offset {at}: document 2: unknown BSON type 0x77\n"
+        self.fails(1, f"{{}}: {damaged}", "history", *inputs, "--ns", "shop.a")
+        self.fails(1, f"{{}}: {damaged}", "history", *inputs, "--ns", "shop.a", "--id", "2")
+        self.fails(1, f"{{}}: {damaged}", "undo", *inputs, "--from", "100:2", "--to", "100:3", "-o", "undo")
+        self.assertEqual(len(self.good("history", *inputs, "--ns", "shop.a", "--id", "1").splitlines()), 1)
+
     def test_a_failure_leaves_no_output(self):
         self.chain.dump("shop.a", 1, [{"_id": 1}])
         self.chain.command("shop", {"convertToCapped": "a", "size": 4096}, 1)

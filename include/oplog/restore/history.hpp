@@ -128,6 +128,17 @@ class History {
                });
     }
 
+    /// Whether a document of the dump has one of the ids; checks it then. Throws FormatError.
+    bool is_wanted(const bson::Document& document, const Position& where) const {
+        try {
+            if (!options_.ids.contains(id_key(document))) return false;
+            bson::validate<bson::Text::any>(document);
+            return true;
+        } catch (const DataError& error) {
+            throw FormatError(where, error);
+        }
+    }
+
     /// Calls use(changes, dumped) for each document that has a version to show.
     template <class Use>
     void for_each_document(CollectionLife& life, Use use) {
@@ -136,12 +147,17 @@ class History {
         CollectionChanges changes(versions_.log(), collection.changes);
         if (collection.base && !collection.base->data.empty()) {
             std::size_t left = options_.ids.size();
-            DocumentReader documents(collection.base->data);
+            // Of one document among many it matters only that this one is whole.
+            DocumentReader documents(collection.base->data, left > 0 ? Check::frame : Check::structure);
+            Position where{collection.base->data};
             for (const bson::Document& document : documents) {
-                if (!options_.ids.empty() && !options_.ids.contains(id_key(document))) continue;
-                const auto group = changes.take(document);
-                if (group && (!group->empty() || !life.events.empty())) use(*group, &document);
-                if (left > 0 && --left == 0) break;
+                ++where.document;
+                if (left == 0 || is_wanted(document, where)) {
+                    const auto group = changes.take(document);
+                    if (group && (!group->empty() || !life.events.empty())) use(*group, &document);
+                    if (left > 0 && --left == 0) break;
+                }
+                where.offset += document.size();
             }
         }
         changes.take_others([&](std::span<const Change> group) { use(group, nullptr); });

@@ -370,7 +370,7 @@ class TakeBack : VersionLog {
     void for_each_document(CollectionLife& life, CollectionChanges& changes, bool all, Use use) const {
         const auto& base = life.collection.base;
         if (base && !base->data.empty()) {
-            DocumentReader documents(base->data);
+            DocumentReader documents(base->data, Check::structure);
             for (const bson::Document& document : documents) {
                 const auto group = changes.take(document);
                 if (group && (all || !group->empty())) use(*group, &document);
