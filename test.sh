@@ -56,12 +56,17 @@ else
     echo "NO MONGOSH TO BE HAD (it takes node and npm): the test of what oplog-undo writes for it will be skipped" >&2
 fi
 
+# What else is to be built fills the time in which tests wait for servers.
+(
+    renice -n 19 -p "$BASHPID" >/dev/null
+    build dev && build tsan
+) >build/others.log 2>&1 &
+others=$!
 failed=()
 ctest --preset release -j2 || failed+=(release)
-build dev
+wait "$others" || { cat build/others.log && exit 1; }
 ctest --preset dev -j2 || failed+=(dev)
 # ThreadSanitizer knows no address space as random as some kernels make it, and that cannot be turned off everywhere.
-build tsan
 as_it_is=()
 ! setarch -R true 2>/dev/null || as_it_is=(setarch -R)
 if "${as_it_is[@]}" build/tsan/tools/oplog-range --version >/dev/null; then
