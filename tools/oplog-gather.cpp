@@ -344,23 +344,23 @@ class Gatherer {
     }
 
     void write(const Task& task) {
-        const auto [database, name] = split_namespace(task.ns);
+        const Namespace to = split_namespace(task.ns);
         GatheredCollection& collection = *task.collection;
         collection.metadata.collection = split_namespace(logical_namespace(task.ns)).collection;
         const auto write_metadata = [&](const std::string& where) {
-            out_->write_text(where + out_->metadata_name(database, collection.metadata.collection), collection.metadata.json());
+            out_->write_text(where + out_->metadata_name(to.database, collection.metadata.collection), collection.metadata.json());
         };
         if (const GatheredCollection::Part& part = collection.parts.front();
             !collection.chunks && part.collection->is_as_dumped() && part.collection->base->data.ends_with(".gz") == out_->gzip()) {
             const std::string where = directory(collection, part.shard);
-            out_->take(part.collection->base->data, where + out_->data_name(database, name));
+            out_->take(part.collection->base->data, where + out_->data_name(to.database, to.collection));
             return write_metadata(where);
         }
         std::optional<Writer> file;
         for (const GatheredCollection::Part& part : collection.parts) {
             const std::string where = directory(collection, part.shard);
             if (!file) {
-                file.emplace(out_->open(where + out_->data_name(database, name)));
+                file.emplace(out_->open(where + out_->data_name(to.database, to.collection)));
                 write_metadata(where);
             }
             const Applier& applier = part.shard == no_shard ? *config_ : *cluster_->shards()[part.shard].applier;
