@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Measures the tools against what does the same work without them, and rewrites the table of docs/performance.md.
 
-Every row's two commands take turns (A B A B ...) after a warm-up, on files that are in the page cache; the ratio is that of
-the medians. Inputs are made by bench-generate; what is written goes to a tmpfs. Needs a Release build.
+Every row's two commands take turns (A B A B ...) after a warm-up, on files that are in the page cache and on the disk; the ratio
+is that of the medians. Inputs are made by bench-generate; what is written goes to a tmpfs. Needs a Release build. Beside each row
+stands what the page has of it so far.
 """
 import argparse
 import os
@@ -11,6 +12,7 @@ import random
 import re
 import shutil
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -280,15 +282,94 @@ def chain_rows(tool, make, size, inputs, outputs):
     shutil.copytree(full, other)
     shuffle(max((other / "shop").glob("*.bson"), key=lambda file: file.stat().st_size))
     yield RateRow("oplog-diff of two dumps, one in another order", Command([tool("oplog-diff"), full, other], 2 * directory_size(full)), 300)
+    shutil.rmtree(other)
+
+    out, both = outputs / "later", directory_size(full) + later.stat().st_size
+    plain = Command([tool("oplog-apply"), "-q", "--full", full, "-o", out, later], both, written=out)
+    archive = inputs / "full.archive"
+    run(tool("oplog-apply"), "-q", "--full", full, "--archive", "-o", archive)
+    yield Row("oplog-apply of a full dump that is an archive", Command([tool("oplog-apply"), "-q", "--full", archive, "-o", out, later], both, written=out),
+              plain, "`oplog-apply` of the directory", None)
+    yield Row("oplog-apply as an archive, to a pipe", Command(["sh", "-c", f"{tool('oplog-apply')} -q --full {full} --archive -o - {later} | cat"], both),
+              plain, "`oplog-apply` to a directory", None)
+    archive.unlink()
+
+    few, one = in_slices(later, inputs / "slices", 10_000)
+    yield Row("oplog-verify of 10,000 slices", Command([tool("oplog-verify"), "-q", *few], one.stat().st_size),
+              Command([tool("oplog-verify"), "-q", one], one.stat().st_size), "`oplog-verify` of them as one", None)
+    shutil.rmtree(inputs / "slices")
+
+    commands = []
+    for count in (20_000, 2_000):
+        dump, increment = many_collections(inputs / f"collections{count}", count)
+        commands.append(Command([tool("oplog-apply"), "-q", "--full", dump, "-o", outputs / "many", increment],
+                                directory_size(dump) + increment.stat().st_size, written=outputs / "many"))
+    yield Row("oplog-apply of 20,000 collections", *commands, "`oplog-apply` of 2,000", 12)
+
+
+def documents_of(data):
+    at = 0
+    while at < len(data):
+        end = at + int.from_bytes(data[at:at + 4], "little")
+        yield data[at:end]
+        at = end
+
+
+def in_slices(oplog, folder, count):
+    """So many slices of the beginning of an oplog, each with the last entry of the one before, and all of it as one."""
+    folder.mkdir()
+    with open(oplog, "rb") as file:
+        entries = list(documents_of(cut_at_document(file.read(60 * MB))))
+    size = len(entries) // count
+    paths = [folder / f"{i:05}.bson" for i in range(count)]
+    for i, path in enumerate(paths):
+        path.write_bytes(b"".join(entries[max(i * size - 1, 0):(i + 1) * size]))
+    one = folder / "one.bson"
+    one.write_bytes(b"".join(entries[:size * count]))
+    return paths, one
+
+
+def cut_at_document(data):
+    at = 0
+    while at + 4 <= len(data) and at + int.from_bytes(data[at:at + 4], "little") <= len(data):
+        at += int.from_bytes(data[at:at + 4], "little")
+    return data[:at]
+
+
+def many_collections(folder, count):
+    """A full dump of so many collections with a document each, and an increment that inserts one more into each."""
+    def document(*fields):
+        return struct.pack("<i", sum(map(len, fields)) + 5) + b"".join(fields) + b"\0"
+
+    def field(kind, name, value):
+        return bytes([kind]) + name.encode() + b"\0" + value
+
+    def text(name, value):
+        return field(2, name, struct.pack("<i", len(value) + 1) + value.encode() + b"\0")
+
+    def entry(ordinal, *fields):
+        return document(*fields, field(0x11, "ts", struct.pack("<II", ordinal, 100)), field(0x12, "t", struct.pack("<q", 1)),
+                        field(0x12, "v", struct.pack("<q", 2)), field(9, "wall", struct.pack("<q", 100_000)))
+
+    noop = entry(1, text("op", "n"), text("ns", ""), field(3, "o", document()))
+    entries = [noop]
+    (folder / "full" / "shop").mkdir(parents=True)
+    for i in range(count):
+        uuid = i.to_bytes(16, "big")
+        (folder / "full" / "shop" / f"c{i}.bson").write_bytes(document(field(0x10, "_id", struct.pack("<i", 1))))
+        (folder / "full" / "shop" / f"c{i}.metadata.json").write_text(
+            f'{{"indexes":[{{"v":{{"$numberInt":"2"}},"key":{{"_id":{{"$numberInt":"1"}}}},"name":"_id_"}}],"uuid":"{uuid.hex()}","collectionName":"c{i}","type":"collection"}}')
+        entries.append(entry(i + 2, text("op", "i"), text("ns", f"shop.c{i}"), field(5, "ui", struct.pack("<iB", 16, 4) + uuid),
+                             field(3, "o", document(field(0x10, "_id", struct.pack("<i", 2))))))
+    (folder / "full" / "oplog.bson").write_bytes(noop)
+    increment = folder / "inc.bson"
+    increment.write_bytes(b"".join(entries))
+    return folder / "full", increment
 
 
 def shuffle(path):
     """Puts the documents of a file in another order."""
-    data, documents, at = path.read_bytes(), [], 0
-    while at < len(data):
-        end = at + int.from_bytes(data[at:at + 4], "little")
-        documents.append(data[at:end])
-        at = end
+    documents = list(documents_of(path.read_bytes()))
     random.Random(1).shuffle(documents)
     path.write_bytes(b"".join(documents))
 
@@ -297,6 +378,17 @@ def validation(options, oplog):
     """Megabytes a second of bson::validate, which is `Check::full`."""
     output = subprocess.run([tool_path(options.build, "bench-validate"), oplog], stdout=subprocess.PIPE, check=True, text=True).stdout.split()
     return int(output[0]) / float(output[1]) / MB
+
+
+def rates(page):
+    """What the page has: the rate of each row, by the row's work and what it is compared with."""
+    table = re.search("<!-- table:.*?<!-- end of table -->", page.read_text(), flags=re.DOTALL)
+    return dict(map(rate_of, re.findall(r"^\| .* MB/s .*$", table[0] if table else "", flags=re.MULTILINE)))
+
+
+def rate_of(line):
+    cells = [cell.strip() for cell in line.split("|")]
+    return (cells[1], cells[3].split(",")[0]), float(cells[2].split()[0].replace(",", ""))
 
 
 def main():
@@ -311,14 +403,17 @@ def main():
     if not is_release(options.build):
         sys.exit(f"{options.build} is no Release build: cmake --preset release && cmake --build --preset release")
 
+    before = rates(options.page)
     lines = ["| work | rate | compared with | takes, or is | wanted | memory |", "|---|---|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as inputs, tempfile.TemporaryDirectory(dir=options.tmpfs) as outputs:
         for row in rows(options, Path(inputs), Path(outputs)):
             if options.only not in row.work:
                 continue
+            os.sync()  # what was made is not written to the disk on the clock
             row.measure(options.rounds)
             lines.append(row.markdown())
-            print(lines[-1], flush=True)
+            name, rate = rate_of(lines[-1])
+            print(lines[-1], f"was {before[name]:,.0f} MB/s, now {rate / before[name]:.2f} times that" if name in before else "new", flush=True)
         rate = validation(options, Path(inputs) / "oplog.bson")
     notes = [f"On: {machine()}. Oplog of {options.megabytes:,} MB, {options.rounds} rounds.",
              f"The full check of every byte (`Check::full`) runs at {rate:,.0f} MB/s in memory."]
