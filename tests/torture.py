@@ -107,6 +107,25 @@ def backup_directory():
         return {name: data for name, data in tree(directory).items() if data is not None and name.startswith(("backup/", "step/", "probe/", "transactions"))}
 
 
+def joinable_increments():
+    """Records of a chain with increments of two hours that are over, and of a third."""
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = pathlib.Path(scratch)
+        at = lambda second: document(string("op", "n"), string("ns", ""), field(3, "o", document()), timestamp("ts", second, 1))
+
+        def chain(*arguments):
+            subprocess.run([BIN / "oplog-chain", *arguments], cwd=directory, env=ENVIRONMENT, check=True, stdout=subprocess.DEVNULL)
+        (directory / "backup").mkdir()
+        write(directory, {"step/full/oplog.bson": at(3500), "step/slice/local/oplog.rs.bson": at(3500), "probe/local/oplog.rs.bson": at(3500)})
+        chain("add-full", "backup", "step", "--quiet", "--probe", "probe", "--started", "3600")
+        seconds = (3500, 3700, 3800, 7300, 7400, 7500, 10900)
+        for first, last in zip(seconds, seconds[1:]):
+            write(directory, {"step/local/oplog.rs.bson": at(first) + at(last), "step/local/prelude.json": b"{}"})
+            chain("add-inc", "backup", "step", "--quiet", "--chain", "latest", "--started", str(last))
+        return {name: data for name, data in tree(directory).items() if data is not None and name.startswith("backup/")}
+
+
+JOINABLE = {}
 RECORDS = {}  # the directory's files, once the tools are known to be there
 CONFIG = {"config.ini": b"[default]\ndb_user = u\ndb_pwd = p\ndbbak_dir = /backup\nrestore_user = r\n"}
 RECORD_COMMANDS = {
@@ -122,6 +141,7 @@ RECORD_COMMANDS = {
     "chain add-full, synthesized": ("chain", ["add-full", "backup", "step", "--chain", "latest", "--started", "2030"], RECORDS),
     "chain close": ("chain", ["close", "backup", "--chain", "latest", "--reason", "gap"], RECORDS),
     "chain seal": ("chain", ["seal", "backup", "--chain", "latest"], RECORDS),
+    "chain compact": ("chain", ["compact", "backup"], JOINABLE),
     "chain next": ("chain", ["next", "backup"], RECORDS),
     "chain open-since": ("chain", ["open-since", "transactions", "--to", "100:4"], RECORDS),
     "chain unmatched": ("chain", ["unmatched", "full", "inc", "--ns", "shop.b", "--ns", "shop.a"], {}),
@@ -225,10 +245,22 @@ class Run:
             return f"after the signal {self.difference(self.before)}"
         if "backup" not in self.raw:
             return None
+        return self.next_run("verify")[1]
+
+    def next_run(self, command):
+        """What is there after another command on what there is, and what is wrong with that command's end."""
         with tempfile.TemporaryDirectory() as scratch:
             write(pathlib.Path(scratch), {name: data for name, data in self.raw.items() if data is not None})
-            done = subprocess.run([BIN / "oplog-chain", "verify", "backup"], cwd=scratch, env=ENVIRONMENT, capture_output=True)
-            return None if done.returncode == 0 else f"after the signal {done.stdout[-300:]}"
+            done = subprocess.run([BIN / "oplog-chain", command, "backup"], cwd=scratch, env=ENVIRONMENT, capture_output=True)
+            return without_times(tree(pathlib.Path(scratch))), None if done.returncode == 0 else f"then {command}: {done.stdout[-300:]}{done.stderr[-300:]}"
+
+    def wrong_joined(self, good):
+        """Of several hours some may be joined: what is there passes, and the next run makes of it what a good one makes."""
+        if self.code == 0 and b"damaged" not in self.err and not self.is_like(good):
+            return f"exit code 0, and not the output of a good run: {self.difference(good.after)}"
+        after, wrong = self.next_run("compact")
+        kept = {name: data for name, data in after.items() if not is_hidden(name)}
+        return self.next_run("verify")[1] or wrong or (kept != good.after and f"then compact leaves {sorted(set(kept) ^ set(good.after))}") or None
 
     def difference(self, expected):
         return ", ".join(f"{name} is {'gone' if name not in self.after else 'there' if name not in expected else 'changed'}"
@@ -266,6 +298,7 @@ def damaged_records(short, dice):
 def cases(short, dice):
     """Yields (fault class, what exactly, a function that says what is wrong)."""
     RECORDS.update(backup_directory())
+    JOINABLE.update(joinable_increments())
     yield from damaged_records(short, dice)
     for command in [*COMMANDS, *RECORD_COMMANDS]:
         good = Run(command)
@@ -276,6 +309,8 @@ def cases(short, dice):
             for n in sample(range(1, number + 1), most if short else None, dice):
                 def check(command=command, good=good, fault=f"{name}:{n}"):
                     run = Run(command, fault=fault)
+                    if command == "chain compact":
+                        return run.wrong_joined(good)
                     return run.wrong_after_signal(good) if fault[:4] in ("kill", "term") else run.wrong(good)
                 yield name, f"{command}, {name}:{n}", check
         if command in RECORD_COMMANDS:

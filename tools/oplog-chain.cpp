@@ -137,7 +137,7 @@ void examine(Step& step) {
 
 /// Writes the record of a step and syncs all its directories. `before` is the step that it follows, if any.
 void seal(Step& step, const Step* before) {
-    if (before) step.previous = before->sha256;
+    if (before) step.previous = before->link();
     const std::string text = step.to_json();
     step.sha256 = sha256(text);
     write_text(step.directory / "step.json", text);
@@ -214,28 +214,31 @@ void prove_continuity(const std::vector<const Step*>& steps) {
     }
 }
 
-/// Reads a chain to its last byte and compares it with its records.
+/// Reads a step to its last byte and compares it with its record.
+void verify(const Step& step) {
+    std::map<fs::path, const Step::File*> recorded;
+    for (const Step::File& file : step.files) recorded.emplace(step.directory / file.path, &file);
+    const std::string oplog = step.oplog();
+    for (const fs::path& path : files_below(step.directory)) {
+        if (path == step.directory / "step.json") continue;
+        const auto file = recorded.find(path);
+        if (file == recorded.end()) throw DataError(Fault::inconsistent, path.string() + ": not in the step's record");
+        const OplogFacts facts = path == oplog ? read_oplog(path) : OplogFacts{{}, {}, {}, read_file(path)};
+        if (facts.file_sha256 != file->second->sha256)
+            throw DataError(Fault::inconsistent, path.string() + ": its SHA-256 is not the one of its record");
+        if (path == oplog &&
+            (facts.first_sha256 != step.first_sha256 || facts.last_sha256 != step.last_sha256 || facts.range.first != step.first ||
+             facts.range.last != step.last || facts.range.entries != step.entries || facts.range.bytes != step.bytes))
+            throw DataError(Fault::inconsistent, path.string() + ": not the entries of its record");
+        recorded.erase(file);
+    }
+    if (!recorded.empty()) throw DataError(Fault::incomplete, recorded.begin()->first.string() + ": missing");
+}
+
+/// The same of a chain, and that its steps continue each other.
 void verify(const Chain& chain) {
     if (!chain.damage.empty()) throw DataError(Fault::inconsistent, chain.damage);
-    for (const Step* step : chain.steps()) {
-        std::map<fs::path, const Step::File*> recorded;
-        for (const Step::File& file : step->files) recorded.emplace(step->directory / file.path, &file);
-        const std::string oplog = step->oplog();
-        for (const fs::path& path : files_below(step->directory)) {
-            if (path == step->directory / "step.json") continue;
-            const auto file = recorded.find(path);
-            if (file == recorded.end()) throw DataError(Fault::inconsistent, path.string() + ": not in the step's record");
-            const OplogFacts facts = path == oplog ? read_oplog(path) : OplogFacts{{}, {}, {}, read_file(path)};
-            if (facts.file_sha256 != file->second->sha256)
-                throw DataError(Fault::inconsistent, path.string() + ": its SHA-256 is not the one of its record");
-            if (path == oplog &&
-                (facts.first_sha256 != step->first_sha256 || facts.last_sha256 != step->last_sha256 || facts.range.first != step->first ||
-                 facts.range.last != step->last || facts.range.entries != step->entries || facts.range.bytes != step->bytes))
-                throw DataError(Fault::inconsistent, path.string() + ": not the entries of its record");
-            recorded.erase(file);
-        }
-        if (!recorded.empty()) throw DataError(Fault::incomplete, recorded.begin()->first.string() + ": missing");
-    }
+    for (const Step* step : chain.steps()) verify(*step);
     prove_continuity(chain.steps());
 }
 
@@ -316,7 +319,7 @@ Due due(Timestamp started, Timestamp finished, std::size_t increments, const Bac
 Due due(const std::vector<Chain>& chains, const BackupConfig& config) {
     if (chains.empty() || !chains.back().open()) return {"full", 0, now()};
     const Chain& chain = chains.back();
-    return due(chain.full->started, chain.newest().finished, chain.increments.size(), config);
+    return due(chain.full->started, chain.newest().finished, chain.taken(), config);
 }
 Due due(const std::vector<ClusterBackup>& clusters, const BackupConfig& config) {
     if (clusters.empty() || !clusters.back().open()) return {"full", 0, now()};
@@ -334,6 +337,7 @@ class Commands {
 
     void run() {
         static const std::map<std::string, void (Commands::*)()> commands = {{"status", &Commands::status},
+                                                                             {"compact", &Commands::compact},
                                                                              {"pin", &Commands::pin},
                                                                              {"unpin", &Commands::unpin},
                                                                              {"oldest", &Commands::oldest},
@@ -619,6 +623,8 @@ class Commands {
                 throw; // this error says nothing about the chain
             } catch (const std::exception& error) {
                 if (!fs::exists(chain.directory)) return; // pruned meanwhile
+                if (const Chain now = Chain::load(chain.directory); now.damage.empty() && now.head() != chain.head())
+                    return add(id, now); // it goes on, or was joined
                 problem = error.what();
             }
             add(id, problem, chain.unproved);
@@ -662,14 +668,98 @@ class Commands {
         if (chains.bad || windows.bad) throw Failure(unverified, "verification failed");
     }
 
-    /// Renames a chain first, so that what an interrupted removal leaves is not a chain.
-    void remove(const Chain& chain) const {
-        const fs::path gone = chain.directory.parent_path() / (".pruned-" + chain.id);
-        fs::rename(chain.directory, gone);
-        oplog::detail::sync_name(gone.string(), [&] { return ::rename(gone.c_str(), chain.directory.c_str()) == 0; });
+    /// Renames a chain or a step first, so that what an interrupted removal leaves is none.
+    void remove(const Chain& chain) const { remove(chain.directory); }
+    void remove(const fs::path& directory) const {
+        const fs::path gone = directory.parent_path() / (".pruned-" + directory.filename().string());
+        fs::rename(directory, gone);
+        oplog::detail::sync_name(gone.string(), [&] { return ::rename(gone.c_str(), directory.c_str()) == 0; });
         const auto remove = [](const char* path, const struct ::stat*, int, ::FTW*) { return ::remove(path); };
         if (::nftw(gone.c_str(), remove, 16, FTW_DEPTH | FTW_PHYS) != 0)
             tool_.warn(fmt::format("{}: could not be removed: {}", gone.string(), std::strerror(errno)));
+    }
+
+    /// Joins the increments of each hour that is over into one, in the chains that can be continued or are closed.
+    void compact() {
+        std::vector<Chain> all;
+        if (is_cluster())
+            for (const std::string& member : members_in(directory()))
+                std::ranges::move(load_chains(directory() / member), std::back_inserter(all));
+        else
+            all = chains();
+        mend(all);
+        for (const Chain& found : all) {
+            Chain one = found;
+            if (!one.damage.empty()) tool_.warn("chain " + one.id + " is damaged: " + one.damage);
+            if (!one.damage.empty() || !one.has_head) continue;
+            clear_joined(one);
+            const std::size_t before = one.increments.size();
+            for (std::size_t first = 0, end = 0; first < one.increments.size(); first = end) {
+                const auto hour = [&](std::size_t i) { return one.increments[i].last.seconds / 3600; };
+                for (end = first + 1; end < one.increments.size() && hour(end) == hour(first) && one.increments[end].joined.empty();) ++end;
+                if (end == one.increments.size()) break; // its hour may go on, and the next increment follows the newest
+                if (end - first == 1 || !one.increments[first].joined.empty()) continue;
+                join(one, first, end);
+                end = first + 1;
+            }
+            if (one.increments.size() < before)
+                print(fmt::format("{}  {} increments, were {}\n", escaped(one.id), one.increments.size(), before));
+        }
+    }
+
+    /// Removes what a run that was ended has left of joining.
+    void clear_joined(const Chain& chain) const {
+        if (!is_there(chain.directory / "inc")) return;
+        std::vector<fs::path> left;
+        for (const fs::directory_entry& entry : fs::directory_iterator(chain.directory / "inc"))
+            if (entry.path().filename().string().starts_with('.')) left.push_back(entry.path());
+        for (const fs::path& path : left) fs::remove_all(path);
+        for (const fs::path& path : chain.replaced) remove(path);
+    }
+
+    /// Makes one increment of those of a chain from `first` to before `end`.
+    void join(Chain& one, std::size_t first, std::size_t end) const {
+        const std::vector<Step> old(one.increments.begin() + static_cast<std::ptrdiff_t>(first),
+                                    one.increments.begin() + static_cast<std::ptrdiff_t>(end));
+        const fs::path made = one.directory / "inc" / ".joined";
+        std::vector<Input> inputs;
+        std::uint64_t entries = 1;
+        Step step;
+        verified([&] {
+            for (const Step& each : old) {
+                verify(each);
+                inputs.emplace_back(each.oplog());
+                entries += each.entries - 1;
+                step.joined.push_back({each.directory.filename().string(), each.sha256});
+            }
+        });
+        for (const Step::File& file : old.back().files) {
+            fs::create_directories((made / file.path).parent_path());
+            if (old.back().directory / file.path != old.back().oplog()) fs::copy_file(old.back().directory / file.path, made / file.path);
+        }
+        Writer writer((made / fs::path(old.back().oplog()).lexically_relative(old.back().directory)).string());
+        Merge merge(std::move(inputs), Continuity::chain);
+        for (const EntryView& entry : merge) writer.write(entry);
+        writer.close();
+        step.directory = made;
+        step.type = "inc";
+        step.number = old.back().number;
+        step.started = old.front().started;
+        step.finished = old.back().finished;
+        step.versions = old.back().versions;
+        examine(step);
+        if (step.entries != entries || step.first_sha256 != old.front().first_sha256 || step.last_sha256 != old.back().last_sha256)
+            throw DataError(Fault::inconsistent, made.string() + ": not what the increments have that are joined in it");
+        step.previous = old.front().previous;
+        seal(step, nullptr);
+        publish(made, one.directory / "inc", step.started, [&](const fs::path& published) {
+            step.directory = published;
+            one.increments.erase(one.increments.begin() + static_cast<std::ptrdiff_t>(first),
+                                 one.increments.begin() + static_cast<std::ptrdiff_t>(end));
+            one.increments.insert(one.increments.begin() + static_cast<std::ptrdiff_t>(first), step);
+            write_head(one);
+        });
+        for (const Step& each : old) remove(each.directory);
     }
 
     /// What --keep, --keep-days and --keep-weekly say.
@@ -922,6 +1012,7 @@ class Commands {
         set("metrics_file", config.metrics_file);
         set("on_event", config.on_event);
         set("copy_command", config.copy_command);
+        set("compact", config.compact ? "yes" : "");
         set("interval", config.interval);
         set("interval_text", config.interval_text);
         set("increments", config.increments);
@@ -1027,7 +1118,7 @@ class Commands {
         if (all.empty()) throw Failure(nothing_there, directory().string() + ": no backup to continue");
         const Chain one = tool_.has("chain") ? chain(all) : all.back();
         require_open(one);
-        print(fmt::format("chain={}\nnumber={}\nlast={}\nbegun={}\nfinished={}\n", shell_quoted(one.id), one.increments.size() + 1,
+        print(fmt::format("chain={}\nnumber={}\nlast={}\nbegun={}\nfinished={}\n", shell_quoted(one.id), one.taken() + 1,
                           to_string(one.end()), one.full->started.seconds, one.newest().finished.seconds));
     }
 
@@ -1251,7 +1342,7 @@ class Commands {
         if (step.last.seconds + 60 < step.started.seconds)
             tool_.warn(fmt::format("the newest entry, {}, is {} s old: the member lags behind, or clocks differ", with_time(step.last),
                                    step.started.seconds - step.last.seconds));
-        step.number = one.increments.size() + 1;
+        step.number = one.taken() + 1;
         step.finished = now();
         const Records records(made);
         seal(step, &before);
@@ -1399,6 +1490,7 @@ int main(int argc, char** argv) {
               "  list DIR     what can be restored, a line a chain\n"
               "  verify DIR   reads every byte: checksums, BSON, order, continuity\n"
               "  prune DIR    drops whole old chains, but for those that --keep, --keep-days or --keep-weekly name and pinned ones\n"
+              "  compact DIR  joins the increments of each hour that is over into one\n"
               "  pin DIR      has prune never drop --chain; unpin takes that back\n"
               "  select DIR   the steps that a restore needs, as shell assignments\n"
               "  seal DIR     proves --chain and takes what is there for all of it\n"

@@ -63,7 +63,7 @@ class Config(unittest.TestCase):
         self.settings()
         optional = [line[1:] for line in SAMPLE.read_text().splitlines() if line.startswith("#") and line[1:2] not in (" ", "")]
         keys = [line.split(" = ")[0] for line in optional]
-        self.assertEqual(keys, ["uri", "db_pwd_file", "increments", "compress", "full_method", "keep_chains", "keep_days", "keep_weekly", "on_gap", "restore_user",
+        self.assertEqual(keys, ["uri", "db_pwd_file", "increments", "compact", "compress", "full_method", "keep_chains", "keep_days", "keep_weekly", "on_gap", "restore_user",
                                 "restore_pwd_file", "log_file", "metrics_file", "copy_command", "on_event", "cluster", "member_uri", "lang", "extra_dump_args"])
         for line in optional:
             if not line.startswith(("uri", "db_pwd_file")):
@@ -193,7 +193,7 @@ class Config(unittest.TestCase):
                                 ("extra_dump_args", "-ppw", "holds -ppw, which is not for it to say"),
                                 ("extra_dump_args", "-j 2 --excludeCollection=x", "holds --excludeCollection=x, which cannot go with the oplog: a chain is of a whole server"),
                                 ("extra_dump_args", "--viewsAsCollections", "holds --viewsAsCollections, which cannot go with the oplog: a chain is of a whole server"),
-                                ("full_method", "dump", "is none of auto, mongodump and slice"), ("cluster", "maybe", "is neither yes nor no"),
+                                ("full_method", "dump", "is none of auto, mongodump and slice"), ("cluster", "maybe", "is neither yes nor no"), ("compact", "maybe", "is neither yes nor no"),
                                 ("member_uri", "mongodb://{hosts}/", "goes with cluster = yes")):
             self.settings_of({key: value})
             line = 2 if key == "uri" else 2 + list({**BASE, key: value}).index(key)

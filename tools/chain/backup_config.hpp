@@ -183,6 +183,7 @@ class BackupConfig {
     std::string compress = "none";
     std::string full_method = "auto"; ///< mongodump: with --oplog; slice: without it, and with a copy of the oplog.
     std::vector<std::string> extra_dump_args;
+    bool compact = false;     ///< Whether increments of an hour that is over are joined after each one.
     bool cluster = false;     ///< Whether the source is the config servers of a sharded cluster, all of which is to be backed up.
     std::string metrics_file; ///< For Prometheus; empty if not wanted.
     std::string on_event;     ///< A command for sh, to be run after each step.
@@ -284,7 +285,7 @@ class BackupConfig {
             "mongo_home",      "dbbak_dir",    "uri",          "db_pwd_file",      "increments", "compress",
             "keep_chains",     "on_gap",       "restore_user", "restore_pwd_file", "log_file",   "lang",
             "extra_dump_args", "full_method",  "cluster",      "member_uri",       "keep_days",  "keep_weekly",
-            "on_event",        "metrics_file", "copy_command"};
+            "on_event",        "metrics_file", "copy_command", "compact"};
         if (!keys.contains(key)) fail("unknown key '" + escaped(key) + "'");
         const auto [at, is_new] = values_.emplace(key, Value{text, line_});
         if (!is_new) fail(fmt::format("{} again; it is on line {} already", key, at->second.line));
@@ -305,8 +306,10 @@ class BackupConfig {
         if (given("full_method")) full_method = value("full_method");
         if (full_method != "auto" && full_method != "mongodump" && full_method != "slice")
             fail("full_method", "is none of auto, mongodump and slice");
-        if (given("cluster") && value("cluster") != "yes" && value("cluster") != "no") fail("cluster", "is neither yes nor no");
-        cluster = value("cluster") == "yes";
+        for (const auto& [key, is] : {std::pair("cluster", &cluster), std::pair("compact", &compact)}) {
+            if (given(key) && value(key) != "yes" && value(key) != "no") fail(key, "is neither yes nor no");
+            *is = value(key) == "yes";
+        }
         if (cluster && full_method == "mongodump")
             fail("full_method", "is mongodump, which config servers and resharded shards do not allow: slice is what a cluster needs");
         if (cluster) full_method = "slice";

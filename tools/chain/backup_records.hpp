@@ -10,6 +10,9 @@
 ///     <dir>/<chain>/chain.json         which of these exist, each with the SHA-256 of its record
 ///     <dir>/<chain>/pinned             empty: the chain is never pruned
 ///
+/// An increment may be joined of several, whose records it names: it stands for them, and they are passed over where they are
+/// still there.
+///
 /// Each record ends with the SHA-256 of its content, and names the record before it. So only chain.json can show that a
 /// step is lost. It is written last, and a step that it does not name yet is good if it continues the chain.
 
@@ -146,6 +149,10 @@ class JsonFile {
 
 /// One step of a chain, as its step.json describes it.
 struct Step {
+    struct Joined {
+        std::string name;   ///< Of the directory of an increment that this one stands for.
+        std::string sha256; ///< Of its record.
+    };
     struct File {
         std::string path; ///< Relative to the step's directory.
         std::uint64_t size = 0;
@@ -154,7 +161,7 @@ struct Step {
 
     fs::path directory;
     std::string type;                      ///< full, slice, inc
-    std::uint64_t number = 0;              ///< The number of an increment, from 1.
+    std::uint64_t number = 0;              ///< The number of an increment, from 1; the last of those that are joined in it.
     Timestamp first, last;                 ///< The first and the last entry of its oplog.
     std::string first_sha256, last_sha256; ///< The SHA-256 of the bytes of those entries.
     std::uint64_t entries = 0;
@@ -162,9 +169,10 @@ struct Step {
     Timestamp started, finished; ///< Wall clock, whole seconds.
     std::vector<File> files;
     std::map<std::string, std::string> versions;
-    std::string made_of;  ///< The chain that a full backup was made of without asking a server.
-    std::string previous; ///< The SHA-256 of the previous record of the chain, if any.
-    std::string sha256;   ///< The SHA-256 of its own record.
+    std::vector<Joined> joined; ///< The increments that it was made of, if it was.
+    std::string made_of;        ///< The chain that a full backup was made of without asking a server.
+    std::string previous;       ///< The SHA-256 of the previous record of the chain, if any.
+    std::string sha256;         ///< The SHA-256 of its own record.
     bool is_sealed = false;
 
     /// The path of the oplog, in the directory or in one that will become it.
@@ -174,12 +182,25 @@ struct Step {
         for (const File& file : files) sum += file.size;
         return sum;
     }
+    /// The number of the first increment that it is or stands for.
+    std::uint64_t first_number() const { return number + 1 - std::max<std::size_t>(joined.size(), 1); }
+    /// The SHA-256 of a record by which the next one names it.
+    const std::string& link() const { return joined.empty() ? sha256 : joined.back().sha256; }
     std::uint32_t seconds() const { return finished.seconds - started.seconds; }
 
     std::string to_json() const {
         std::string text = fmt::format("{{\"format\":2,\n\"type\":{},\"number\":{},\n", json_quoted(type), number);
         if (!previous.empty()) text += fmt::format("\"previous\":\"{}\",\n", previous);
         if (!made_of.empty()) text += fmt::format("\"madeOf\":{},\n", json_quoted(made_of));
+        if (!joined.empty()) {
+            text += "\"joined\":[";
+            const char* between = "\n";
+            for (const Joined& one : joined) {
+                text += fmt::format("{}{{\"name\":{},\"sha256\":\"{}\"}}", between, json_quoted(one.name), one.sha256);
+                between = ",\n";
+            }
+            text += "\n],\n";
+        }
         text += fmt::format("\"first\":\"{}\",\"last\":\"{}\",\"entries\":{},\"bytes\":{},\n", to_string(first), to_string(last), entries,
                             bytes);
         text += fmt::format("\"firstEntrySha256\":\"{}\",\n\"lastEntrySha256\":\"{}\",\n", first_sha256, last_sha256);
@@ -224,6 +245,10 @@ struct Step {
             step.started = parse_time(text("started")).first;
             step.finished = parse_time(text("finished")).first;
             if (const auto made_of = json.document().find("madeOf")) step.made_of = made_of->string();
+            if (const auto joined = json.document().find("joined"))
+                for (const bson::Element& one : joined->array())
+                    step.joined.push_back({std::string(JsonFile::field(one.document(), "name").string()),
+                                           std::string(JsonFile::field(one.document(), "sha256").string())});
             for (const bson::Element& version : field("versions").document()) step.versions.emplace(version.key(), version.string());
             for (const bson::Element& file : field("files").array()) {
                 const auto of = [&](const char* key) { return JsonFile::field(file.document(), key); };
@@ -248,7 +273,7 @@ struct Step {
 
     /// Checks that the record was made right after `before`. Throws DataError.
     void check_follows(const Step& before) const {
-        if (is_sealed && previous != before.sha256)
+        if (is_sealed && previous != before.link())
             throw DataError(Fault::inconsistent, fmt::format("{}: does not follow {}, but a step that is not there", directory.string(),
                                                              before.directory.string()));
     }
@@ -260,6 +285,7 @@ struct Chain {
     fs::path directory;
     std::optional<Step> full, slice; ///< None if damaged.
     std::vector<Step> increments;    ///< The increments in order, as far as each continues the one before.
+    std::vector<fs::path> replaced;  ///< Those that are joined in one of them, and that are still there.
     std::string closed;              ///< "gap" or "divergence" if nothing can continue the chain.
     std::string closed_sha256;       ///< The SHA-256 of the record that says so.
     std::string closed_after;        ///< The SHA-256 of the newest step's record at that time.
@@ -282,6 +308,8 @@ struct Chain {
     /// The file by which it is pinned.
     fs::path pin() const { return directory / "pinned"; }
 
+    /// How many increments were taken, joined or not.
+    std::uint64_t taken() const { return increments.empty() ? 0 : increments.back().number; }
     const Step& newest() const { return increments.empty() ? *full : increments.back(); }
     /// The restorable window, both ends included.
     Timestamp begin() const { return full->last; }
@@ -378,9 +406,21 @@ struct Chain {
         head.check_format();
         const std::string name = (directory / "chain.json").string();
         const std::vector<const Step*> all = steps();
-        std::size_t named = 0;
+        std::size_t named = 0, joined = 0;
+        const Step* unnamed = nullptr; // of what it was made of chain.json still has the names
         for (const bson::Element& element : head.field("steps").array()) {
             const fs::path path = directory / std::string(JsonFile::field(element.document(), "path").string());
+            if (named < all.size() && joined < all[named]->joined.size() && all[named]->directory != path) {
+                const Step& step = *all[named];
+                if (path != step.directory.parent_path() / step.joined[joined].name ||
+                    JsonFile::field(element.document(), "sha256").string() != step.joined[joined].sha256)
+                    throw DataError(Fault::inconsistent, step.directory.string() + ": " + name + " has " + path.string() + " in its place");
+                unnamed = &step;
+                if (++joined < step.joined.size()) continue;
+                joined = 0;
+                ++named;
+                continue;
+            }
             if (named == all.size()) throw DataError(Fault::incomplete, path.string() + ": missing; " + name + " names it");
             const Step& step = *all[named++];
             if (step.directory != path)
@@ -394,6 +434,9 @@ struct Chain {
                 path.string() + ": not named by " + name + " yet, as after a run that was killed; were it lost, this would not be seen";
             is_behind = true;
         };
+        if (joined > 0)
+            throw DataError(Fault::incomplete, unnamed->directory.string() + ": " + name + " names only a part of what is joined in it");
+        if (unnamed) behind(unnamed->directory, unnamed->is_sealed);
         for (; named < all.size(); ++named) behind(all[named]->directory, all[named]->is_sealed);
         if (const auto wanted = head.document().find("closed")) {
             if (closed.empty())
@@ -403,7 +446,7 @@ struct Chain {
         } else if (!closed.empty()) {
             behind(directory / "closed.json", closed_is_sealed);
         }
-        if (closed_is_sealed && closed_after != newest().sha256)
+        if (closed_is_sealed && closed_after != newest().link())
             throw DataError(Fault::inconsistent,
                             (directory / "closed.json").string() + ": of another chain, or of other steps than there are");
     }
@@ -420,19 +463,34 @@ struct Chain {
     void load_increments() {
         if (!is_there(directory / "inc")) return;
         require(fs::file_type::directory, directory / "inc");
-        std::map<std::uint64_t, Step> found;
+        std::vector<Step> all;
+        std::map<std::string, std::string> joined; // by the names of directories
         for (const fs::directory_entry& entry : fs::directory_iterator(directory / "inc")) {
             if (entry.path().filename().string().starts_with('.')) continue;
-            Step step = Step::load(entry.path());
+            try {
+                all.push_back(Step::load(entry.path()));
+            } catch (const std::exception&) {
+                if (!is_there(entry.path())) continue; // joined with others meanwhile
+                throw;
+            }
+            for (const Step::Joined& one : all.back().joined) joined[one.name] = one.sha256;
+        }
+        std::map<std::uint64_t, Step> found;
+        for (Step& step : all) {
+            const auto stands_for = joined.find(step.directory.filename().string());
+            if (stands_for != joined.end() && stands_for->second == step.sha256) {
+                replaced.push_back(step.directory);
+                continue;
+            }
             const auto number = step.number;
+            const std::string name = step.directory.string();
             if (!found.emplace(number, std::move(step)).second)
-                throw DataError(Fault::inconsistent,
-                                entry.path().string() + ": another increment has the number " + std::to_string(number));
+                throw DataError(Fault::inconsistent, name + ": another increment has the number " + std::to_string(number));
         }
         for (auto& [number, step] : found) {
             const Step& before = newest();
-            if (number != increments.size() + 1)
-                throw DataError(Fault::incomplete, fmt::format("{}: increment {} is missing", directory.string(), increments.size() + 1));
+            if (step.first_number() != taken() + 1)
+                throw DataError(Fault::incomplete, fmt::format("{}: increment {} is missing", directory.string(), taken() + 1));
             if (step.first != before.last || step.first_sha256 != before.last_sha256)
                 throw DataError(Fault::inconsistent,
                                 fmt::format("{}: does not begin with the entry {} that {} ends with", step.directory.string(),
