@@ -183,7 +183,10 @@ class History(ToolTest):
         code, out, err = self.run_tool("history", *self.chain.write(), "--ns", "shop.a", "-o", "out.jsonl")
         self.assertEqual((code, out), (1, b""))
         self.assertIn("inc.bson: offset ", err)
+        self.assertIn("; cut the chain before it (oplog-slice --before 100:2)", err)  # bounds choose, and do not shorten what is read
         self.assertFalse((self.dir / "out.jsonl").exists())
+        self.write("inc.bson", self.good("slice", "--before", "100:2", "inc.bson"))
+        self.assertEqual(self.good("history", "--full", "full", "inc.bson", "--ns", "shop.a"), b"")
 
 
 if __name__ == "__main__":

@@ -160,6 +160,15 @@ class Undo(ToolTest):
         self.assertIn("shop.log, a capped collection, cannot be taken back", err)
         self.assertNotIn("undo", " ".join(self.files()))
 
+    def test_a_server_that_was_upgraded_meanwhile_is_no_obstacle(self):
+        self.chain.dump("shop.a", 1, [{"_id": 1, "n": 1}])
+        self.chain.set("shop.a", 1, {"n": 2})
+        version = {"_id": "featureCompatibilityVersion"}
+        self.chain.add(self.chain.operation("u", "admin.system.version", {**version, "version": "6.0"}, version, number=9))
+        self.chain.set("shop.a", 1, {"n": 3})
+        self.undo("--from", "100:2", "--to", "100:4", "--check", out=None,
+                  said=["shop.a: 1 restored", "admin.system.version is the server's own: 1 of its operations are chosen, and not taken back", "2 operations chosen"])
+
     def test_emptying_a_capped_collection_is_refused(self):
         self.chain.dump("shop.log", 1, [{"_id": 1, "n": 1}], options={"capped": True, "size": 4096})
         self.chain.command("shop", {"emptycapped": "log"}, 1)

@@ -422,15 +422,21 @@ class Applier {
     bool is_followed(const Operation& operation) {
         const Verdict verdict = meaning_of(operation);
         const bool seen = is_before(options_.dump_start) || (operation.ns == "admin.system.version" && !is_after_dump());
-        if (verdict.meaning == Meaning::refused && !seen) refuse(verdict.reason);
+        // Only a restore would change the version of a server.
+        const bool just_seen = options_.watcher && operation.ns == "admin.system.version";
+        if (verdict.meaning == Meaning::refused && !seen && !just_seen) refuse(verdict.reason);
         if (verdict.meaning == Meaning::nothing && !verdict.reason.empty()) warn(verdict.reason);
-        return verdict.meaning == Meaning::followed;
+        return verdict.meaning == Meaning::followed || (verdict.meaning == Meaning::refused && !seen);
     }
     bool is_before(const std::optional<Timestamp>& ts) const { return ts && entry_->ts() < *ts; }
     /// Whether every existing collection is known.
     bool is_after_dump() const { return !options_.consistent_point || entry_->ts() > *options_.consistent_point; }
     [[noreturn]] void refuse(const std::string& reason) const {
-        throw DataError(Fault::not_supported, reason + "; apply up to before it (--before " + to_string(entry_->ts()) + ")");
+        // Who watches reads the whole chain, whatever its bounds choose.
+        throw DataError(Fault::not_supported,
+                        reason +
+                            (options_.watcher ? "; cut the chain before it (oplog-slice --before " : "; apply up to before it (--before ") +
+                            to_string(entry_->ts()) + ")");
     }
     void warn(std::string text) const {
         if (options_.report)
