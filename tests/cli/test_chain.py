@@ -117,6 +117,13 @@ class Steps(Chain):
         self.assertEqual(sorted(path.name for path in (self.folder / names[1] / "inc").iterdir()), [names[0], names[0] + "_2", names[0] + "_3"])
         self.assertEqual([step["number"] for step in self.status()["chains"][1]["steps"]], [0, 0, 1, 2, 3])
 
+    def test_a_long_chain_is_verified_with_few_files_open(self):
+        self.full(100, 103)
+        for second in range(103, 183):
+            self.inc(second, second + 1)
+        done = subprocess.run(["sh", "-c", 'ulimit -n 80; exec "$@"', "sh", BIN / "oplog-chain", "verify", self.folder], capture_output=True, text=True, env=ENVIRONMENT)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "19700101_00_16_40  ok\n", ""))
+
     def test_an_increment_that_does_not_continue_is_none(self):
         self.full(100, 103)
         error = self.inc(104, 110, expected=DISCONTINUITY)
