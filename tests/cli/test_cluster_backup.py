@@ -154,7 +154,7 @@ class Rounds(Cluster):
         self.assertRegex(verified, rf"(?m)^sh1/{self.chains('sh1')[0]}  ok$")
         self.assertIn("its members are a whole cluster", verified)
         self.assertIn("sh1: Mongodb incremental backup 2 succeeded", (self.directory / "dbbak.log").read_text())
-        self.assertIn(f"restorable: {self.status()['windows'][0]['from']} ", self.run_tool("status"))
+        self.assertIn(f"restorable: {self.status()['windows'][0]['first']} ", self.run_tool("status"))
         listed = self.run_tool("--list", tool="oplog-restore")
         self.assertRegex(listed, rf"CLUSTER.*\n{one['id']} .*{end} ")
 
