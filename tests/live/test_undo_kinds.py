@@ -104,7 +104,9 @@ def what_ended(source, tools, directory):
     said = undo(history, *window, "--ns", "kinds.*", "--ns", "gone.*", "--rename", "gone.*=back.*", out=directory / "undo")
     require(said, "kinds.a (collection dropped) comes back as dropped/kinds/a", "kinds.b (collection replaced) comes back as dropped/kinds/b", "comes back as dropped/back/x", "comes back as dropped/back/y",
             "kinds.out (collection replaced) comes back as dropped/kinds/out", "kinds.c was renamed to kinds.b", "view gone.v was changed or dropped", "kinds.out was written anew", "kinds.a was created")
-    tools.mongorestore(source, "--bypassDocumentValidation", "--nsFrom", "kinds.*", "--nsTo", "beside.*", str(directory / "undo" / "dropped"))
+    dropped = directory / "undo" / "dropped"
+    (dropped / "kinds").rename(dropped / "beside")
+    tools.mongorestore(source, "--bypassDocumentValidation", str(dropped))
     found = {**part(source, "beside", since="kinds"), **part(source, "back", since="gone")}
     same({namespace: before[namespace] for namespace in ("kinds.a", "kinds.b", "kinds.out", "kinds.fresh", "gone.x", "gone.y")},
          {namespace: collection for namespace, collection in found.items() if namespace != "kinds.brief"}, "what ended")
@@ -210,6 +212,8 @@ def values_that_others_have_taken(source, tools, directory):
         stays = {key(5): now[key(5)], key(20): now[key(20)], key("new"): now[key("new")], key("newer"): now[key("newer")]}
         if documents(kinds) != {**{each: raw for each, raw in before.items() if each != key(1)}, **stays} or said.count("conflict: ") != 4 or said.count("E11000") != 2 or "geo" not in said or " is a view" not in said:
             raise AssertionError(f"unique values: {said}")
+    if not tools.real:  # the stand-in gives no other names
+        return
     tools.mongorestore(source, "--nsFrom", "kinds.*", "--nsTo", "kinds.*_before", str(out / "before"))
     if documents(kinds, "a_before") != before:
         raise AssertionError("before/ is not what there was")
@@ -293,6 +297,8 @@ def values_that_a_shell_does_not_hold(source, tools, directory):
         wrong = [number for number in before if found.get(number) != (before if number < len(HELD) else now).get(number)]
         if wrong or told.count("conflict: ") != len(NOT_HELD) or "done" not in told:
             raise AssertionError(f"{wrong}: {told}")
+    if not tools.real:  # the stand-in holds no such values either
+        return
     kinds.a.delete_many({})
     kinds.a.insert_many([RawBSONDocument(raw) for raw in now.values()])
     tools.mongorestore(source, "--oplogReplay", str(out / "replay"))
@@ -395,7 +401,7 @@ def main():
         try:
             kind(of, tools, folder)
             print(f"{kind.__name__}: identical", flush=True)
-        except AssertionError as error:
+        except (AssertionError, RuntimeError) as error:
             print(f"{kind.__name__}: {error}", flush=True)
             failed += 1
     return min(failed, 1)
