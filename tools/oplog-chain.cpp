@@ -831,10 +831,20 @@ class Commands {
         }
     }
 
-    /// The file that pins what --chain names.
+    /// The file that pins what --chain names. What cannot be read at the moment may be the latest.
     fs::path pin_of_chain() const {
         if (!tool_.has("chain")) throw ArgumentError(command_ + ": say which chain: --chain ID");
-        return is_cluster() ? cluster(clusters()).pin() : chain(chains()).pin();
+        const bool is_latest = tool_.value("chain") == "latest";
+        if (is_cluster()) {
+            const std::vector<ClusterBackup> all = clusters();
+            for (const ClusterBackup& one : all)
+                if (is_latest && one.is_unread()) throw Failure(unverified, one.damage());
+            return cluster(all).pin();
+        }
+        const std::vector<Chain> all = chains();
+        for (const Chain& one : all)
+            if (is_latest && one.is_unread) throw Failure(unverified, one.damage);
+        return chain(all).pin();
     }
     void pin() {
         FileSink file(pin_of_chain().string(), IfExists::replace, Content::text);

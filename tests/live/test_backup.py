@@ -303,11 +303,11 @@ class Cycle(Backup):
     def test_a_cycle_says_what_it_does_in_both_languages(self):
         self.db.a.insert_one({})
         clock = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
-        out, _ = self.run_backup(config=self.configure(lang="zh"))
+        out, _ = self.run_backup(config=self.configure(lang="zh", time_interval="3s"))
         self.assertRegex(out, rf"\A{clock}全量备份开始\.\.\.\n{clock}全量备份结束\.\.\.\n"
                               r"Mongodb全量备份成功,备份目录大小为：[\d.]+[KMG],耗时：\d+秒\n"
-                              r"等待1秒后增量备份开始\.\.\.\nMongodb 第1次增量备份成功,备份目录大小为：[\d.]+[KMG],耗时：\d+秒\n"
-                              r"等待1秒后增量备份开始\.\.\.\nMongodb 第2次增量备份成功,备份目录大小为：[\d.]+[KMG],耗时：\d+秒\n"
+                              r"等待3秒后增量备份开始\.\.\.\nMongodb 第1次增量备份成功,备份目录大小为：[\d.]+[KMG],耗时：\d+秒\n"
+                              r"等待3秒后增量备份开始\.\.\.\nMongodb 第2次增量备份成功,备份目录大小为：[\d.]+[KMG],耗时：\d+秒\n"
                               rf"{clock}增量备份全部结束\.\.\.\n\Z")
         lines = self.log().splitlines()
         head = rf"\[INFO\]\[{clock},\d\d\d\]\[oplog-backup:\d+\]"

@@ -45,10 +45,10 @@ class SiftedParts {
         std::uint64_t from = 0, to = 0;   ///< The entries begin within these offsets.
         std::uint64_t begin = 0, end = 0; ///< Where the first one begins and the last one ends.
         std::uint64_t entries = 0;        ///< How many there are.
-        Timestamp first, last;            ///< Of the first and the last one.
+        Timestamp first{}, last{};        ///< Of the first and the last one.
         bool is_good = false;             ///< All could be read, and their ts rise.
-        std::vector<Place> kept;          ///< The entries that matter, and the last one.
-        std::string bytes;                ///< Of these, one after the other.
+        std::vector<Place> kept{};        ///< The entries that matter, and the last one.
+        std::string bytes{};              ///< Of these, one after the other.
     };
 
     /// Begins to read the file at the offset `from`. `sieve` outlives this object.
