@@ -342,6 +342,15 @@ class Rewriting(StageTest):
         self.assertEqual(json.loads(self.read("out/shop/a.metadata.json"))["options"], {"capped": True})
         self.assertEqual(self.indexes("a"), ["_id_", "old_1"])
 
+    def test_updates_in_capped_collections_while_the_dump_ran_are_staged(self):
+        """Whether or not the server logs what such a collection drops, as servers from 5.0 on do."""
+        update = one(2, "u", "shop.a", int32("$v", 2), field(3, "diff", document(field(3, "u", document(int32("n", 1))))), ui="A", o2=(int32("_id", 1),))
+        dropped = one(3, "d", "shop.a", int32("_id", 9), ui="A")
+        for entries in ([update], [update, dropped]):
+            self.dump(noop(1), *entries, noop(4), a=metadata("a", letter="A", options={"capped": True, "size": 4096}))
+            self.write("inc.bson", noop(4) + noop(5))
+            self.assertIn(["u", {"_id": 1}], [[entry["op"], entry.get("o2")] for entry in self.staged("--full", "full", "inc.bson")])
+
     def test_what_the_dump_has_clustered_and_capped_is_made_by_entries(self):
         cap = {"capped": True, "size": 4096, "clusteredIndex": {"v": 2, "key": {"_id": 1}, "name": "by id", "unique": True}}
         self.write("full/shop/a.metadata.json", metadata("a", "old_1", letter="A", options=cap))
