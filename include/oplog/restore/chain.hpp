@@ -154,8 +154,8 @@ class Chain {
         return start([](const std::string&) { return true; });
     }
 
-    /// Finds out what the full dump has of capped collections that do not log what they drop. It reads those
-    /// collections, and the entries up to the dump's consistent point.
+    /// Finds out what the full dump has of capped collections with entries up to its consistent point. It reads those
+    /// collections and, where one of them does not log what it drops, those entries.
     void examine_capped(Stager::Start& start) const {
         Removed& removed = start.removed;
         removed.absent = std::move(removed.updated);
@@ -164,13 +164,15 @@ class Chain {
             const std::string& uuid = collection.uuid;
             const auto capped = removed.capped.find(uuid);
             const DumpCollection* const dumped = full_ && collection.dumped_as ? full_->find(*collection.dumped_as) : nullptr;
-            if (!dumped || dumped->data.empty() || capped == removed.capped.end() || capped->second.tells) continue;
+            if (!dumped || dumped->data.empty() || capped == removed.capped.end()) continue;
+            std::string newest;
             DocumentReader documents(dumped->data);
             for (const bson::Document& document : documents) {
                 const auto id = document.find("_id");
-                last[uuid] = id ? id->bytes() : "";
-                removed.absent.erase(uuid + last[uuid]);
+                newest = id ? id->bytes() : "";
+                removed.absent.erase(uuid + newest);
             }
+            if (!capped->second.tells && !newest.empty()) last[uuid] = newest;
         }
         if (last.empty()) return;
         for (Merge<Reader> entries = merged(Continuity::gaps); const EntryView& entry : entries) {

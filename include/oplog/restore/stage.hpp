@@ -462,11 +462,11 @@ class Stager {
     /// Whether the dump has seen an insertion or update in a capped collection, or its later effects.
     bool is_seen(const Operation& operation, const std::string& key) {
         found_removed_.capped[std::string(operation.ui)];
-        const auto known = removed_.capped.find(operation.ui);
         if (operation.is_update()) {
             found_removed_.updated.insert(key);
-            return known != removed_.capped.end() && !known->second.tells && removed_.absent.contains(key);
+            return removed_.absent.contains(key);
         }
+        const auto known = removed_.capped.find(operation.ui);
         if (known != removed_.capped.end() && known->second.seen && last_ <= *known->second.seen) return true;
         removed_.absent.erase(key); // from here on there is one
         return false;
