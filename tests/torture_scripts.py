@@ -2,7 +2,6 @@
 
 No server: what stands for mongodump answers from a file of entries, and what stands for mongorestore notes what it was given.
 """
-import atexit
 import json
 import os
 import pathlib
@@ -135,17 +134,19 @@ def wrong(system, command, fault, program, shim):
 def cases(short, dice, tools, shim, data, metadata, entry):
     """Yields (fault class, what exactly, a function that says what is wrong)."""
     template = System(tools, data, metadata, entry)
-    atexit.register(template.remove)
-    for command in COMMANDS:
-        for program in PROGRAMS[:2] if short else PROGRAMS:
-            numbers = range(1, 400) if program in PROGRAMS[:6] else range(1, 12)
-            for kind in ("io", "kill"):
-                for n in dice.sample(numbers, 1 if short else min(40, len(numbers))):
-                    def check(command=command, program=program, fault=f"{kind}:{n}"):
-                        system = System(tools, data, metadata, entry, template)
-                        system.began = template.began
-                        try:
-                            return wrong(system, command, fault, program, shim)
-                        finally:
-                            system.remove()
-                    yield "scripts", f"{command}, {kind}:{n} in {program}", check
+    try:
+        for command in COMMANDS:
+            for program in PROGRAMS[:2] if short else PROGRAMS:
+                numbers = range(1, 400) if program in PROGRAMS[:6] else range(1, 12)
+                for kind in ("io", "kill"):
+                    for n in dice.sample(numbers, 1 if short else min(40, len(numbers))):
+                        def check(command=command, program=program, fault=f"{kind}:{n}"):
+                            system = System(tools, data, metadata, entry, template)
+                            system.began = template.began
+                            try:
+                                return wrong(system, command, fault, program, shim)
+                            finally:
+                                system.remove()
+                        yield "scripts", f"{command}, {kind}:{n} in {program}", check
+    finally:
+        template.remove()

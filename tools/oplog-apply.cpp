@@ -114,10 +114,8 @@ int main(int argc, char** argv) {
         Readings readings;
         const Selection selection = learned_selection(tool, chain, bounds, continuity, readings);
         warn_of_unmatched(tool, selection.unmatched());
-        Applier applier(full, applier_options(tool, chain,
-                                              directory ? oplog::detail::parent_directory(directory->path())
-                                                        : std::filesystem::temp_directory_path().string(),
-                                              selection));
+        Applier applier(
+            full, applier_options(tool, chain, scratch_directory(directory ? std::optional(directory->path()) : std::nullopt), selection));
         tool.show_progress(size_of(chain));
         WantedState state{&applier, bounds};
         play(tool, chain, continuity, readings, {&state, 1});

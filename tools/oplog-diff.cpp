@@ -338,7 +338,7 @@ int main(int argc, char** argv) {
     add_selection(tool);
     return tool.run(argc, argv, [&] {
         Printer printer(tool);
-        const std::string scratch = std::filesystem::temp_directory_path().string();
+        const std::string scratch = scratch_directory();
         if (tool.has("full"))
             compare_times(tool, printer, scratch);
         else

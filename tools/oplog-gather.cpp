@@ -465,7 +465,7 @@ int main(int argc, char** argv) {
             out.emplace(*output,
                         DumpWriter::Options{
                             .if_exists = tool.if_exists(), .gzip = tool.has("gzip"), .inputs = directories, .is_ours = is_gathered});
-        const std::string scratch = out ? oplog::detail::parent_directory(out->path()) : std::filesystem::temp_directory_path().string();
+        const std::string scratch = scratch_directory(out ? std::optional(out->path()) : std::nullopt);
         Members members(directories, jobs);
         members.survey(bound.value_or(Timestamp::max()));
         if (!out) check(tool, members, scratch);

@@ -11,11 +11,6 @@ using namespace oplog::tools;
 
 namespace {
 
-std::string scratch(const Tool& tool) {
-    const auto output = tool.optional("output");
-    return output && *output != "-" ? oplog::detail::parent_directory(*output) : std::filesystem::temp_directory_path().string();
-}
-
 /// Learns which collections are renamed to which, so that the changes of others need not be stored.
 Selection learned(const Tool& tool, const Chain& chain, Readings& readings) {
     Selection selection;
@@ -63,7 +58,7 @@ int main(int argc, char** argv) {
         if (!tool.has("ns")) throw ArgumentError("name the collection: --ns NS");
         if (tool.has("changes") && tool.has("images")) throw ArgumentError("--changes and --images exclude each other");
         if (tool.has("json") && tool.has("relaxed")) throw ArgumentError("--json and --relaxed exclude each other");
-        History::Options options{.scratch = scratch(tool),
+        History::Options options{.scratch = scratch_directory(tool.optional("output")),
                                  .namespaces = wanted_namespaces(tool),
                                  .ids = wanted_ids(tool),
                                  .where = wanted_fields(tool),

@@ -355,8 +355,7 @@ int main(int argc, char** argv) {
         if (tool.has("check") ? output.has_value() : !output || *output == "-")
             throw ArgumentError(tool.has("check") ? "--check makes no OUT: leave -o out"
                                                   : "name the directory to make: -o OUT, or say --check");
-        TakeBack::Options options{.scratch =
-                                      output ? oplog::detail::parent_directory(*output) : std::filesystem::temp_directory_path().string(),
+        TakeBack::Options options{.scratch = scratch_directory(output),
                                   .choice = choice(tool),
                                   .on_conflict = on_conflict(tool),
                                   .report = [&](const Finding& finding) { tool.warn(to_string(finding)); }};

@@ -41,6 +41,11 @@ class History(ToolTest):
         self.assertEqual([(line["before"], line["after"]) for line in self.history("--ns", "shop.a", "--images")],
                          [({"_id": 1, "n": 5}, {"_id": 1, "n": 6}), ({"_id": 1, "n": 6}, None), (None, {"_id": 1})])
 
+    def test_a_directory_for_temporary_files_that_is_not_there_is_named(self):
+        self.chain.dump("shop.a", 1, [{"_id": 1}])
+        code, out, err = self.run_tool("history", *self.chain.write(), "--ns", "shop.a", env={"TMPDIR": "/nowhere"})
+        self.assertEqual((code, out, err), (2, b"", "oplog-history: the directory for temporary files, /nowhere: No such file or directory\n"))
+
     def test_time_order_is_over_all_documents_and_collections(self):
         for number, name in enumerate("ab", 1):
             self.chain.dump(f"shop.{name}", number, [{"_id": identity} for identity in range(3)])

@@ -45,6 +45,12 @@ class Threads(ToolTest):
             code, out, err = self.run_tool("cat", "a", **threads)
             self.assertEqual((code, out.count(b"\n")), (1, 3000), err)
 
+    @unittest.skipUnless(FAULTS, "the library of faults is not there")
+    def test_a_part_that_cannot_be_read_is_named(self):
+        self.write("a", b"".join(entry(100, n, size=20_000) for n in range(1, 2500)))
+        said = {self.run_tool("range", "a", env={"LD_PRELOAD": FAULTS, "FAULT": f"io:{n}"})[2] for n in range(1, 25)}
+        self.assertLessEqual(said, {"", "oplog-range: a: Input/output error\n", "oplog-range: stdout: Input/output error\n"})
+
     def test_range_in_parts(self):
         self.write("a", b"".join(entry(100, n, size=20_000) for n in range(1, 2500)))
         for threads in self.each():
@@ -56,6 +62,16 @@ class Threads(ToolTest):
         for number, threads in enumerate(self.each()):
             self.good("slice", "a", "-o", f"out{number}", **threads)
             self.assertEqual(self.read(f"out{number}"), data)
+
+    def test_history_reads_parts(self):
+        self.write("full/oplog.bson", operation(1, "n", "", document()))
+        self.write("full/shop/a.bson", b"")
+        self.write("full/shop/a.metadata.json", json.dumps({"indexes": [], "uuid": "00" * 16, "collectionName": "a"}).encode())
+        pad = string("pad", "x" * 20_000)
+        self.write("inc", operation(1, "n", "", document()) + b"".join(operation(n, "i", "shop.a", document(int32("_id", n), pad)) for n in range(2, 2500)))
+        for threads in self.each():
+            lines = self.good("history", "--full", "full", "inc", "--ns", "shop.a", "--id", "2400", "--json", **threads).splitlines()
+            self.assertEqual([json.loads(line)["ts"]["$timestamp"]["i"] for line in lines], [2400])
 
     def test_apply_writes_collections_at_a_time(self):
         os.makedirs(self.dir / "full" / "shop")

@@ -35,8 +35,7 @@ inline bool is_archive(const std::string& path) {
 class UnpackedArchive {
   public:
     /// Throws DataError and std::system_error.
-    explicit UnpackedArchive(const std::string& archive)
-        : path_((std::filesystem::temp_directory_path() / "oplog-archive-XXXXXX").string()) {
+    explicit UnpackedArchive(const std::string& archive) : path_(scratch_directory() + "/oplog-archive-XXXXXX") {
         {
             const oplog::detail::SignalsHeld until_watched;
             if (!::mkdtemp(path_.data())) oplog::detail::throw_errno(path_);

@@ -6,14 +6,13 @@
 #include <oplog/stream/readings.hpp>
 
 #include <deque>
-#include <filesystem>
 
 namespace oplog::tools {
 
 /// An unnamed temporary file for documents.
 class Spool {
   public:
-    Spool() : file_(oplog::detail::unnamed_file(std::filesystem::temp_directory_path().string())) {}
+    Spool() : file_(oplog::detail::unnamed_file(scratch_directory())) {}
     void write(const char* data, std::size_t size) { oplog::detail::write_all(file_.get(), data, size, "temporary file"); }
     void close() {}
     std::string path() const { return "/proc/self/fd/" + std::to_string(file_.get()); }

@@ -28,6 +28,7 @@ inline const std::terminate_handler terminates_by_itself = std::set_terminate(on
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <poll.h>
 #include <set>
 #include <string>
@@ -216,6 +217,16 @@ inline void on_terminate() noexcept {
 
 /// Writes text to stdout. Throws std::system_error.
 inline void print(std::string_view text) { oplog::detail::write_all(STDOUT_FILENO, text.data(), text.size(), "stdout"); }
+
+/// The directory for temporary files: that of an output, which has the space; else $TMPDIR, or /tmp. Throws std::system_error.
+inline std::string scratch_directory(const std::optional<std::string>& output = {}) {
+    if (output && *output != "-") return oplog::detail::parent_directory(*output);
+    std::error_code failed;
+    const std::string path = std::filesystem::temp_directory_path(failed).string();
+    if (!failed) return path;
+    const char* const wanted = std::getenv("TMPDIR");
+    throw std::system_error(failed, "the directory for temporary files, " + escaped(wanted ? wanted : "/tmp"));
+}
 
 /// Checks a bound in local time: throws ArgumentError for a time zone that the C library does not know, because it
 /// would silently use UTC.

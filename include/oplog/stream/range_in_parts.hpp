@@ -27,12 +27,12 @@ namespace detail {
 /// Reads the bytes of a file from one offset up to another, or up to its end.
 class PartSource {
   public:
-    PartSource(int fd, std::uint64_t from, std::uint64_t to, std::function<void(std::size_t)> on_read = {})
-        : fd_(fd), at_(from), to_(to), on_read_(std::move(on_read)) {}
+    PartSource(int fd, std::string path, std::uint64_t from, std::uint64_t to, std::function<void(std::size_t)> on_read = {})
+        : fd_(fd), path_(std::move(path)), at_(from), to_(to), on_read_(std::move(on_read)) {}
 
     std::size_t read(char* buffer, std::size_t size) {
         const ::ssize_t got = ::pread(fd_, buffer, std::min<std::uint64_t>(size, to_ - at_), static_cast<::off_t>(at_));
-        if (got < 0) throw_errno("pread");
+        if (got < 0) throw_errno(path_);
         at_ += static_cast<std::uint64_t>(got);
         if (on_read_) on_read_(static_cast<std::size_t>(got));
         return static_cast<std::size_t>(got);
@@ -40,6 +40,7 @@ class PartSource {
 
   private:
     int fd_;
+    std::string path_; ///< For error messages.
     std::uint64_t at_;
     std::uint64_t to_;
     std::function<void(std::size_t)> on_read_;
@@ -71,9 +72,9 @@ inline std::optional<std::size_t> guess_entry(std::string_view bytes) {
 }
 
 /// Where an entry of a file seems to begin soon after `offset`: in the first half of so many bytes.
-inline std::optional<std::uint64_t> guess_entry(int fd, std::uint64_t offset, std::size_t window = 1 << 20) {
+inline std::optional<std::uint64_t> guess_entry(int fd, const std::string& path, std::uint64_t offset, std::size_t window = 1 << 20) {
     const auto bytes = std::make_unique_for_overwrite<char[]>(window);
-    const auto found = guess_entry({bytes.get(), PartSource(fd, offset, offset + window).read(bytes.get(), window)});
+    const auto found = guess_entry({bytes.get(), PartSource(fd, path, offset, offset + window).read(bytes.get(), window)});
     return found ? std::optional(offset + *found) : std::nullopt;
 }
 
@@ -98,7 +99,7 @@ inline std::optional<Range> range_in_parts(const std::string& path, const std::f
 
     std::vector<std::uint64_t> edges{0};
     for (std::uint64_t i = 1; i < parts; ++i) {
-        const auto edge = detail::guess_entry(file.get(), size / parts * i);
+        const auto edge = detail::guess_entry(file.get(), path, size / parts * i);
         if (!edge) return std::nullopt;
         edges.push_back(*edge);
     }
@@ -106,7 +107,7 @@ inline std::optional<Range> range_in_parts(const std::string& path, const std::f
     std::vector<std::optional<Range>> ranges(parts);
     const auto read_part = [&](std::size_t i, const std::function<void(std::size_t)>& heard) {
         try {
-            ranges[i] = range(BasicReader<detail::PartSource>(detail::PartSource(file.get(), edges[i], edges[i + 1], heard), path));
+            ranges[i] = range(BasicReader<detail::PartSource>(detail::PartSource(file.get(), path, edges[i], edges[i + 1], heard), path));
         } catch (const std::exception&) { // reading the file in the ordinary way will report it
         }
     };

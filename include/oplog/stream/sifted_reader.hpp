@@ -53,7 +53,7 @@ class SiftedParts {
 
     /// Begins to read the file at the offset `from`. `sieve` outlives this object.
     SiftedParts(const std::string& path, std::uint64_t from, const Sieve& sieve)
-        : file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)), sieve_(&sieve), start_(from) {
+        : path_(path), file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)), sieve_(&sieve), start_(from) {
         struct stat info {};
         if (!file_.is_open() || ::fstat(file_.get(), &info) != 0 || !S_ISREG(info.st_mode)) throw_errno(path);
         size_ = std::max(static_cast<std::uint64_t>(info.st_size), from);
@@ -108,7 +108,7 @@ class SiftedParts {
     void guess_and_read(Part& part) noexcept {
         part.begin = std::numeric_limits<std::uint64_t>::max(); // nowhere, until something is guessed
         try {
-            if (const auto guess = part.from == start_ ? start_ : guess_entry(file_.get(), part.from, 64 << 10)) read(part, *guess);
+            if (const auto guess = part.from == start_ ? start_ : guess_entry(file_.get(), path_, part.from, 64 << 10)) read(part, *guess);
         } catch (const std::exception&) { // reading it once more will report it
         }
     }
@@ -117,7 +117,7 @@ class SiftedParts {
             .from = part.from, .to = part.to, .begin = begin, .end = begin, .kept = std::move(part.kept), .bytes = std::move(part.bytes)};
         part.kept.clear();
         part.bytes.clear();
-        BasicReader<PartSource, bson::Document> in(PartSource(file_.get(), begin, size_), std::string());
+        BasicReader<PartSource, bson::Document> in(PartSource(file_.get(), path_, begin, size_), std::string());
         const auto keep = [&](const bson::Document& document, bool is_passed_by) {
             part.kept.push_back({part.end - document.size(), part.entries - 1, part.bytes.size(), is_passed_by});
             part.bytes += document.bytes();
@@ -142,6 +142,7 @@ class SiftedParts {
         }
     }
 
+    std::string path_;
     Descriptor file_;
     const Sieve* sieve_;
     std::uint64_t start_, size_ = 0;
@@ -217,7 +218,7 @@ class SiftedReader {
             static_cast<std::uint64_t>(info.st_size) < in_.bytes() + least)
             return false;
         std::string there(entry.size(), '\0'); // in a compressed file the entry is not there
-        if (detail::PartSource(file.get(), in_.where().offset, in_.bytes()).read(there.data(), there.size()) != there.size() ||
+        if (detail::PartSource(file.get(), path_, in_.where().offset, in_.bytes()).read(there.data(), there.size()) != there.size() ||
             there != entry)
             return false;
         where_ = std::make_unique<Position>(in_.where());
@@ -249,7 +250,7 @@ class SiftedReader {
         const int copy = ::fcntl(parts_->file(), F_DUPFD_CLOEXEC, 0);
         if (copy < 0) detail::throw_errno(path_);
         rest_file_ = detail::Descriptor(copy);
-        rest_.emplace(detail::PartSource(rest_file_.get(), from_, std::numeric_limits<std::uint64_t>::max(), on_read_),
+        rest_.emplace(detail::PartSource(rest_file_.get(), path_, from_, std::numeric_limits<std::uint64_t>::max(), on_read_),
                       Position{where_->file, from_, documents_});
         parts_.reset();
         reads_ = Reads::rest;
