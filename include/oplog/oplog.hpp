@@ -7,6 +7,7 @@
 #include <oplog/bson/id_key.hpp>
 #include <oplog/bson/json_parser.hpp>
 #include <oplog/bson/order.hpp>
+#include <oplog/bson/touched_fields.hpp>
 #include <oplog/bson/update.hpp>
 #include <oplog/core.hpp>
 #include <oplog/entry/id_sieve.hpp>
@@ -27,3 +28,5 @@
 #include <oplog/restore/history.hpp>
 #include <oplog/restore/sharding.hpp>
 #include <oplog/restore/take_back.hpp>
+#include <oplog/stream/heavy_hitters.hpp>
+#include <oplog/stream/hot_spots.hpp>

@@ -27,7 +27,8 @@ def document(*fields):
 
 
 def string(name, value):
-    return field(2, name, struct.pack("<i", len(value) + 1) + value.encode() + b"\0")
+    text = value.encode()
+    return field(2, name, struct.pack("<i", len(text) + 1) + text + b"\0")
 
 
 def int32(name, value):

@@ -92,6 +92,13 @@ inline std::string json_span(const Range& range) {
     return range.empty() ? R"("first":null,"last":null)" : json_span(range.first, range.last);
 }
 
+/// Numbers for people to read: "1,234,567".
+inline std::string grouped(std::uint64_t number) {
+    std::string text = std::to_string(number);
+    for (std::size_t at = text.size(); at > 3;) text.insert(at -= 3, ",");
+    return text;
+}
+
 /// Bytes for people to read: "1.5 GB".
 inline std::string human_size(double bytes) {
     static constexpr const char* units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
@@ -433,9 +440,9 @@ class Tool {
     }
     IfExists if_exists() const { return has("force") ? IfExists::replace : IfExists::refuse; }
 
-    /// Opens the output for BSON or text. Close it with finish().
-    Output open_output(Content content = Content::bson) {
-        const std::string path = optional("output").value_or("-");
+    /// Opens the output that an option names for BSON or text. Close it with finish().
+    Output open_output(Content content = Content::bson, const std::string& option = "output") {
+        const std::string path = optional(option).value_or("-");
         const bool binary = content == Content::bson || compression().value_or(compression_for(path)).method != Compression::none;
         if (binary && is_terminal(path))
             throw ArgumentError(fmt::format("{} is not written to a terminal; name a file with -o, or pipe it on",

@@ -72,8 +72,14 @@ class NameList {
     std::size_t count_ = 0;
 };
 
+template <class Visit>
+class TouchedFields;
+
 /// Applies and checks one level of a `$v: 2` diff.
 class Diff {
+    template <class Visit>
+    friend class TouchedFields;
+
   public:
     static void apply_to_document(const bson::Document& document, const bson::Document& diff, bson::Builder& out, std::size_t depth) {
         check_depth(depth);

@@ -71,6 +71,18 @@ class Timeline {
     /// The periods by the second at which they begin. Periods without operations are left out.
     const std::map<std::uint32_t, Period>& periods() const noexcept { return periods_; }
 
+    /// Adds what happened in another timeline.
+    void add(const Timeline& other) {
+        while (level_ < other.level_) coarsen();
+        for (const auto& [start, period] : other.periods_) add(start, period.operations, period.bytes);
+    }
+
+    /// The same timeline in periods at least as long.
+    Timeline coarsened_to(std::uint32_t length) const {
+        Timeline result = *this;
+        while (result.length() < length && result.level_ + 1 < std::size(lengths)) result.coarsen();
+        return result;
+    }
     /// The same timeline in at most so many periods from the first to the last, empty ones included.
     Timeline coarsened(std::size_t most) const {
         Timeline result = *this;
@@ -120,7 +132,12 @@ class Stats {
 
     /// Adds the next entry. Throws DataError for a malformed entry.
     void add(const EntryView& entry) {
-        entry.with_place([&] { count(entry); });
+        add(entry, [](const Operation&, std::string_view) {});
+    }
+    /// The same. Calls each(const Operation&, std::string_view ns) for every operation, with the namespace for which it counts.
+    template <class Each>
+    void add(const EntryView& entry, Each each) {
+        entry.with_place([&] { count(entry, each); });
     }
 
     /// The span of all entries.
@@ -147,7 +164,8 @@ class Stats {
     std::uint64_t aborted() const noexcept { return aborted_; }
 
   private:
-    void count(const EntryView& entry) {
+    template <class Each>
+    void count(const EntryView& entry, Each& each) {
         range_.add(entry);
         std::uint64_t operations = 0;
         const Operation whole(entry);
@@ -155,6 +173,7 @@ class Stats {
             ++operations;
             total_.add(operation);
             counts_of(operation).add(operation);
+            each(operation, last_ns_);
         };
         if (whole.is_apply_ops())
             for_each_operation(entry, visit);
