@@ -77,7 +77,7 @@ int main(int argc, char** argv) {
         if (has_ids)
             add_sifted(chain, history);
         else
-            read_chain(chain, readings, [&](const EntryView& entry) { history.add(entry); }, {.check = Check::structure});
+            read_chain(chain, readings, [&](const EntryView& entry) { history.add(entry); }, {.checked = true});
         progress.stop();
         JsonBuffer text(tool.has("relaxed") ? JsonMode::relaxed : JsonMode::canonical,
                         tool.has("pretty") ? JsonLayout::pretty : JsonLayout::line);

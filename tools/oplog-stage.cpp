@@ -67,7 +67,7 @@ class Staging {
         };
         Examiner examiner(std::move(start), bounds_, report, selection_.renaming());
         Selection wanted = selection_;
-        Merge<Input> entries = chain_.merged<Input>(continuity_, Check::structure);
+        auto entries = checked_entries(chain_, continuity_);
         std::optional<Timestamp> last, last_wanted;
         for (const EntryView& entry : entries) {
             last = entry.ts();

@@ -374,7 +374,7 @@ int main(int argc, char** argv) {
         TakeBack undo(*chain.full(), *chain.dump_start(), *chain.consistent_point(), std::move(options));
         Readings readings;
         tool.show_progress();
-        read_chain(chain, readings, [&](const EntryView& entry) { undo.add(entry); }, {.check = Check::structure});
+        read_chain(chain, readings, [&](const EntryView& entry) { undo.add(entry); }, {.checked = true});
         progress.stop();
         Summary summary;
         UndoOutput files(out ? &*out : nullptr, scratch, undo.last(), summary);

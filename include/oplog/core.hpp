@@ -21,6 +21,7 @@
 #include <oplog/restore/stage.hpp>
 #include <oplog/restore/time_series.hpp>
 #include <oplog/restore/verify.hpp>
+#include <oplog/stream/checked_reader.hpp>
 #include <oplog/stream/committed_operations.hpp>
 #include <oplog/stream/filter_view.hpp>
 #include <oplog/stream/merge.hpp>

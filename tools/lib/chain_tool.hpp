@@ -7,6 +7,7 @@
 
 #include <oplog/restore/chain.hpp>
 #include <oplog/restore/verify.hpp>
+#include <oplog/stream/checked_reader.hpp>
 
 #include <deque>
 #include <memory>
@@ -76,20 +77,34 @@ class ChainInputs {
     Chain chain_;
 };
 
+/// The entries of a chain in order, every byte of them checked, on several cores if a slice is large.
+inline Merge<CheckedReader<Input>> checked_entries(const Chain& chain, Continuity continuity) {
+    std::vector<CheckedReader<Input>> slices;
+    slices.reserve(chain.slices().size());
+    for (const Chain::Slice& slice : chain.slices())
+        slices.emplace_back(Input(Input::source_type(slice.path), slice.name), slice.path, [](std::size_t bytes) { progress.add(bytes); });
+    return Merge(std::move(slices), continuity);
+}
+
 struct ChainReading {
     Bounds bounds{}; ///< Entries beyond the bounds do not count.
     Continuity continuity = Continuity::chain;
-    Check check = Check::frame;
+    bool checked = false; ///< Whether every byte is checked.
 };
 /// Calls use(const EntryView&) for each entry of one reading of the chain.
 template <class Use>
 void read_chain(const Chain& chain, Readings& readings, Use use, const ChainReading& reading = {}) {
-    Merge<Input> entries = chain.merged<Input>(reading.continuity, reading.check);
-    for (const EntryView& entry : entries) {
-        if (reading.bounds.too_late(entry.ts())) continue;
-        readings.add(entry);
-        use(entry);
-    }
+    const auto read = [&](auto entries) {
+        for (const EntryView& entry : entries) {
+            if (reading.bounds.too_late(entry.ts())) continue;
+            readings.add(entry);
+            use(entry);
+        }
+    };
+    if (reading.checked)
+        read(checked_entries(chain, reading.continuity));
+    else
+        read(chain.merged<Input>(reading.continuity));
     readings.end();
 }
 

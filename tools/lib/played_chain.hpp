@@ -43,7 +43,7 @@ struct WantedState {
 /// Plays a chain's entries up to each wanted state; the state with the latest time must come last. Prints what the user
 /// must know. Writes nothing yet.
 inline void play(const Tool& tool, const Chain& chain, Continuity continuity, Readings& readings, std::span<WantedState> states) {
-    Merge<Input> entries = chain.merged<Input>(continuity, Check::structure);
+    auto entries = checked_entries(chain, continuity);
     std::optional<Timestamp> last;
     for (const EntryView& entry : entries) {
         last = entry.ts();

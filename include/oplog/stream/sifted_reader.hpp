@@ -27,6 +27,15 @@ namespace oplog::inline v0_1 {
 
 namespace detail {
 
+/// Whether a SiftedReader yields the entries too that pass the sieve by.
+template <class Sieve>
+constexpr bool keeps_all = [] {
+    if constexpr (requires { Sieve::keeps_all; })
+        return Sieve::keeps_all;
+    else
+        return false;
+}();
+
 /// Has several threads read the parts of a file, and keep of each the entries that matter.
 ///
 /// A part begins where guess_entry() guesses an entry, and has the entries that begin in it. The guess is proved if the part before
@@ -82,7 +91,7 @@ class SiftedParts {
     }
 
   private:
-    static constexpr std::uint64_t part_size = 8 << 20;
+    static constexpr std::uint64_t part_size = keeps_all<Sieve> ? 512 << 10 : 8 << 20; // which memory has, or some of it
 
     struct Slot {
         Part part;
@@ -135,7 +144,7 @@ class SiftedParts {
                 part.last = entry.ts();
                 part.end += document.size();
                 const bool is_passed_by = (*sieve_)(entry, usual);
-                if (!is_passed_by || part.end >= part.to) keep(document, is_passed_by);
+                if (keeps_all<Sieve> || !is_passed_by || part.end >= part.to) keep(document, is_passed_by);
             }
             part.is_good = true;
         } catch (const DataError&) {
@@ -166,6 +175,9 @@ class SiftedParts {
 ///     in.pass_over(oplog::Timestamp::max());
 ///     for (const oplog::EntryView& entry : in)
 ///         if (!entry.is_passed_by()) history.add(entry);
+///
+/// A sieve with `static constexpr bool keeps_all = true` says instead which entries need no closer look, as OrdinarySieve does. Then the
+/// reader leaves out none, and threads are at work on any large plain file.
 template <class In, class Sieve>
 class SiftedReader {
   public:
@@ -205,8 +217,8 @@ class SiftedReader {
     using Rest = BasicReader<detail::PartSource>;
     using Parts = detail::SiftedParts<Sieve>;
     enum class Reads { beginning, parts, rest };
-    static constexpr std::uint64_t beginning = 1 << 20,
-                                   least = 16 << 20; ///< A long chain has many slices, most of which wait for their turn.
+    // A long chain has many slices, most of which wait for their turn.
+    static constexpr std::uint64_t beginning = detail::keeps_all<Sieve> ? 256 << 10 : 1 << 20, least = 16 * beginning;
 
     /// Lets threads read what follows the current entry, if the file is plain and large.
     bool go_parallel() {
@@ -277,7 +289,7 @@ class SiftedReader {
     std::string path_;
     const Sieve* sieve_;
     std::function<void(std::size_t)> on_read_;
-    Timestamp horizon_;
+    Timestamp horizon_ = detail::keeps_all<Sieve> ? Timestamp::max() : Timestamp();
     Reads reads_ = Reads::beginning;
     bool tried_ = false;              ///< Whether go_parallel() was called.
     std::unique_ptr<Position> where_; ///< Allocated, because entries point to it and a reader can be moved.
