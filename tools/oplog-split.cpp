@@ -48,7 +48,7 @@ SplitPoints split_points(const Tool& tool) {
 /// directory or, if that exists, lies inside it.
 class Pieces {
   public:
-    Pieces(const Tool& tool, const std::string& directory) : tool_(tool), directory_(directory) {
+    Pieces(Tool& tool, const std::string& directory) : tool_(tool), directory_(directory) {
         const oplog::detail::SignalsHeld until_watched;
         final_ = directory_.has_filename() ? directory_ : directory_.parent_path();
         is_new_ = !fs::exists(fs::symlink_status(final_));
@@ -64,10 +64,11 @@ class Pieces {
         names_.push_back(std::move(name));
     }
 
-    /// Gives all pieces their names or, when it throws, none. Returns their paths.
-    std::vector<std::string> publish() {
+    /// Gives all pieces their names or, when it throws, none, and prints their paths.
+    void publish() {
         std::vector<std::string> paths;
         std::vector<bool> replaces;
+        std::string list;
         for (const std::string& name : names_) {
             paths.push_back((directory_ / name).string());
             tool_.refuse_overlap(paths.back());
@@ -75,12 +76,17 @@ class Pieces {
             if (fs::is_directory(there)) oplog::detail::throw_errno(paths.back(), EISDIR);
             replaces.push_back(fs::exists(there));
             if (tool_.if_exists() == IfExists::refuse && replaces.back()) oplog::detail::throw_errno(paths.back(), EEXIST);
+            list += paths.back() + "\n";
         }
+        const std::string left = hidden_.string();
         if (is_new_)
             publish_directory();
         else
             publish_into(paths, replaces);
-        return paths;
+        tool_.done();
+        const bool is_removed = remove_hidden();
+        print(list);
+        if (!is_removed) tool_.warn("what was replaced could not be removed: " + left);
     }
 
   private:
@@ -113,7 +119,6 @@ class Pieces {
                 throw;
             }
         }
-        if (!remove_hidden()) tool_.warn("what was replaced could not be removed: " + hidden_.string());
     }
     /// Throws if a piece cannot be taken back.
     void take_back(const std::vector<std::string>& paths, const std::vector<bool>& replaces, std::size_t named,
@@ -130,13 +135,18 @@ class Pieces {
         if (!stay.empty()) throw FileError(failure + "; and these stay, new and whole:" + stay);
     }
 
-    bool remove_hidden() const noexcept {
+    bool remove_hidden() noexcept {
         std::error_code error;
-        if (!hidden_.empty()) fs::remove_all(hidden_, error);
+        try {
+            if (!hidden_.empty()) fs::remove_all(hidden_, error);
+        } catch (const std::bad_alloc&) {
+            error = std::make_error_code(std::errc::not_enough_memory);
+        }
+        hidden_.clear();
         return !error;
     }
 
-    const Tool& tool_;
+    Tool& tool_;
     UndoOnSignal<undo_on_signal> undo_;
     fs::path directory_; ///< The directory as it was named.
     fs::path final_;     ///< The same without a slash at the end.
@@ -193,6 +203,6 @@ int main(int argc, char** argv) {
                 last = entry.ts();
             }
         end_piece();
-        for (const std::string& path : pieces.publish()) print(path + "\n");
+        pieces.publish();
     });
 }
