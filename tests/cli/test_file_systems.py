@@ -52,6 +52,14 @@ class PoorFileSystems(ToolTest):
             self.good("slice", "--force", "a.bson", "-o", "out", **poor)
             self.assertEqual((self.read("out"), self.files()), (entries(1, 2), ["a.bson", "out"]))
 
+    def test_what_comes_from_a_pipe_is_read_twice_and_leaves_nothing(self):
+        (self.dir / "tmp").mkdir()
+        for poor in self.each():
+            (self.dir / "tmp").mkdir(exist_ok=True)
+            poor["env"]["TMPDIR"] = str(self.dir / "tmp")
+            self.assertEqual(self.good("stage", "-q", "-", stdin=entries(1, 2), **poor), entries(1, 2))
+            self.assertEqual(self.files(), ["a.bson", "tmp"])
+
     def test_a_name_taken_while_the_output_was_written_is_not_overwritten(self):
         for poor in self.each():
             os.mkfifo(self.dir / "fifo")
