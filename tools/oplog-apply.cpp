@@ -2,6 +2,9 @@
 #include "lib/played_chain.hpp"
 #include "lib/undo.hpp"
 
+#include <fcntl.h>
+#include <list>
+
 using namespace oplog;
 using namespace oplog::tools;
 
@@ -28,39 +31,79 @@ AppliedCollection& only_collection(Applier& applier, Timestamp last) {
                                     names, found.size() > 3 ? ", ..." : ""));
 }
 
-/// Writes everything as one archive, which mongorestore loads while it is made. Calls write_oplog(write) for the entries with which it ends.
+/// Whether mongorestore must have a collection whole before it meets others: those of users, roles and their version.
+bool is_early(const AppliedCollection& collection) { return collection.database == "admin" && collection.name.starts_with("system."); }
+
+/// As many as mongorestore inserts at once: while it does, and takes no more of a collection, it goes on with the next one.
+constexpr std::size_t documents_in_turn = 1000;
+
+/// A collection that is being written.
+struct Stream {
+    Stream(const Applier& applier, AppliedCollection& of)
+        : collection(&of), documents(applier.documents(of, Check::frame, [](std::uint64_t bytes) { progress.add(bytes); })) {}
+
+    const AppliedCollection* collection;
+    AppliedDocuments documents;
+};
+
+/// Writes everything as one archive, which mongorestore loads while it is made. Calls write_oplog(write) for the entries with which it
+/// ends, if it is to have an oplog.
 template <class WriteOplog>
-void write_archive(Applier& applier, const Dump& full, Output& out, WriteOplog write_oplog) {
+void write_archive(Applier& applier, const Dump& full, Output& out, bool has_oplog, WriteOplog write_oplog) {
     ArchivePrelude prelude;
+    prelude.concurrent = 4; // as many as mongorestore loads at a time by itself
     if (full.prelude()) {
         const std::string versions = parse_json(read_whole(*full.prelude()));
         if (const auto server = bson::Document(versions).find("ServerVersion")) prelude.server_version = server->string();
         if (const auto tool = bson::Document(versions).find("ToolVersion")) prelude.tool_version = tool->string();
     }
+    // Without a version mongorestore reads no archive; one like that of old dumps, which tell none, changes nothing.
+    if (prelude.server_version.find_first_of("0123456789") != 0) prelude.server_version = "0.0.0";
     std::vector<AppliedCollection*> collections;
-    for (AppliedCollection& collection : applier.collections()) {
-        if (is_hidden_in_dumps(collection.ns())) continue;
-        collections.push_back(&collection);
-        const Metadata metadata = collection.dumped_metadata();
+    for (AppliedCollection& collection : applier.collections())
+        if (!is_hidden_in_dumps(collection.ns())) collections.push_back(&collection);
+    // mongorestore wants to know what is of users before anything else. Of the others the largest takes the longest.
+    std::ranges::stable_sort(collections, std::greater{},
+                             [](const AppliedCollection* each) { return std::pair(is_early(*each), Applier::work_of(*each)); });
+    for (const AppliedCollection* const collection : collections) {
+        const Metadata metadata = collection->dumped_metadata();
         prelude.collections.push_back(
-            {collection.database, metadata.collection, metadata.json(), metadata.is_timeseries() ? "timeseries" : "collection"});
+            {collection->database, metadata.collection, metadata.json(), metadata.is_timeseries() ? "timeseries" : "collection"});
     }
     const std::map<std::string, Metadata> views = applier.views();
     for (const auto& [ns, view] : views) {
         const auto [database, name] = split_namespace(ns);
         prelude.collections.push_back({std::string(database), std::string(name), view.json(), "view"});
     }
-    prelude.collections.push_back({"", "oplog", "", ""});
+    if (has_oplog) prelude.collections.push_back({"", "oplog", "", ""});
     ArchiveWriter archive(out, prelude);
-    for (AppliedCollection* collection : collections) {
-        AppliedDocuments documents = applier.documents(*collection, Check::frame, [](std::uint64_t bytes) { progress.add(bytes); });
-        while (const auto document = documents.next()) archive.write(collection->database, collection->name, bson::Document(*document));
-        archive.end(collection->database, collection->name);
+    std::list<Stream> streams;
+    for (auto next = collections.begin(); next != collections.end() || !streams.empty();) {
+        while (next != collections.end() && streams.size() < static_cast<std::size_t>(prelude.concurrent) &&
+               (streams.empty() || !is_early(*streams.front().collection)))
+            streams.emplace_back(applier, **next++);
+        for (auto stream = streams.begin(); stream != streams.end();) {
+            const std::string &database = stream->collection->database, &name = stream->collection->name;
+            std::size_t left = documents_in_turn;
+            while (left > 0) {
+                const auto document = stream->documents.next();
+                if (!document) break;
+                archive.write(database, name, bson::Document(*document));
+                --left;
+            }
+            if (left == 0) {
+                ++stream;
+                continue;
+            }
+            archive.end(database, name);
+            stream = streams.erase(stream);
+        }
     }
     for (const auto& [ns, view] : views) {
         const auto [database, name] = split_namespace(ns);
         archive.end(std::string(database), std::string(name));
     }
+    if (!has_oplog) return;
     write_oplog([&](const EntryView& entry) { archive.write("", "oplog", bson::Document(entry.bytes())); });
     archive.end("", "oplog");
 }
@@ -81,6 +124,7 @@ int main(int argc, char** argv) {
         ("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")
         ("o,output", "the directory to make; -: the documents of one collection, named with --ns, to stdout", cxxopts::value<std::string>(), "OUT")
         ("archive", "write one archive, for mongorestore --archive: to stdout, or OUT is a file")
+        ("options-to", "before the first byte of the archive, write the options that mongorestore needs to FILE, a line", cxxopts::value<std::string>(), "FILE")
         ("f,force", "replace OUT if it is a dump")
         ("to", "the state at T, entries at T included", cxxopts::value<std::string>(), "T")
         ("before", "the state before T", cxxopts::value<std::string>(), "T")
@@ -98,6 +142,7 @@ int main(int argc, char** argv) {
         for (const char* const option : {"copy", "gzip", "jobs", "force"})
             if (streams && tool.has(option) && (option != std::string_view("force") || *output == "-"))
                 throw ArgumentError(fmt::format("--{} is for a directory, not for {}", option, archive ? "--archive" : "-o -"));
+        if (tool.has("options-to") && !archive) throw ArgumentError("--options-to is for --archive");
         const std::size_t threads = wanted_jobs(tool);
         const Bounds bounds = tool.bounds();
         const Continuity continuity = tool.has("allow-gap") ? Continuity::gaps : Continuity::chain;
@@ -139,11 +184,22 @@ int main(int argc, char** argv) {
         };
         if (archive) {
             Output stream = tool.open_output();
-            Timestamp last;
-            write_archive(applier, full, stream, [&](auto write) { last = write_oplog(write); });
+            ::fcntl(STDOUT_FILENO, F_SETPIPE_SZ, 1 << 20); // so that there is something to read whenever mongorestore reads
+            if (const auto file = tool.optional("options-to")) {
+                FileSink sink(*file, IfExists::replace, Content::text);
+                const std::string options = options_of_restore(applier) + "\n";
+                sink.write(options.data(), options.size());
+                sink.close();
+            }
+            const bool has_oplog = !state.last_large || *state.last_large < applier.resume_from();
+            if (!has_oplog)
+                tool.warn(fmt::format(
+                    "the archive has no oplog, so that no increment goes on from it: mongorestore takes no archive with an entry as large as {}",
+                    to_string(*state.last_large)));
+            write_archive(applier, full, stream, has_oplog, write_oplog);
             full.require_unchanged();
             tool.finish(stream);
-            return say_how(last, "--archive" + (*output == "-" ? "" : "=" + shell_word(*output)));
+            return say_how(*state.last, "--archive" + (*output == "-" ? "" : "=" + shell_word(*output)));
         }
         if (streams) {
             AppliedDocuments documents =

@@ -20,9 +20,10 @@ struct Side {
 /// A dump at its consistent point.
 class DumpState {
   public:
-    DumpState(const Tool& tool, const std::string& path, const std::string& scratch) : dump_(path) {
+    /// The dump is in `path`, and called `name`.
+    DumpState(const Tool& tool, const std::string& path, const std::string& name, const std::string& scratch) : dump_(path), name_(name) {
         if (dump_.find("local.oplog.rs"))
-            throw DataError(Fault::not_supported, path + ": an increment, which has no collections",
+            throw DataError(Fault::not_supported, name + ": an increment, which has no collections",
                             "oplog-diff --full DUMP INC... --from T --to T compares two times of a chain");
         for (const std::string& warning : dump_.warnings()) tool.warn(warning);
         const bool has_entries = dump_.oplog() && !range(Reader(*dump_.oplog())).empty();
@@ -46,12 +47,13 @@ class DumpState {
 
     Applier& applier() { return *applier_; }
     const Dump& dump() const { return dump_; }
-    Side side() const { return {dump_.path(), last_}; }
+    Side side() const { return {name_, last_}; }
     /// The patterns that match no existing collection.
     const std::vector<Selection::Rule>& unmatched() const { return unmatched_; }
 
   private:
     Dump dump_;
+    std::string name_;
     std::optional<Chain> chain_;
     std::optional<Applier> applier_;
     std::optional<Timestamp> last_;
@@ -281,7 +283,9 @@ void compare_dumps(Tool& tool, Printer& printer, const std::string& scratch) {
     if (inputs.size() != 2) throw ArgumentError("name two dumps: A B; or a chain and two times of it: --full DUMP INC... --from T --to T");
     for (const char* const option : {"from", "to"})
         if (tool.has(option)) throw ArgumentError(fmt::format("--{} is a time of a chain: --full DUMP INC... --from T --to T", option));
-    DumpState before(tool, inputs[0], scratch), after(tool, inputs[1], scratch);
+    UnpackedArchives archives;
+    const std::string paths[] = {archives.directory(inputs[0]), archives.directory(inputs[1])};
+    DumpState before(tool, paths[0], inputs[0], scratch), after(tool, paths[1], inputs[1], scratch);
     std::vector<Selection::Rule> unmatched = before.unmatched();
     std::erase_if(unmatched, [&](const Selection::Rule& rule) {
         return std::ranges::none_of(after.unmatched(),
@@ -313,7 +317,7 @@ void compare_times(Tool& tool, Printer& printer, const std::string& scratch) {
     play(tool, chain, Continuity::chain, readings, states);
     compare(tool, printer, before, after, scratch, true, full.gzip());
     full.require_unchanged();
-    printer.finish({full.path(), states[0].last}, {full.path(), states[1].last});
+    printer.finish({tool.value("full"), states[0].last}, {tool.value("full"), states[1].last});
 }
 
 } // namespace

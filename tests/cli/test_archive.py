@@ -12,7 +12,7 @@ import time
 import unittest
 from urllib.parse import unquote_plus
 
-from made_chain import encode
+from made_chain import Time, encode
 from support import BIN, DATA, ENVIRONMENT, split_documents
 
 CHAIN = DATA / "timeseries"
@@ -135,6 +135,90 @@ class Archives(unittest.TestCase):
         subprocess.run([BIN / "oplog-apply", "--full", self.dump, *self.increments, "--archive", "-o", self.folder / "b.archive"], check=True, env=ENVIRONMENT,
                        stderr=subprocess.DEVNULL)
         self.assertEqual((self.folder / "b.archive").read_bytes(), done.stdout)
+
+    def made(self, *arguments):
+        """The header of an archive, what the prelude describes, and the blocks: a name, and documents or the end."""
+        done = subprocess.run([BIN / "oplog-apply", *arguments, "--archive", "-o", "-"], capture_output=True, check=True, timeout=60, env=ENVIRONMENT)
+        blocks, rest = [], done.stdout[4:]
+        while rest:
+            documents = []
+            while not rest.startswith(MARK):
+                documents.append(rest[:int.from_bytes(rest[:4], "little")])
+                self.assertGreater(len(documents[-1]), 4)
+                rest = rest[len(documents[-1]):]
+            rest = rest[4:]
+            blocks.append(documents)
+        return *blocks[0], [(self.text(header, "db"), self.text(header, "collection"), None if b"\x08EOF\0\x01" in header else len(documents))
+                            for header, *documents in blocks[1:]], done.stderr.decode()
+
+    def text(self, document, name):
+        at = document.index(b"\x02" + name.encode() + b"\0") + len(name) + 6
+        return document[at:document.index(b"\0", at)].decode()
+
+    def test_collections_alternate_and_users_and_roles_come_first(self):
+        shutil.rmtree(self.dump / "shop")
+        files = {"A/x": 2500, "A/y": 1500, "A/none": 0, "admin/system.users": 3, "admin/system.version": 1, "admin/small": 1}
+        for name, count in files.items():
+            path = self.dump / name
+            path.parent.mkdir(exist_ok=True)
+            path.with_name(path.name + ".bson").write_bytes(b"".join(encode({"_id": number}) for number in range(count)))
+            path.with_name(path.name + ".metadata.json").write_text(f'{{"options":{{}},"indexes":[],"collectionName":"{path.name}","type":"collection"}}')
+        (self.dump / "prelude.json").unlink(missing_ok=True)
+        header, *described, blocks, _ = self.made("--full", self.dump)
+        self.assertIn(b"\x10concurrent_collections\0\x04\0\0\0", header)
+        self.assertEqual(self.text(header, "server_version"), "0.0.0")  # or mongorestore would refuse it
+        self.assertEqual({self.text(one, "collection") for one in described}, {name.split("/")[1] for name in files} | {"oplog"})
+        users = {("admin", "system.users", 3), ("admin", "system.users", None), ("admin", "system.version", 1), ("admin", "system.version", None)}
+        self.assertEqual({block for block in blocks if block[1].startswith("system.")}, users)
+        self.assertEqual(set(blocks[:4]), users)
+        self.assertEqual(blocks[4:], [("A", "x", 1000), ("A", "y", 1000), ("admin", "small", 1), ("admin", "small", None), ("A", "none", None),
+                                      ("A", "x", 1000), ("A", "y", 500), ("A", "y", None), ("A", "x", 500), ("A", "x", None), ("", "oplog", 1), ("", "oplog", None)])
+
+    def test_an_oplog_that_mongorestore_would_not_read_in_an_archive_is_left_out(self):
+        last = split_documents((self.increments[-1] / "local/oplog.rs.bson").read_bytes())[-1]
+        at = last.index(b"\x11ts\0") + 4
+        ordinal, seconds = struct.unpack_from("<II", last, at)
+        for size, has_oplog in ((16 << 20, True), ((16 << 20) + 1, False)):
+            path = self.folder / f"{size}.bson"
+            one = {"op": "n", "ns": "", "ts": Time(seconds, ordinal + 1), "o": {"msg": ""}}
+            path.write_bytes(last + encode({**one, "o": {"msg": "x" * (size - len(encode(one)))}}))
+            *described, blocks, said = self.made("--full", self.dump, *self.increments, path)
+            self.assertEqual(any(name == "oplog" for _, name, _ in blocks), has_oplog)
+            self.assertEqual(self.text(described[-1], "collection") == "oplog", has_oplog)
+            self.assertEqual("warning: the archive has no oplog" in said, not has_oplog)
+
+    def test_options_for_mongorestore_are_known_before_the_archive_begins(self):
+        options = self.folder / "options"
+        metadata = json.loads((self.dump / "shop/ts.metadata.json").read_text())
+        metadata["indexes"] = [{"v": 1, "key": {"a": 1}, "name": "a_1"}]
+        (self.dump / "shop/ts.metadata.json").write_text(json.dumps(metadata))
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([BIN / "oplog-apply", "--full", self.dump, "--archive", "-o", "-", "--options-to", options], stdout=full, capture_output=False,
+                                  stderr=subprocess.DEVNULL, check=False, timeout=60, env=ENVIRONMENT)
+        self.assertEqual((done.returncode, options.read_text()), (2, "--bypassDocumentValidation --keepIndexVersion \n"))
+        self.assertIn("--options-to is for --archive", subprocess.run([BIN / "oplog-apply", "--full", self.dump, "-o", self.folder / "out", "--options-to", options],
+                                                                      capture_output=True, text=True, check=False, env=ENVIRONMENT).stderr)
+
+    def test_dumps_that_are_archives_are_compared(self):
+        for number in (1, 2):
+            (self.folder / f"{number}.archive").write_bytes(self.full)
+        first, second = self.folder / "1.archive", self.folder / "2.archive"
+
+        def compare(*arguments, expected=0, **how):
+            done = subprocess.run([BIN / "oplog-diff", "--exit-code", *arguments], capture_output=True, check=False, timeout=60,
+                                  env={**ENVIRONMENT, "TMPDIR": str(self.folder / "tmp")}, **how)
+            self.assertEqual(done.returncode, expected, done.stderr.decode())
+            self.assertEqual(list((self.folder / "tmp").iterdir()), [])
+            return done.stdout.decode() + done.stderr.decode()
+
+        self.assertEqual(compare(first, second), "")
+        self.assertEqual(compare(self.dump, second), "")
+        self.assertEqual(compare("-", second, input=gzip.compress(self.full)), "")
+        second.write_bytes(archive(self.folder / "wanted"))
+        self.assertIn("shop.ts: ", compare(first, second, expected=1))
+        self.assertIn(f'"dump":"{first}"', compare(first, second, "--json", expected=1))
+        second.write_bytes(self.full[:-1])
+        self.assertIn(f"{second}: offset ", compare(first, second, expected=1))
 
     def test_a_signal_leaves_nothing_of_an_archive(self):
         with subprocess.Popen([BIN / "oplog-apply", "--full", "-", "-o", self.folder / "out"], stdin=subprocess.PIPE,

@@ -157,7 +157,7 @@ class Recipes(Copying):
         self.configure(dbbak_dir=self.copy)
         self.script("mongorestore", f'#!/bin/sh\nfor last; do :; done\ncp -R "$last" {self.folder}/restored\n')
         (self.servers / "t").mkdir()
-        self.run_tool("--target", "t:1", tool="oplog-restore")
+        self.run_tool("--target", "t:1", "--prepare", tool="oplog-restore")
         self.assertEqual((self.folder / "restored/shop/a.bson").read_bytes(), (self.servers / "a/dump/shop/a.bson").read_bytes())
 
     def test_rclone(self):

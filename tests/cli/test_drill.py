@@ -78,7 +78,7 @@ class Drill(Cluster):
     def test_a_drill_that_failed_is_on_record(self):
         self.restores("exit 1")
         self.drill(expected=1)
-        self.assertEqual((self.record()["result"], self.record()["reason"]), ("failed", "mongorestore failed; the target holds a part of the backup"))
+        self.assertEqual((self.record()["result"], self.record()["reason"]), ("failed", "mongorestore failed; the target holds a part of the backup: drop that before the next try"))
         before = (self.directory / "drills.jsonl").read_text()
         self.drill("--method", "nonsense", expected=2)
         dry = self.drill("--dry-run")

@@ -31,61 +31,64 @@ inline bool is_archive(const std::string& path) {
     return std::memcmp(beginning, &oplog::detail::archive_magic, size) == 0;
 }
 
-/// A dump that is an archive, unpacked into a temporary directory, which is gone when this is.
-class UnpackedArchive {
+/// Dumps that are archives, unpacked into a temporary directory, which is gone when this is. There must be only one at a time.
+class UnpackedArchives {
   public:
-    /// Throws DataError and std::system_error.
-    explicit UnpackedArchive(const std::string& archive) : path_(scratch_directory() + "/oplog-archive-XXXXXX") {
-        {
-            const oplog::detail::SignalsHeld until_watched;
-            if (!::mkdtemp(path_.data())) oplog::detail::throw_errno(path_);
-            undo_.watch(path_);
-        }
-        try {
-            unpack(ArchiveReader(InputSource(archive), archive));
-        } catch (...) {
-            remove();
-            throw;
-        }
+    UnpackedArchives() = default;
+    UnpackedArchives(const UnpackedArchives&) = delete;
+    ~UnpackedArchives() {
+        std::error_code ignored;
+        if (!directory_.empty()) std::filesystem::remove_all(directory_, ignored);
     }
-    UnpackedArchive(const UnpackedArchive&) = delete;
-    ~UnpackedArchive() { remove(); }
 
-    const std::string& path() const noexcept { return path_; }
+    /// The directory that a dump is, or is unpacked into: what is neither a directory nor missing is taken for an archive.
+    /// Throws DataError and std::system_error.
+    std::string directory(const std::string& dump) {
+        std::error_code unknown;
+        if (dump != "-" && (!std::filesystem::exists(dump, unknown) || std::filesystem::is_directory(dump, unknown))) return dump;
+        if (directory_.empty()) {
+            std::string made = scratch_directory() + "/oplog-archive-XXXXXX";
+            const oplog::detail::SignalsHeld until_watched;
+            if (!::mkdtemp(made.data())) oplog::detail::throw_errno(made);
+            directory_ = made;
+            undo_.watch(directory_);
+        }
+        const std::string path = directory_ + "/" + std::to_string(++count_);
+        std::filesystem::create_directory(path);
+        unpack(ArchiveReader(InputSource(dump), dump), path);
+        return path;
+    }
 
   private:
-    void remove() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
     /// Where mongodump would have put a file of a collection.
-    std::string file(const std::string& database, const std::string& collection, const char* extension) const {
-        if (database.empty() && collection == "oplog") return path_ + "/oplog" + extension;
+    static std::string file(const std::string& path, const std::string& database, const std::string& collection, const char* extension) {
+        if (database.empty() && collection == "oplog") return path + "/oplog" + extension;
         if (database.empty() || database.find_first_of("/\\. \"$") != database.npos)
             throw DataError(Fault::bad_value, "'" + database + "' is no database's name");
-        std::filesystem::create_directory(path_ + "/" + database);
-        return path_ + "/" + database + "/" + dump_file_name(collection) + extension;
+        std::filesystem::create_directory(path + "/" + database);
+        return path + "/" + database + "/" + dump_file_name(collection) + extension;
     }
     static void write(const std::string& path, const std::string& text) {
         FileSink sink(path, IfExists::refuse, Content::text);
         sink.write(text.data(), text.size());
         sink.close();
     }
-    void unpack(ArchiveReader archive) const {
+    static void unpack(ArchiveReader archive, const std::string& directory) {
         const ArchivePrelude& prelude = archive.prelude();
         bson::Builder versions;
         const bson::Value version =
             versions.string("ServerVersion", prelude.server_version).string("ToolVersion", prelude.tool_version).finish();
-        write(path_ + "/prelude.json", to_json(version.view()));
+        write(directory + "/prelude.json", to_json(version.view()));
+        const auto file_of = [&](const auto&... which) { return file(directory, which...); };
         std::set<std::string> views; // which end like the others, and have no documents
         for (const ArchiveCollection& collection : prelude.collections) {
-            if (!collection.metadata.empty()) write(file(collection.database, collection.name, ".metadata.json"), collection.metadata);
-            if (collection.is_view()) views.insert(file(collection.database, collection.name, ".bson"));
+            if (!collection.metadata.empty()) write(file_of(collection.database, collection.name, ".metadata.json"), collection.metadata);
+            if (collection.is_view()) views.insert(file_of(collection.database, collection.name, ".bson"));
         }
         std::map<std::string, Writer> open; // as many as were dumped at a time
         while (archive.next()) {
             const auto& item = archive.current();
-            const std::string path = file(item.database, item.collection, ".bson");
+            const std::string path = file_of(item.database, item.collection, ".bson");
             if (!item.document && views.contains(path) && !open.contains(path)) continue;
             const auto at = open.try_emplace(path, path).first;
             if (item.document) {
@@ -97,7 +100,8 @@ class UnpackedArchive {
         }
     }
 
-    std::string path_;
+    std::string directory_; ///< With a directory for each archive; empty if there is none.
+    unsigned count_ = 0;
     UndoOnSignal<undo_input_on_signal> undo_;
 };
 

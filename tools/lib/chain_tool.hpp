@@ -25,7 +25,7 @@ class ChainInputs {
   public:
     explicit ChainInputs(const Tool& tool)
         : named_(tool.has("inputs") || !tool.has("full") ? tool.inputs() : std::vector<std::string>{}), chain_(full(tool), slices()) {
-        if (archive_ && tool.value("full") != "-") named_.push_back(tool.value("full"));
+        if (tool.has("full") && tool.value("full") != "-") named_.push_back(tool.value("full"));
         if (chain_.full()) named_.push_back(chain_.full()->path());
         for (const Chain::Slice& slice : chain_.slices()) // the oplog of a directory may be a link
             if (is_regular(slice.name)) named_.push_back(slice.path);
@@ -43,11 +43,7 @@ class ChainInputs {
   private:
     std::optional<std::string> full(const Tool& tool) {
         const auto path = tool.optional("full");
-        std::error_code unknown;
-        if (!path || (*path != "-" && (!std::filesystem::exists(*path, unknown) || std::filesystem::is_directory(*path, unknown))))
-            return path;
-        archive_.emplace(*path);
-        return archive_->path();
+        return path ? std::optional(archives_.directory(*path)) : std::nullopt;
     }
     std::vector<Chain::Slice> slices() {
         std::vector<Chain::Slice> slices;
@@ -72,7 +68,7 @@ class ChainInputs {
     }
 
     std::deque<Spool> spools_;
-    std::optional<UnpackedArchive> archive_;
+    UnpackedArchives archives_;
     std::vector<std::string> named_;
     Chain chain_;
 };

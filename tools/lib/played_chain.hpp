@@ -37,7 +37,8 @@ inline Selection learned_selection(const Tool& tool, const Chain& chain, const B
 struct WantedState {
     Applier* applier;
     Bounds bounds{};
-    std::optional<Timestamp> last{}; ///< The last entry of the state, once it has been played.
+    std::optional<Timestamp> last{};       ///< The last entry of the state, once it has been played.
+    std::optional<Timestamp> last_large{}; ///< The last that is larger than a document of a collection can be.
 };
 
 /// Plays a chain's entries up to each wanted state; the state with the latest time must come last. Prints what the user
@@ -53,6 +54,7 @@ inline void play(const Tool& tool, const Chain& chain, Continuity continuity, Re
                 state.applier->look_ahead(entry);
             } else {
                 state.last = last;
+                if (entry.bytes().size() > 16 << 20) state.last_large = last;
                 state.applier->add(entry);
             }
         }

@@ -74,6 +74,7 @@ struct ArchiveCollection {
 struct ArchivePrelude {
     std::string server_version, tool_version;
     std::vector<ArchiveCollection> collections;
+    std::int32_t concurrent = 1; ///< So many collections alternate at most; mongorestore must load as many at a time.
 };
 
 namespace detail {
@@ -263,7 +264,7 @@ class BasicArchiveWriter {
     BasicArchiveWriter(Out& out, const ArchivePrelude& prelude) : out_(&out) {
         put(detail::archive_magic);
         bson::Builder header;
-        header.int32("concurrent_collections", 1).string("version", "0.1");
+        header.int32("concurrent_collections", prelude.concurrent).string("version", "0.1");
         header.string("server_version", prelude.server_version).string("tool_version", prelude.tool_version);
         put(header);
         for (const ArchiveCollection& collection : prelude.collections) {

@@ -303,6 +303,13 @@ class Applier {
         threads.clear();
         if (failure) std::rethrow_exception(failure);
     }
+    /// About how much there is to read of a collection: the size of its file in the dump.
+    static std::uint64_t work_of(const AppliedCollection& collection) {
+        if (!collection.base || collection.base->data.empty()) return 0;
+        std::error_code unknown; // opening the file will report it
+        const std::uint64_t size = std::filesystem::file_size(collection.base->data, unknown);
+        return unknown ? 0 : size;
+    }
     /// How many bytes write() will read.
     std::uint64_t bytes_to_read() const {
         std::uint64_t bytes = 0;
@@ -704,13 +711,6 @@ class Applier {
         return (operation.ui.empty() ? command.ns : std::string(operation.ui)) + '\0' + std::string(index);
     }
     // ---- the new dump ----
-
-    static std::uint64_t work_of(const AppliedCollection& collection) {
-        if (!collection.base || collection.base->data.empty()) return 0;
-        std::error_code unknown; // opening the file will report it
-        const std::uint64_t size = std::filesystem::file_size(collection.base->data, unknown);
-        return unknown ? 0 : size;
-    }
 
     void write_collection(AppliedCollection& collection, DumpWriter& out, const ReadProgress& report) const {
         const std::string database = collection.database;

@@ -111,6 +111,43 @@ def documents(data, what):
         position += size
 
 
+def unpack_archive(archive, folder):
+    """Writes the files that an archive stands for."""
+    data = archive.read()
+    if data[:4] != bytes.fromhex("6de29981"):
+        raise Failure("stream or file does not appear to be a mongodump archive")
+    at, ended, expected = 4, set(), set()
+
+    def block():
+        nonlocal at
+        found = []
+        while data[at:at + 4] != b"\xff" * 4:
+            size = int.from_bytes(data[at:at + 4], "little")
+            if size < 5 or at + size > len(data):
+                raise Failure(f"corruption found in archive; at byte {at}")
+            found.append(data[at:at + size])
+            at += size
+        at += 4
+        return found
+
+    for described in map(bson.decode, block()[1:]):
+        name, prefix = described["collection"], BUCKETS if described["type"] == "timeseries" else ""
+        expected.add((described["db"], prefix + name))
+        if described["metadata"]:
+            write_file(folder / described["db"] / (file_name(name) + METADATA), described["metadata"].encode(), False)
+        if described["type"] != "view":
+            write_file(folder / described["db"] / (file_name(prefix + name) + ".bson"), b"", False)
+    while at < len(data):
+        header, *found = block()
+        header = bson.decode(header)
+        if header["EOF"]:
+            ended.add((header["db"], header["collection"]))
+        with open(folder / header["db"] / (file_name(header["collection"]) + ".bson"), "ab") as file:
+            file.writelines(found)
+    if ended != expected:
+        raise Failure("archive finished before all collections were seen")
+
+
 def to_json(document):
     return json_util.dumps(document, json_options=json_util.CANONICAL_JSON_OPTIONS, separators=(",", ":")).encode()
 
