@@ -80,13 +80,12 @@ class Chain:
         return {"op": "u", **fields, "o": {"$v": 2, "diff": {"u": changed}}, "o2": old}
 
 
-def restore(way, chain, folder, tool, mongorestore, workers):
-    """Seconds, the shop's dbHash, and bytes of the largest oplog-apply's files."""
+def restore(way, chain, folder, tool, mongorestore):
+    """Seconds, and the dbHash of what came back."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     target = Server(folder / "target").wait()
-    load = [mongorestore, "--quiet", "--port", str(target.port), "--bypassDocumentValidation", "--numParallelCollections", "4",
-            "--numInsertionWorkersPerCollection", str(workers)]
+    load = [mongorestore, "--quiet", "--port", str(target.port), "--bypassDocumentValidation", "--numParallelCollections", "4"]
     apply = [tool, "-q", "--full", chain.full, chain.increment]
     start = time.perf_counter()
     if way == "pipe":
@@ -110,7 +109,6 @@ def main():
     parser.add_argument("--build", type=Path, default=ROOT / "build" / "release", help="the build directory (default: build/release)")
     parser.add_argument("--size", type=int, default=2000, help="MB of the full dump (default: 2000); the oplog has half of it")
     parser.add_argument("--rounds", type=int, default=3, help="restores in each way (default: 3)")
-    parser.add_argument("--workers", type=int, default=1, help="mongorestore's insertion workers a collection, in each way (default: 1)")
     parser.add_argument("--shape", nargs="+", choices=SHAPES, default=list(SHAPES), help="only these (default: all)")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="only these (default: all)")
     parser.add_argument("--folder", type=Path, help="where to work: on a disk, with room for seven times --size (default: $TMPDIR)")
@@ -123,7 +121,7 @@ def main():
     mongorestore = shutil.which("mongorestore", path=os.environ.get("MONGO_TOOLS_BIN")) or shutil.which("mongorestore")
     if not mongorestore:
         sys.exit("no mongorestore in $MONGO_TOOLS_BIN or on PATH")
-    lines = [f"{machine()}. Each is a median, with the least in brackets; all with mongorestore's 4 collections at a time, {options.workers} insertion worker{'s' * (options.workers > 1)} each.", "",
+    lines = [f"{machine()}. Each is a median, with the least in brackets; all with mongorestore's 4 collections at a time.", "",
              "| chain of " + f"{options.size / 1000:g} GB and {options.size / 2000:g} GB of oplog | mongorestore of the full dump | pipe | by the full dump's | by way of a directory |",
              "|---|---:|---:|---:|---:|"]
     with tempfile.TemporaryDirectory(prefix="oplog-bench-", dir=options.folder) as place:
@@ -132,7 +130,7 @@ def main():
             taken, states = {way: [] for way in options.ways}, set()
             for _ in range(options.rounds):
                 for way in options.ways:
-                    seconds, state = restore(way, chain, Path(place) / "round", tool_path(options.build, "oplog-apply"), mongorestore, options.workers)
+                    seconds, state = restore(way, chain, Path(place) / "round", tool_path(options.build, "oplog-apply"), mongorestore)
                     taken[way].append(seconds)
                     print(f"{shape}: {way}: {seconds:.1f} s", flush=True)
                     if way != "full dump":

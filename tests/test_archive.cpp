@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 #include <oplog/io/archive.hpp>
+#include <oplog/io/files.hpp>
 
 using namespace oplog;
 using namespace oplog::test;
@@ -105,6 +106,37 @@ TEST_CASE("a changed byte in an archive's documents is found by the checksum") {
     std::string bytes = archive();
     bytes[bytes.find("xxx") + 1] = 'y';
     CHECK(fault_of(bytes) == Fault::inconsistent);
+}
+
+/// What a source yields that is asked for so many bytes at a time.
+std::string oplog_of(std::string_view bytes, std::size_t at_a_time) {
+    OplogSource source{MemorySource(bytes)};
+    std::string oplog, buffer(at_a_time, '\0');
+    while (const std::size_t got = source.read(buffer.data(), buffer.size())) oplog.append(buffer, 0, got);
+    CHECK(source.read(buffer.data(), buffer.size()) == 0);
+    return oplog;
+}
+
+TEST_CASE("an archive is read as the oplog in it, and anything else as it is") {
+    const std::string oplog = entry({100, 1}) + entry({100, 2});
+    for (const std::size_t size : {4, 5, 100, 1 << 20}) {
+        CHECK(oplog_of(archive(), size) == oplog);
+        CHECK(oplog_of(oplog, size) == oplog);
+        CHECK(oplog_of("", size) == "");
+        CHECK(oplog_of("abc", size) == "abc");
+    }
+    std::string none = archive();
+    for (std::size_t at; (at = none.find("oplog", 0, 6)) != none.npos;) none[at] = 'n';
+    CHECK_THROWS_AS(oplog_of(none, 100), DataError);
+    const std::string whole = archive();
+    for (std::size_t size = 4; size < whole.size(); ++size)
+        CHECK_THROWS_AS(oplog_of(std::string_view(whole).substr(0, size), 100), DataError);
+}
+
+TEST_CASE("an archive of another version is refused") {
+    std::string bytes = archive();
+    bytes[bytes.find("0.1") + 2] = '2';
+    CHECK(fault_of(bytes) == Fault::not_supported);
 }
 
 TEST_CASE("what is no archive is refused") {

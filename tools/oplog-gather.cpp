@@ -18,7 +18,7 @@ std::string moment(Timestamp ts) { return fmt::format("{} ({})", to_string(ts), 
 class Members {
   public:
     Members(const std::vector<std::string>& directories, std::size_t jobs) : jobs_(jobs) {
-        for (const std::string& directory : directories) members_.emplace_back(directory);
+        for (const std::string& directory : directories) members_.emplace_back(directory, archives_);
     }
 
     std::deque<Member>& all() noexcept { return members_; }
@@ -157,6 +157,7 @@ class Members {
     }
 
   private:
+    UnpackedArchives archives_;
     std::deque<Member> members_;
     std::vector<Member*> counting_; ///< those that are the cluster's
     std::size_t jobs_;

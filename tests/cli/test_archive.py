@@ -14,6 +14,7 @@ from urllib.parse import unquote_plus
 
 from made_chain import Time, encode
 from support import BIN, DATA, ENVIRONMENT, split_documents
+from test_gather_made import Made
 
 CHAIN = DATA / "timeseries"
 MAGIC, MARK = struct.pack("<I", 0x8199E26D), b"\xff\xff\xff\xff"
@@ -247,6 +248,140 @@ class Archives(unittest.TestCase):
         path.write_bytes(b"no dump")
         self.assertIn("no archive of mongodump", self.apply(path, *self.increments, out="cut", expected=1))
         self.assertFalse((self.folder / "cut").exists())
+
+
+class EveryTool(unittest.TestCase):
+    """Takes an archive where it takes an oplog, and says what it says of the oplog."""
+
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.folder = pathlib.Path(scratch.name)
+        self.oplogs = [(increment / "local/oplog.rs.bson").read_bytes() for increment in sorted(CHAIN.glob("inc*"))]
+        self.archives = [increment(oplog) for oplog in self.oplogs]
+
+    def run_tool(self, tool, *arguments, expected=0, stdin=b""):
+        done = subprocess.run([BIN / f"oplog-{tool}", *arguments], input=stdin, capture_output=True, check=False, timeout=60, cwd=self.folder,
+                              env={**ENVIRONMENT, "TMPDIR": str(self.folder)})
+        self.assertEqual(done.returncode, expected, done.stderr.decode())
+        return done
+
+    COMMANDS = {"range": ([], ["--long"], ["--json"]), "slice": ([], ["--txn=trim"]), "merge": ([], ["--chain"]), "filter": (["--ns", "shop.*"],), "cat": ([], ["--relaxed"]),
+                "stats": ([], ["--json"]), "verify": ([], ["--json"]), "stage": (["-o", "-"],), "history": (["--ns", "shop.*"],)}
+
+    def test_each_says_of_an_archive_what_it_says_of_its_oplog(self):
+        oplog, packed = self.oplogs[0], self.archives[0]
+        for tool, ways in self.COMMANDS.items():
+            for options in ways:
+                with self.subTest(tool=tool, options=options):
+                    (self.folder / "in").write_bytes(oplog)
+                    wanted = self.run_tool(tool, *options, "in")
+                    self.assertTrue(wanted.stdout)
+                    for one in (packed, gzip.compress(packed)):
+                        (self.folder / "in").write_bytes(one)
+                        done = self.run_tool(tool, *options, "in")
+                        self.assertEqual((done.stdout, done.stderr), (wanted.stdout, wanted.stderr))
+                        (self.folder / "in").write_bytes(oplog)
+                        of_pipe = self.run_tool(tool, *options, "-", stdin=oplog)
+                        done = self.run_tool(tool, *options, "-", stdin=one)
+                        self.assertEqual((done.stdout, done.stderr), (of_pipe.stdout, of_pipe.stderr))
+                        fifo = subprocess.run(["bash", "-c", f'"$0" "$@" <(cat packed)', BIN / f"oplog-{tool}", *options], capture_output=True, check=False, timeout=60,
+                                              cwd=self.folder, env={**ENVIRONMENT, "TMPDIR": str(self.folder)}) if (self.folder / "packed").write_bytes(one) else None
+                        self.assertEqual((fifo.returncode, fifo.stdout.replace(b"/dev/fd/63", b"-")), (0, of_pipe.stdout), fifo.stderr)
+
+    def test_a_split_archive_is_the_split_oplog(self):
+        parts = []
+        for data in (self.oplogs[0], self.archives[0]):
+            (self.folder / "in").write_bytes(data)
+            self.run_tool("split", "--entries", "3", "-f", "-o", "parts", "in")
+            parts.append({path.name: path.read_bytes() for path in (self.folder / "parts").iterdir()})
+        self.assertEqual(*parts)
+        self.assertEqual(b"".join(data for _, data in sorted(parts[0].items())), self.oplogs[0])
+
+    def test_a_chain_of_archives_is_one_of_their_oplogs(self):
+        names = []
+        for number, (oplog, packed) in enumerate(zip(self.oplogs, self.archives)):
+            (self.folder / f"{number}.bson").write_bytes(oplog)
+            (self.folder / f"{number}.archive").write_bytes(gzip.compress(packed))
+            names.append(str(number))
+        full = CHAIN / "full"
+        (self.folder / "full.archive").write_bytes(archive(full))
+        self.assertEqual(self.run_tool("merge", "--chain", *(f"{name}.bson" for name in names)).stdout, self.run_tool("merge", "--chain", *(f"{name}.archive" for name in names)).stdout)
+        for tool, *options in (("verify",), ("diff", "--stat"), ("history", "--ns", "shop.*"), ("undo", "--ns", "shop.*")):
+            with self.subTest(tool):
+                wanted = self.run_tool(tool, *options, "--full", full, *(f"{name}.bson" for name in names))
+                for dump, of in ((full, "archive"), ("full.archive", "bson"), ("full.archive", "archive")):
+                    done = self.run_tool(tool, *options, "--full", dump, *(f"{name}.{of}" for name in names))
+                    plain = lambda said: said.replace(str(full).encode(), b"full").replace(b"full.archive", b"full").replace(b".archive", b".bson")
+                    self.assertEqual(plain(done.stdout), plain(wanted.stdout))
+        # times that count back from the end
+        for options in (["--last", "1s"], ["--from", "-1s"], ["--to", "-1s"]):
+            self.assertEqual(self.run_tool("slice", *options, "2.bson" if (self.folder / "2.bson").exists() else "0.bson").stdout,
+                             self.run_tool("slice", *options, "2.archive" if (self.folder / "2.bson").exists() else "0.archive").stdout)
+        for dump, of in ((full, "bson"), ("full.archive", "archive")):
+            self.run_tool("apply", "--full", dump, *(f"{name}.{of}" for name in names), "--to", "-1s", "-o", of)
+        self.assertEqual(self.run_tool("diff", "bson", "archive").stdout, b"")
+        self.assertIn(b"takes files, which can be read twice; - is none", self.run_tool("slice", "--last", "1s", "-", stdin=self.archives[0], expected=2).stderr)
+
+    def test_what_is_no_whole_archive_with_one_oplog_is_refused_by_each(self):
+        packed = self.archives[0]
+        second = packed[packed.index(MARK, packed.index(b"metadata")) + 4:]
+        bad = {"cut in the prelude": packed[:40], "cut in a block": packed[:-100], "cut in the last block": packed[:-8], "cut before the last mark": packed[:-4], "another": packed + packed,
+               "extra": packed + b"x", "its blocks again": packed + second, "no oplog": packed.replace(b"oplog.rs\0", b"oplog.xx\0"),
+               "checksum": packed[:-13] + bytes([packed[-13] ^ 1]) + packed[-12:], "version": packed.replace(b"0.1\0", b"0.2\0"),
+               "two oplogs": two_oplogs(self.oplogs[0])}
+        for tool in (*self.COMMANDS, "apply"):
+            for what, data in bad.items():
+                with self.subTest(tool=tool, what=what):
+                    (self.folder / "in").write_bytes(data)
+                    options = ["--full", CHAIN / "full", "-o", "out"] if tool == "apply" else self.COMMANDS[tool][0]
+                    done = self.run_tool(tool, *options, "in", expected=1)
+                    self.assertRegex(done.stderr.decode(), rf"(?m)^(oplog-{tool}: |error: )?in: ")
+
+    def test_an_archive_that_is_cut_anywhere_is_refused(self):
+        packed = increment(b"".join(split_documents(self.oplogs[0])[:2]))
+        for size in range(1, len(packed)):
+            (self.folder / "in").write_bytes(packed[:size])
+            self.run_tool("range", "in", expected=1)
+        (self.folder / "in").write_bytes(packed)
+        self.run_tool("range", "in")
+
+
+class OfACluster(Made):
+    def test_members_may_be_archives(self):
+        self.cluster.shard("app.a", 1, splits=[10])
+        self.s0.insert("app.a", {"_id": 1})
+        self.s1.insert("app.a", {"_id": 20})
+        members = self.cluster.write()
+        wanted = self.gather(members=members)
+        self.assertEqual(len(wanted["app.a"]), 2)
+        for member in members:
+            directory = self.dir / member
+            (directory / "full.archive.gz").write_bytes(gzip.compress(archive(directory / "full")))
+            (directory / "inc.archive").write_bytes(increment((directory / "inc/oplog.bson").read_bytes()))
+            shutil.rmtree(directory / "full")
+            shutil.rmtree(directory / "inc")
+        self.assertEqual(self.gather(members=members), wanted)
+        shutil.copy(directory / "full.archive.gz", directory / "full.copy")
+        self.refused("two full dumps of one member", members=members)
+        (directory / "full.copy").unlink()
+        (directory / "full.archive.gz").unlink()
+        self.refused("there is no directory 'full' in it, and no archive full.*", members=members, code=2)
+
+
+def increment(oplog):
+    """As of mongodump --db local --collection oplog.rs --archive."""
+    described = {"db": "local", "collection": "oplog.rs", "metadata": '{"indexes":[],"collectionName":"oplog.rs","type":"collection"}', "size": 0, "type": "collection"}
+    documents, out = split_documents(oplog), MAGIC + encode({"concurrent_collections": 1, "version": "0.1", "server_version": "6.0.5", "tool_version": "100"}) + encode(described) + MARK
+    for at in range(0, len(documents), 7):
+        out += encode({"db": "local", "collection": "oplog.rs", "EOF": False, "CRC": 0}) + b"".join(documents[at:at + 7]) + MARK
+    return out + with_length(end("local", "oplog.rs", oplog)) + MARK
+
+
+def two_oplogs(oplog):
+    one = increment(oplog)
+    other = encode({"db": "", "collection": "oplog", "EOF": False, "CRC": 0}) + oplog + MARK + with_length(end("", "oplog", oplog)) + MARK
+    return one + other
 
 
 if __name__ == "__main__":

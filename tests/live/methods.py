@@ -41,7 +41,9 @@ class Usual:
 
 
 class _Ours:
-    """A tool that makes one directory of the chain, and prints the command that restores it."""
+    """A tool that makes one directory or archive of the chain, and prints the command that restores it."""
+
+    options = []
 
     def __init__(self, folder):
         self.folder = folder
@@ -52,7 +54,7 @@ class _Ours:
 
     def commands(self, history, point, scratch):
         bound = ["--to", _text(point.time)] if point.time else []
-        command = [self.command, "--full", history.full, *history.increments, *bound, "-o", scratch / "out"]
+        command = [self.command, "--full", history.full, *history.increments, *bound, *self.options, "-o", scratch / "out"]
         output = run(command, may_refuse=True)
         printed = PRINTED.search(output)
         if not printed:
@@ -73,7 +75,14 @@ class Apply(_Ours):
         return [self.folder / "oplog-diff", "-q", "--exit-code", scratch / "out", redumped]
 
 
-METHODS = {method.name: method for method in (Usual, Stage, Apply)}
+class Archive(Apply):
+    """What oplog-restore sends through a pipe."""
+
+    name = "archive"
+    options = ["--archive"]
+
+
+METHODS = {method.name: method for method in (Usual, Stage, Apply, Archive)}
 
 
 def _text(time):

@@ -67,13 +67,13 @@ def parse_arguments():
     parser.add_argument("--start", type=int, metavar="S", help="the first seed (default: a random one)")
     parser.add_argument("--only-seeds", action="store_true", help="no named workloads")
     parser.add_argument("--columns", type=lambda text: text.split(","), default=COLUMNS, metavar="NAME,...",
-                        help=f"of {', '.join(COLUMNS)} (default: all)")
+                        help=f"of {', '.join(COLUMNS)} (default: these), archive")
     parser.add_argument("--jobs", type=int, default=2, help="workloads at a time, each with two servers")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave the dump and increments of what failed there")
     parser.add_argument("-v", "--verbose", action="store_true", help="details of the usual way too")
     arguments = parser.parse_args()
-    if set(arguments.columns) - set(COLUMNS):
-        parser.error(f"columns are {', '.join(COLUMNS)}")
+    if set(arguments.columns) - {*COLUMNS, "archive"}:
+        parser.error(f"columns are {', '.join(COLUMNS)}, archive")
     return arguments
 
 

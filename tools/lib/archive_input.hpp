@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 
@@ -107,17 +108,13 @@ class UnpackedArchives {
 
 /// Writes the oplog in an archive into a file. Throws DataError unless there is exactly one.
 inline void unpack_oplog(const std::string& archive, const std::string& name, Spool& out) {
-    ArchiveReader reader(InputSource(archive), name);
-    bool found = false;
-    while (reader.next()) {
-        const auto& item = reader.current();
-        const bool is_oplog =
-            item.database.empty() ? item.collection == "oplog" : item.database == "local" && item.collection == "oplog.rs";
-        if (!is_oplog) continue;
-        if (item.document) out.write(item.document->bytes().data(), item.document->size());
-        if (!item.document && std::exchange(found, true)) throw DataError(Fault::ambiguous, name + ": an archive with two oplogs");
+    OplogSource<InputSource> in(archive);
+    const auto buffer = std::make_unique_for_overwrite<char[]>(1 << 20);
+    try {
+        while (const std::size_t got = in.read(buffer.get(), 1 << 20)) out.write(buffer.get(), got);
+    } catch (const DataError& error) {
+        throw error.within(name);
     }
-    if (!found) throw DataError(Fault::not_oplog, name + ": an archive without an oplog");
 }
 
 } // namespace oplog::tools

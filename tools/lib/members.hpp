@@ -3,6 +3,8 @@
 
 #include "tool.hpp"
 
+#include "archive_input.hpp"
+
 #include <oplog/restore/chain.hpp>
 #include <oplog/restore/coordinators.hpp>
 #include <oplog/restore/decisions.hpp>
@@ -59,20 +61,28 @@ struct MemberFiles {
     std::string full;
     std::vector<std::string> slices;
 
-    /// As oplog-backup keeps a chain, or `full` and `inc*` in a directory. Throws DataError and std::system_error.
-    explicit MemberFiles(const std::string& directory) {
+    /// As oplog-backup keeps a chain, or `full` and `inc*` in a directory; an archive `full` or `full.*` is unpacked. Throws DataError and
+    /// std::system_error.
+    MemberFiles(const std::string& directory, UnpackedArchives& archives) {
         namespace fs = std::filesystem;
         std::error_code unknown;
         if (!fs::exists(directory)) oplog::detail::throw_errno(directory, ENOENT);
-        const std::string own = directory + "/full";
-        if (!fs::is_directory(own, unknown)) throw FileError(directory + ": no chain of a member: there is no directory 'full' in it");
-        full = own;
         const auto list = [](const std::string& path) {
             std::vector<fs::path> entries;
             for (const auto& entry : fs::directory_iterator(path)) entries.push_back(entry.path());
             std::ranges::sort(entries);
             return entries;
         };
+        full = directory + "/full";
+        std::vector<std::string> found;
+        if (fs::is_directory(full, unknown)) found.push_back(full);
+        for (const fs::path& entry : list(directory)) {
+            const std::string name = entry.filename().string();
+            if (fs::is_regular_file(entry, unknown) && (name == "full" || name.starts_with("full."))) found.push_back(entry.string());
+        }
+        if (found.empty()) throw FileError(directory + ": no chain of a member: there is no directory 'full' in it, and no archive full.*");
+        if (found.size() > 1) throw DataError(Fault::ambiguous, found[0] + " and " + found[1] + ": two full dumps of one member");
+        full = archives.directory(found[0]);
         for (const fs::path& entry : list(directory)) {
             const std::string name = entry.filename().string();
             if (name != "slice" && !name.starts_with("inc")) continue;
@@ -113,7 +123,8 @@ class Member {
         std::optional<Timestamp> from, to;
     };
 
-    explicit Member(const std::string& directory) : directory_(directory), files_(directory), chain_(files_.full, slices()) {}
+    Member(const std::string& directory, UnpackedArchives& archives)
+        : directory_(directory), files_(directory, archives), chain_(files_.full, slices()) {}
 
     const std::string& directory() const noexcept { return directory_; }
     const MemberFiles& files() const noexcept { return files_; }

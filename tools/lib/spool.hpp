@@ -62,7 +62,7 @@ class TwoPasses {
                 }
             };
             if (spools_[i])
-                each(Input{DecompressingSource<CountedSource>(spools_[i]->path()), files_[i], check});
+                each(Input{Input::source_type(spools_[i]->path()), files_[i], check});
             else
                 each(Input{files_[i], check});
         }

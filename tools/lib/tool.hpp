@@ -165,8 +165,8 @@ class CountedSource : public FileSource {
     }
 };
 
-using Input = BasicReader<DecompressingSource<CountedSource>>;
-using DocumentInput = BasicReader<DecompressingSource<CountedSource>, bson::Document>;
+using Input = BasicReader<OplogSource<DecompressingSource<CountedSource>>>;
+using DocumentInput = BasicReader<OplogSource<DecompressingSource<CountedSource>>, bson::Document>;
 using Output = Writer;
 
 /// The descriptor of a BSON stream that is not complete yet, or -1.

@@ -3,13 +3,15 @@
 
 #include <oplog/bson/builder.hpp>
 #include <oplog/bson/value.hpp>
-#include <oplog/io/files.hpp>
+#include <oplog/error.hpp>
 
 #include <algorithm>
 #include <array>
+#include <concepts>
 #include <cstdint>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -79,6 +81,7 @@ struct ArchivePrelude {
 
 namespace detail {
 
+constexpr std::string_view archive_version = "0.1"; ///< of the format
 constexpr std::uint32_t archive_magic = 0x8199e26d, archive_end_mark = 0xffffffff;
 
 /// The beginning of a block.
@@ -108,6 +111,9 @@ class BasicArchiveReader {
             at_ += 4;
             const auto header = next_document();
             if (!header) fail(Fault::malformed, "an archive without a header");
+            if (const auto version = header->find("version"); version && version->string() != detail::archive_version)
+                throw DataError(Fault::not_supported, "an archive of version " + std::string(version->string()) + ", and known is " +
+                                                          std::string(detail::archive_version));
             if (const auto server = header->find("server_version")) prelude_.server_version = server->string();
             if (const auto tool = header->find("tool_version")) prelude_.tool_version = tool->string();
             while (const auto document = next_document()) {
@@ -252,8 +258,65 @@ class BasicArchiveReader {
     bool in_block_ = false;
 };
 
-/// Reads a file or a pipe, compressed or not.
-using ArchiveReader = BasicArchiveReader<InputSource>;
+/// A source that passes on another one, or of an archive the oplog in it: what `mongodump --oplog --archive` has, or an increment, a dump of
+/// local.oplog.rs. Throws DataError for an archive that has none or two, and for all that BasicArchiveReader refuses.
+template <class Source>
+class OplogSource {
+  public:
+    explicit OplogSource(Source source) : source_(std::move(source)) {}
+    /// Opens a file.
+    explicit OplogSource(const std::string& path) requires std::constructible_from<Source, const std::string&> : source_(path) {}
+
+    /// Fills up to `size` bytes, which are at least four, and returns how many; 0 is the end. Throws DataError.
+    std::size_t read(char* buffer, std::size_t size) {
+        if (archive_) return read_oplog(buffer, size);
+        std::size_t got = source_.read(buffer, size);
+        if (std::exchange(begun_, true)) return got;
+        constexpr std::size_t wanted = sizeof detail::archive_magic;
+        for (std::size_t more = got; more > 0 && got < wanted; got += more) more = source_.read(buffer + got, size - got);
+        if (got < wanted || std::memcmp(buffer, &detail::archive_magic, wanted) != 0) return got;
+        archive_ = std::make_unique<BasicArchiveReader<Begun>>(Begun{std::string(buffer, got), std::move(source_)}, "the archive");
+        return read_oplog(buffer, size);
+    }
+
+  private:
+    /// A source of which the beginning has been read.
+    struct Begun {
+        std::string beginning;
+        Source source;
+
+        std::size_t read(char* buffer, std::size_t size) {
+            if (beginning.empty()) return source.read(buffer, size);
+            const std::size_t count = beginning.copy(buffer, size);
+            beginning.erase(0, count);
+            return count;
+        }
+    };
+
+    std::size_t read_oplog(char* buffer, std::size_t size) {
+        while (rest_.empty()) {
+            if (has_ended_ || !archive_->next()) {
+                if (!has_oplog_) throw DataError(Fault::not_oplog, "an archive without an oplog");
+                has_ended_ = true;
+                return 0;
+            }
+            const auto& item = archive_->current();
+            const bool is_oplog =
+                item.database.empty() ? item.collection == "oplog" : item.database == "local" && item.collection == "oplog.rs";
+            if (!is_oplog) continue;
+            if (item.document) rest_ = item.document->bytes();
+            if (!item.document && std::exchange(has_oplog_, true)) throw DataError(Fault::ambiguous, "an archive with two oplogs");
+        }
+        const std::size_t count = rest_.copy(buffer, size);
+        rest_.remove_prefix(count);
+        return count;
+    }
+
+    Source source_;
+    bool begun_ = false, has_oplog_ = false, has_ended_ = false;
+    std::unique_ptr<BasicArchiveReader<Begun>> archive_; ///< Allocated, so that a source can be moved.
+    std::string_view rest_;                              ///< Of the current document.
+};
 
 /// Writes an archive to a writer. Documents of several collections may alternate; that costs a header each time. When every collection of
 /// the prelude has ended, close the writer.
@@ -264,7 +327,7 @@ class BasicArchiveWriter {
     BasicArchiveWriter(Out& out, const ArchivePrelude& prelude) : out_(&out) {
         put(detail::archive_magic);
         bson::Builder header;
-        header.int32("concurrent_collections", prelude.concurrent).string("version", "0.1");
+        header.int32("concurrent_collections", prelude.concurrent).string("version", detail::archive_version);
         header.string("server_version", prelude.server_version).string("tool_version", prelude.tool_version);
         put(header);
         for (const ArchiveCollection& collection : prelude.collections) {
@@ -321,7 +384,5 @@ class BasicArchiveWriter {
     std::pair<std::string, std::string> block_;
     bool in_block_ = false;
 };
-
-using ArchiveWriter = BasicArchiveWriter<Writer>;
 
 } // namespace oplog
