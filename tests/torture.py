@@ -196,11 +196,13 @@ class Run:
             shutil.rmtree(directory)
 
     def is_like(self, good):
-        return (self.code, self.out, self.after) == (good.code, good.out, good.after)
+        # A chain whose beginning could not be read at first is verified in another place of the list.
+        same_output = sorted(self.out.splitlines()) == sorted(good.out.splitlines()) if self.command == "chain verify" else self.out == good.out
+        return same_output and (self.code, self.after) == (good.code, good.after)
 
     def message_is_wrong(self):
         lines = self.err.decode("utf-8", "replace").splitlines()
-        said = [line for line in lines if not line.startswith("hint: ") and ": warning: " not in line]
+        said = [line for line in lines if not line.startswith("hint: ") and ": warning: " not in line and not line.startswith("oplog-undo: conflict: ")]
         return len(said) != 1 and f"it wrote {len(said)} messages: {lines}" or any(ord(c) < 32 and c != "\n" for c in self.err.decode("utf-8", "replace")) and "controls in its message"
 
     def wrong(self, good):

@@ -56,20 +56,77 @@ class HashedSource : public CountedSource {
   private:
     Sha256* hash_;
 };
+/// A source that others read on.
+struct SharedSource {
+    FileSource* source;
+    std::size_t read(char* buffer, std::size_t size) { return source->read(buffer, size); }
+};
 using HashedDocuments = BasicReader<DecompressingSource<HashedSource>, bson::Document>;
 using HashedEntries = BasicReader<DecompressingSource<HashedSource>>;
 
-/// What reading an oplog file to its end shows.
-struct OplogFacts {
-    Range range;
-    std::string first_sha256, last_sha256;
-    std::string file_sha256;
+/// A file whose bytes are hashed as they are written.
+class HashedSink : public FileSink {
+  public:
+    HashedSink(const std::string& path, Sha256& hash) : FileSink(path), hash_(&hash) {}
+    void write(const char* data, std::size_t size) {
+        FileSink::write(data, size);
+        hash_->add({data, size});
+        size_ += size;
+    }
+    std::uint64_t size() const noexcept { return size_; }
+
+  private:
+    Sha256* hash_;
+    std::uint64_t size_ = 0;
 };
 
-/// Reads every byte of an oplog. Throws DataError for bad BSON and for disorder.
-OplogFacts read_oplog(const std::string& path) {
-    Sha256 hash;
-    HashedEntries entries(DecompressingSource<HashedSource>(HashedSource(path, hash)), path, Check::structure);
+/// What reading an oplog file to its end shows.
+struct OplogFacts {
+    Range range{};
+    std::string first_sha256{}, last_sha256{};
+    std::uint64_t file_size = 0;
+    std::string file_sha256{};
+
+    /// A fact a line, as a shell reads it.
+    std::string text() const {
+        return fmt::format("entries={}\nfirst={}\nlast={}\nbytes={}\nfirst_sha256={}\nlast_sha256={}\nfile_size={}\nfile_sha256={}\n",
+                           range.entries, to_string(range.first), to_string(range.last), range.bytes, first_sha256, last_sha256, file_size,
+                           file_sha256);
+    }
+    /// Parses text(). Throws DataError.
+    static OplogFacts parse(std::string_view text) {
+        OplogFacts facts;
+        const auto value = [&](std::string_view name) {
+            const std::size_t end = text.find('\n');
+            if (end == text.npos || !text.starts_with(name) || text.substr(name.size(), 1) != "=")
+                throw DataError(Fault::missing_field, "no '" + std::string(name) + "' in what was received");
+            const std::string found(text.substr(name.size() + 1, end - name.size() - 1));
+            text.remove_prefix(end + 1);
+            return found;
+        };
+        const auto number = [&](std::string_view name) {
+            const std::string digits = value(name);
+            std::string_view rest = digits;
+            const auto found = oplog::detail::take_number(rest);
+            if (!found || !rest.empty())
+                throw DataError(Fault::wrong_type, "'" + std::string(name) + "' is no number in what was received");
+            return *found;
+        };
+        facts.range.entries = number("entries");
+        facts.range.first = parse_timestamp(value("first"));
+        facts.range.last = parse_timestamp(value("last"));
+        facts.range.bytes = number("bytes");
+        facts.first_sha256 = value("first_sha256");
+        facts.last_sha256 = value("last_sha256");
+        facts.file_size = number("file_size");
+        facts.file_sha256 = value("file_sha256");
+        return facts;
+    }
+};
+
+/// Reads the entries of an oplog to their end, and calls use(entry) for each. Throws DataError for bad BSON and for disorder.
+template <class Entries, class Use>
+OplogFacts facts_of(Entries&& entries, Use use) {
     OplogFacts facts;
     OrderCheck check_order;
     std::string last;
@@ -78,8 +135,17 @@ OplogFacts read_oplog(const std::string& path) {
         if (facts.range.empty()) facts.first_sha256 = sha256(entry.bytes());
         facts.range.add(entry);
         last = entry.bytes();
+        use(entry);
     }
     facts.last_sha256 = sha256(last);
+    return facts;
+}
+
+/// Reads every byte of an oplog. Throws what facts_of() throws.
+OplogFacts read_oplog(const std::string& path) {
+    Sha256 hash;
+    OplogFacts facts = facts_of(HashedEntries(DecompressingSource<HashedSource>(HashedSource(path, hash)), path, Check::structure),
+                                [](const EntryView&) {});
     facts.file_sha256 = hash.hex();
     return facts;
 }
@@ -111,14 +177,14 @@ void write_text(const fs::path& path, const std::string& text) {
     file.close();
 }
 
-/// Reads and syncs everything in a step's directory, and fills in its record.
-void examine(Step& step) {
+/// Reads and syncs everything in a step's directory, and fills in its record. What was `received` as the oplog was written is not read again.
+void examine(Step& step, const std::optional<OplogFacts>& received = {}) {
     const std::vector<fs::path> files = files_below(step.directory);
     const std::string oplog = step.oplog();
     for (const fs::path& path : files) {
         Step::File file{path.lexically_relative(step.directory).string(), fs::file_size(path), {}};
         if (path == oplog) {
-            const OplogFacts facts = read_oplog(oplog);
+            const OplogFacts facts = received && received->file_size == file.size ? *received : read_oplog(oplog);
             step.first = facts.range.first;
             step.last = facts.range.last;
             step.entries = facts.range.entries;
@@ -227,7 +293,7 @@ void verify(const Step& step) {
         if (path == step.directory / "step.json") continue;
         const auto file = recorded.find(path);
         if (file == recorded.end()) throw DataError(Fault::inconsistent, path.string() + ": not in the step's record");
-        const OplogFacts facts = path == oplog ? read_oplog(path) : OplogFacts{{}, {}, {}, read_file(path)};
+        const OplogFacts facts = path == oplog ? read_oplog(path) : OplogFacts{.file_sha256 = read_file(path)};
         if (facts.file_sha256 != file->second->sha256)
             throw DataError(Fault::inconsistent, path.string() + ": its SHA-256 is not the one of its record");
         if (path == oplog &&
@@ -358,6 +424,7 @@ class Commands {
                                                                              {"next", &Commands::next},
                                                                              {"seal", &Commands::seal_chain},
                                                                              {"add-full", &Commands::add_full},
+                                                                             {"receive", &Commands::receive},
                                                                              {"add-inc", &Commands::add_increment},
                                                                              {"close", &Commands::close},
                                                                              {"user-databases", &Commands::user_databases},
@@ -1341,12 +1408,39 @@ class Commands {
                                              "): a new full backup is needed");
     }
 
+    /// Writes the oplog that comes on stdin to a file, compressed or not, and prints what add-inc wants to know of it. After a fault
+    /// it reads on, so that whoever writes ends by himself.
+    void receive() {
+        const std::string path = argument(1, "file");
+        Sha256 hash;
+        BasicWriter<CompressingSink<HashedSink>> out(
+            CompressingSink<HashedSink>(HashedSink(path, hash), parse_compression(arguments_.size() > 2 ? arguments_[2] : "none")));
+        FileSource in("-");
+        OplogFacts facts;
+        verified([&] {
+            try {
+                facts = facts_of(BasicReader<SharedSource>(SharedSource{&in}, path, Check::structure),
+                                 [&](const EntryView& entry) { out.write(entry); });
+            } catch (const DataError&) {
+                std::vector<char> rest(256 << 10);
+                while (in.read(rest.data(), rest.size()) > 0) {
+                }
+                throw;
+            }
+        });
+        out.close();
+        facts.file_size = out.sink().inner().size();
+        facts.file_sha256 = hash.hex();
+        print(facts.text());
+    }
+
     void add_increment() {
         const fs::path made = argument(2, "new step");
         Chain one = chain_to_change();
         require_open(one);
         Step step = new_step(made, "inc");
-        verified([&] { examine(step); });
+        verified(
+            [&] { examine(step, arguments_.size() > 3 ? std::optional(OplogFacts::parse(read_whole(arguments_[3]))) : std::nullopt); });
         const Step& before = one.newest();
         if (step.first_sha256 != before.last_sha256)
             throw Failure(discontinuity,
@@ -1508,7 +1602,7 @@ int main(int argc, char** argv) {
               "  pin DIR      has prune never drop --chain; unpin takes that back\n"
               "  select DIR   the steps that a restore needs, as shell assignments\n"
               "  seal DIR     proves --chain and takes what is there for all of it\n"
-              "Those that oplog-backup and oplog-restore are made of: config, login, next, add-full, add-inc, close,\n"
+              "Those that oplog-backup and oplog-restore are made of: config, login, next, add-full, receive, add-inc, close,\n"
               "user-databases, open-since, mend, unmatched, members, fresh, add-round, oldest, report, add-drill,\n"
               "uncopied, add-copied. Exit codes: 0, 1 failed, 2 usage, 10 nothing there, 20 gap or divergence, 21 verification failed.",
               "  oplog-chain status /mongodb/backup/dbbak --json\n");

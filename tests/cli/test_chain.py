@@ -74,6 +74,15 @@ class Chain(unittest.TestCase):
         self.write(self.step / "local/oplog.rs.bson", b"".join(entry(n) for n in seconds) if data is None else data)
         return self.shell_or_error("add-inc", self.step, "--chain", chain, "--started", started, expected=expected)
 
+    def receive(self, data, *method, expected=0):
+        """The path of what is received, and what is said of it."""
+        path = self.step / ("local/oplog.rs.bson" + {"zstd": ".zst", "gzip": ".gz"}.get("".join(method), ""))
+        subprocess.run(["rm", "-rf", self.step], check=True)
+        path.parent.mkdir(parents=True)
+        done = subprocess.run([BIN / "oplog-chain", "receive", path, *method], input=data, capture_output=True, env=ENVIRONMENT)
+        self.assertEqual(done.returncode, expected, done.stderr)
+        return path, done.stdout.decode() + done.stderr.decode()
+
     def shell_or_error(self, *arguments, expected):
         arguments = [str(argument) for argument in arguments]
         return self.chain(*arguments, expected=expected) if expected else self.shell(*arguments)
@@ -136,6 +145,36 @@ class Steps(Chain):
             self.inc(expected=UNVERIFIED, data=data)
         self.assertEqual(self.status()["chains"][0]["increments"], 0)
         self.inc(103, 104)
+
+    def test_what_is_received_is_recorded_without_reading_it_again(self):
+        self.full(100, 101)
+        data = b"".join(entry(n) for n in (101, 103, 105))
+        facts = self.folder / ".work/received"
+        for method in ((), ("zstd",), ("gzip",)):
+            path, said = self.receive(data, *method)
+            known = dict(line.split("=") for line in said.splitlines())
+            self.assertEqual((known["entries"], known["first"], known["last"], known["bytes"]), ("3", "101:1", "105:1", str(len(data))))
+            self.assertEqual((known["file_size"], known["file_sha256"]), (str(path.stat().st_size), sha256(path.read_bytes()).hexdigest()))
+            self.assertEqual((known["first_sha256"], known["last_sha256"]), (sha256(entry(101)).hexdigest(), sha256(entry(105)).hexdigest()))
+        facts.write_text(said)
+        made = self.shell("add-inc", self.step, facts, "--started", "1000")
+        self.assertEqual(made["archived"], "105:1")
+        self.chain("verify")
+
+    def test_what_has_changed_since_it_was_received_is_read_again(self):
+        self.full(100, 101)
+        path, said = self.receive(entry(101) + entry(103))
+        self.write(self.folder / ".work/received", said.encode())
+        self.write(path, entry(101) + entry(103) + entry(104))
+        self.assertEqual(self.shell("add-inc", self.step, self.folder / ".work/received", "--started", "1000")["archived"], "104:1")
+        self.chain("verify")
+
+    def test_what_is_received_and_bad_is_read_to_its_end_and_kept_nowhere(self):
+        for data, words in ((entry(101) + b"\x07\0\0\0" + bytes(1 << 20), "offset "), (entry(103) + entry(101), "out of order"), (entry(101)[:-3], "the stream ends inside")):
+            path, said = self.receive(data, expected=UNVERIFIED)
+            self.assertIn(words, said)
+            self.assertEqual(os.listdir(path.parent), [])
+        self.assertEqual(self.receive(b"")[1].splitlines()[0], "entries=0")
 
     def test_a_full_backup_needs_the_oplog_of_its_time(self):
         self.assertIn("begins with entry 99:1, and the last one before the dump was 98:1",
