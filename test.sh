@@ -37,6 +37,7 @@ get_mongosh() {
 }
 
 need_packages "${build_packages[@]}" python3-venv python3-jsonschema zstd faketime doxygen clang-format-14
+need_packages chromium chromium-driver python3-selenium || echo "NO CHROMIUM TO BE HAD: the test of pages in a browser will be skipped" >&2
 [[ ${CI:-} != true ]] || export OPLOG_REQUIRE_LIVE=1
 if ! need_servers; then
     if [[ ${OPLOG_REQUIRE_LIVE:-0} == 1 ]]; then

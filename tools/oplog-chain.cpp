@@ -7,6 +7,7 @@
 #include "chain/backup_records.hpp"
 #include "chain/renamed_collections.hpp"
 #include "chain/retention.hpp"
+#include "chain/status_page.hpp"
 
 #include <oplog/entry/glob.hpp>
 #include <oplog/stream/merge.hpp>
@@ -354,9 +355,10 @@ std::vector<Window> windows(const std::vector<ClusterBackup>& clusters) {
 
 std::string step_json(const Step& step) {
     const std::string made_of = step.made_of.empty() ? "" : "\"madeOf\":" + json_quoted(step.made_of) + ",";
-    return fmt::format(R"({{"type":"{}","number":{},"directory":{},{}{},"entries":{},"bytes":{},"startedTime":"{}","seconds":{}}})",
-                       step.type, step.number, json_quoted(step.directory.string()), made_of, json_span(step.first, step.last),
-                       step.entries, step.size(), to_utc_string(step.started), step.seconds());
+    return fmt::format(
+        R"({{"type":"{}","number":{},"directory":{},{}{},"entries":{},"oplogBytes":{},"bytes":{},"startedTime":"{}","seconds":{}}})",
+        step.type, step.number, json_quoted(step.directory.string()), made_of, json_span(step.first, step.last), step.entries, step.bytes,
+        step.size(), to_utc_string(step.started), step.seconds());
 }
 
 std::string chain_json(const Chain& chain) {
@@ -399,7 +401,7 @@ Due due(const std::vector<ClusterBackup>& clusters, const BackupConfig& config) 
 
 class Commands {
   public:
-    explicit Commands(const Tool& tool) : tool_(tool), arguments_(tool.inputs()) {
+    explicit Commands(Tool& tool) : tool_(tool), arguments_(tool.inputs()) {
         if (!tool.has("inputs"))
             throw ArgumentError("say what to do: status, list, verify, prune, select or seal, and the backup directory");
         command_ = arguments_[0];
@@ -436,6 +438,8 @@ class Commands {
                                                                              {"unmatched", &Commands::unmatched}};
         const auto found = commands.find(command_);
         if (found == commands.end()) throw ArgumentError("unknown command '" + command_ + "'");
+        if (tool_.has("html") && command_ != "status") throw ArgumentError("--html goes with status, not with " + command_);
+        if (tool_.has("html") && tool_.has("json")) throw ArgumentError("--html and --json exclude each other");
         (this->*found->second)();
     }
 
@@ -516,10 +520,7 @@ class Commands {
     static void print_windows(const std::vector<Window>& found, const std::optional<Due>& next) {
         for (const Window& window : joined(found))
             print(fmt::format("restorable: {} to {}\n", with_time(window.from), with_time(window.to)));
-        if (next)
-            print(fmt::format("next: {} {}\n",
-                              next->step == std::string_view("inc") ? fmt::format("increment {}", next->number) : "full backup",
-                              next->at > now() ? "at " + to_utc_string(next->at) : "is due"));
+        if (next) print(fmt::format("next: {} {}\n", step_name(*next), next->at > now() ? "at " + to_utc_string(next->at) : "is due"));
     }
     static void print_pin(const std::string& id, bool pinned) {
         if (pinned) print("pinned: " + escaped(id) + "\n");
@@ -543,22 +544,58 @@ class Commands {
 
     /// The status as JSON; `name` is the field of the chains or clusters.
     template <class Backup>
-    void print_json(const char* name, const std::vector<Backup>& all, std::string (*as_json)(const Backup&),
-                    const std::optional<Due>& next) const {
+    std::string status_json(const char* name, const std::vector<Backup>& all, std::string (*as_json)(const Backup&),
+                            const std::optional<Due>& next) const {
         std::string text = fmt::format("{{{},\"directory\":{},\n\"{}\":[", json_format, json_quoted(directory().string()), name);
         const char* comma = "\n";
         for (const Backup& one : all) {
             text += comma + as_json(one);
             comma = ",\n";
         }
-        print(text + "],\n\"windows\":" + windows_json(windows(all)) + due_json(next) + drill_json() + uncopied_json() + "}\n");
+        return text + "],\n\"windows\":" + windows_json(windows(all)) + due_json(next) + oplogs_json(Overview(all, directory())) +
+               drill_json() + uncopied_json() + "}\n";
+    }
+    static std::string oplogs_json(const Overview& overview) {
+        std::string text;
+        for (const Watched& one : overview.sources)
+            if (one.oplog) text += (text.empty() ? "" : ",") + one.to_json();
+        return text.empty() ? "" : ",\n\"oplogs\":[" + text + "]";
+    }
+
+    /// The status as a page.
+    template <class Backup>
+    void write_page(Output page, const char* name, std::vector<Backup> all, std::string (*as_json)(const Backup&),
+                    const std::optional<Due>& next) {
+        Status status;
+        status.directory = directory();
+        status.json = status_json(name, all, as_json, next);
+        status.windows = joined(windows(all));
+        if (next) status.next = {step_name(*next), next->at};
+        status.uncopied = to_copy();
+        if (tool_.has("config")) status.interval = BackupConfig(tool_.value("config"), BackupConfig::Readable::allow).interval;
+        status.now = now();
+        if constexpr (std::is_same_v<Backup, Chain>)
+            status.chains = std::move(all);
+        else
+            status.clusters = std::move(all);
+        page.write(StatusPage(std::move(status)).text());
+        tool_.finish(page);
+    }
+    static std::string step_name(const Due& next) {
+        return next.step == std::string_view("inc") ? fmt::format("increment {}", next.number) : "full backup";
+    }
+    /// The output for a page, if one is wanted.
+    std::optional<Output> page() {
+        return tool_.has("html") ? std::optional(tool_.open_output(Content::text, "html", {directory().string()})) : std::nullopt;
     }
 
     void status() {
         if (is_cluster()) return cluster_status();
+        auto page = this->page();
         const std::vector<Chain> all = chains();
         const std::optional<Due> next = next_step(all);
-        if (tool_.has("json")) return print_json("chains", all, chain_json, next);
+        if (page) return write_page(std::move(*page), "chains", all, chain_json, next);
+        if (tool_.has("json")) return print(status_json("chains", all, chain_json, next));
         std::vector<std::vector<std::string>> rows = {{"CHAIN", "STATE", "RESTORABLE FROM", "TO", "INCREMENTS", "SIZE"}};
         for (const Chain& chain : all) rows.push_back(row(chain.id, chain, chain.good, chain.increments.size()));
         print(table(rows));
@@ -570,9 +607,11 @@ class Commands {
     }
 
     void cluster_status() {
+        auto page = this->page();
         const std::vector<ClusterBackup> all = clusters();
         const std::optional<Due> next = next_step(all);
-        if (tool_.has("json")) return print_json("clusters", all, cluster_json, next);
+        if (page) return write_page(std::move(*page), "clusters", all, cluster_json, next);
+        if (tool_.has("json")) return print(status_json("clusters", all, cluster_json, next));
         std::vector<std::vector<std::string>> rows = {{"CLUSTER, MEMBER", "STATE", "RESTORABLE FROM", "TO", "INCREMENTS", "SIZE"}};
         for (const ClusterBackup& one : all) {
             rows.push_back(row(one.id, one, one.good(), one.increments()));
@@ -1584,7 +1623,7 @@ class Commands {
         }
     }
 
-    const Tool& tool_;
+    Tool& tool_;
     std::vector<std::string> arguments_;
     std::string command_;
 };
@@ -1609,6 +1648,8 @@ int main(int argc, char** argv) {
     // clang-format off
     tool.add_options()
         ("json", "status, list, verify: as JSON")
+        ("html", "status: write a page to FILE, with charts; nothing else is needed to look at it", cxxopts::value<std::string>(), "FILE")
+        ("f,force", "status: replace FILE if it exists")
         ("chain", "only this chain; latest is the newest good one", cxxopts::value<std::string>(), "ID")
         ("keep", "prune: how many of the newest good chains stay", cxxopts::value<unsigned>(), "N")
         ("keep-days", "prune: chains stay that reach into the last N days", cxxopts::value<unsigned>(), "N")

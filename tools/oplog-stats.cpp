@@ -261,18 +261,6 @@ std::string as_csv(const Stats& stats) {
     return text;
 }
 
-/// "3 h 20 min": for people, in at most two units.
-std::string about(double seconds) {
-    const auto whole = static_cast<std::uint64_t>(std::min(seconds, 1e12));
-    const std::uint64_t minutes = whole / 60, hours = minutes / 60, days = hours / 24;
-    if (days > 3650) return "over 10 years";
-    if (days >= 10) return fmt::format("{} days", days);
-    if (days > 0) return fmt::format("{} d {} h", days, hours % 24);
-    if (hours > 0) return fmt::format("{} h {} min", hours, minutes % 60);
-    if (minutes > 0) return fmt::format("{} min {} s", minutes, whole % 60);
-    return fmt::format("{} s", whole);
-}
-
 /// The page of --html.
 class Page {
   public:

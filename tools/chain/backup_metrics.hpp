@@ -52,6 +52,17 @@ struct Watched {
     std::int64_t window() const { return between(oplog->oldest, newest()); }
     std::int64_t left() const { return between(oplog->oldest, end()); }
 
+    std::string to_json() const {
+        const auto overwritten = forecast();
+        return fmt::format(R"({{{}{},"windowSeconds":{},"leftSeconds":{},"lagSeconds":{}{}}})",
+                           member.empty() ? "" : "\"member\":" + json_quoted(member) + ",", json_span(oplog->oldest, newest()), window(),
+                           left(), lag(),
+                           overwritten ? fmt::format(R"(,"overwrittenTime":"{}")", to_utc_string(moment(*overwritten))) : "");
+    }
+    static Timestamp moment(std::int64_t seconds) {
+        return {static_cast<std::uint32_t>(std::clamp<std::int64_t>(seconds, 0, UINT32_MAX)), 0};
+    }
+
     /// When the chain's last entry is overwritten if the source goes on writing as it did lately: the oplog has room for what was
     /// written while its window lasted. None if it has lost nothing yet.
     std::optional<std::int64_t> forecast() const {
@@ -252,8 +263,7 @@ inline std::vector<std::string> facts(const Overview& of, const fs::path& direct
     if (lag) add("LAG_SECONDS", *lag);
     if (window) add("WINDOW_SECONDS", *window);
     if (left) add("WINDOW_LEFT_SECONDS", *left);
-    if (overwritten)
-        add("OVERWRITTEN_TIME", to_utc_string({static_cast<std::uint32_t>(std::clamp<std::int64_t>(*overwritten, 0, UINT32_MAX)), 0}));
+    if (overwritten) add("OVERWRITTEN_TIME", to_utc_string(Watched::moment(*overwritten)));
     return all;
 }
 

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <unistd.h>
+#include <vector>
 
 namespace oplog::tools {
 
@@ -30,9 +31,9 @@ struct Drill {
                            json_quoted(chain), at, json_quoted(result), seconds, restore_seconds, why);
     }
 
-    /// The last one that was recorded. A line that does not end, as after a full disk, is none.
-    static std::optional<Drill> last(const fs::path& directory) {
-        std::optional<Drill> found;
+    /// Those that were recorded. A line that does not end, as after a full disk, is none.
+    static std::vector<Drill> all(const fs::path& directory) {
+        std::vector<Drill> found;
         std::ifstream file(directory / "drills.jsonl");
         for (std::string line; std::getline(file, line);) {
             try {
@@ -40,17 +41,18 @@ struct Drill {
                 const bson::Document json(bytes);
                 const auto text = [&](const char* key) { return std::string(JsonFile::field(json, key).string()); };
                 const auto reason = json.find("reason"), to = json.find("ts");
-                found = Drill{parse_time(text("startedTime")).first,
-                              text("chain"),
-                              to ? std::optional(parse_timestamp(to->string())) : std::nullopt,
-                              text("result"),
-                              std::string(reason ? reason->string() : ""),
-                              JsonFile::field(json, "seconds").integer(),
-                              JsonFile::field(json, "restoreSeconds").integer()};
+                found.push_back({parse_time(text("startedTime")).first, text("chain"),
+                                 to ? std::optional(parse_timestamp(to->string())) : std::nullopt, text("result"),
+                                 std::string(reason ? reason->string() : ""), JsonFile::field(json, "seconds").integer(),
+                                 JsonFile::field(json, "restoreSeconds").integer()});
             } catch (const Error&) {
             }
         }
         return found;
+    }
+    static std::optional<Drill> last(const fs::path& directory) {
+        const std::vector<Drill> found = all(directory);
+        return found.empty() ? std::nullopt : std::optional(found.back());
     }
 
     /// Records it. Other drills may end at the same time.

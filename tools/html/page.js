@@ -70,7 +70,7 @@
       const earlier = button('Earlier', () => this.pan(-0.5)), later = button('Later', () => this.pan(0.5));
       const all = button('All', () => this.all());
       this.changed = () => {
-        told.textContent = utc(Math.ceil(this.from)) + ' to ' + utc(Math.floor(this.to));
+        told.replaceChildren(html('time', {}, utc(Math.ceil(this.from))), ' to ', html('time', {}, utc(Math.floor(this.to))));
         into.disabled = this.to - this.from <= this.least;
         out.disabled = all.disabled = this.isAll;
         earlier.disabled = this.from <= this.first;
@@ -371,6 +371,7 @@
     return list;
   }
 
+  const meaning = (all) => html('p', {class: 'legend'}, ...all.map(([color, name]) => html('span', {}, swatch(color), name)));
   const place = (kind) => document.querySelector(`[data-chart="${kind}"]`);
   const padded = (from, to, least) => (to - from >= least ? [from, to] : [(from + to - least) / 2, (from + to + least) / 2]);
   const hint = () => html('p', {class: 'hint'}, 'Drag over a part to zoom into it, double-click for all. With the keyboard: arrows read, + and - zoom, Shift and arrows move, 0 shows all.');
@@ -404,7 +405,7 @@
     const view = new View(...padded(sorted[0].from, reached, 5), 5);
     place('files').before(view.tools());
     new Lanes(place('files'), view, 'What each file covers', lanes);
-    place('files').after(hint());
+    place('files').after(meaning([['lane-window', 'a file'], ['lane-gap', 'no entry in common with the file before']]), hint());
   }
 
   function chains() {
@@ -438,8 +439,8 @@
     }
     const view = new View(...padded(first, last, 5), 5);
     place('chains').before(view.tools());
-    new Lanes(place('chains'), view, 'Chains', [windows, ...lanes]);
-    place('chains').after(hint());
+    new Lanes(place('chains'), view, 'What each chain covers', [windows, ...lanes]);
+    place('chains').after(meaning([['lane-full', 'the oplog of a full backup'], ['lane-window', 'restorable, with a line after each increment'], ['lane-gap', 'gap: cannot be restored']]), hint());
     const order = [...starts.keys()].sort((a, b) => starts[a] - starts[b]);
     const series = (values) => [['Full backups', 'c0', (type) => type !== 'inc'], ['Increments', 'c1', (type) => type === 'inc']].map(([name, color, is]) => ({name, color, values: order.map((i) => (is(values[i][0]) ? values[i][1] : 0))}));
     const steps = new View(...padded(first, last + 1, 5), 5), lists = [series(bytes), series(time)], sorted = order.map((i) => starts[i]);

@@ -5,8 +5,6 @@
 
 #include "tool.hpp"
 
-#include <html_files.hpp>
-
 #include <algorithm>
 #include <array>
 #include <initializer_list>
@@ -16,6 +14,9 @@
 #include <vector>
 
 namespace oplog::tools::html {
+
+/// The page with marks for what is filled in; made of the files in tools/html.
+extern const std::string_view page_template;
 
 /// Characters, and what stands for them.
 using Replacements = std::initializer_list<std::pair<std::string_view, std::string_view>>;
@@ -48,6 +49,22 @@ inline std::string encoded(std::string_view text) {
                                     {"\u2067", "\\u2067"},
                                     {"\u2068", "\\u2068"},
                                     {"\u2069", "\\u2069"}});
+}
+
+/// The same where times may stand, which are elements of their own: none is broken over two lines.
+inline std::string with_times(std::string_view text) {
+    constexpr std::string_view form = "0000-00-00T00:00:00Z";
+    std::string out = encoded(text);
+    for (std::size_t at = 0; at + form.size() <= out.size(); ++at) {
+        const auto is_form = [](char c, char wanted) { return wanted == '0' ? c >= '0' && c <= '9' : c == wanted; };
+        if (!std::equal(form.begin(), form.end(), out.begin() + static_cast<std::ptrdiff_t>(at),
+                        [&](char wanted, char c) { return is_form(c, wanted); }))
+            continue;
+        out.insert(at + form.size(), "</time>");
+        out.insert(at, "<time>");
+        at += form.size() + std::string_view("<time></time>").size() - 1;
+    }
+    return out;
 }
 
 /// JSON for a script element: the same JSON without any character that could end it.
@@ -96,7 +113,7 @@ class Table {
             const Column& column = columns_[i];
             const char* const tag = i == 0 ? "th scope=\"row\"" : "td";
             text_ +=
-                fmt::format("<{}{}>{}</{:.2}>", tag, kind(column), column.kind == Kind::share ? bar(cells[i]) : encoded(cells[i]), tag);
+                fmt::format("<{}{}>{}</{:.2}>", tag, kind(column), column.kind == Kind::share ? bar(cells[i]) : with_times(cells[i]), tag);
         }
         text_ += "</tr>\n";
     }
@@ -132,13 +149,13 @@ class Table {
 inline std::string tiles(const std::vector<std::array<std::string, 3>>& facts) {
     std::string text = "<dl class=\"tiles\">";
     for (const auto& [name, value, more] : facts)
-        text += fmt::format("<div><dt>{}</dt><dd>{}{}</dd></div>", encoded(name), encoded(value),
-                            more.empty() ? "" : "<small>" + encoded(more) + "</small>");
+        text += fmt::format("<div><dt>{}</dt><dd>{}{}</dd></div>", encoded(name), with_times(value),
+                            more.empty() ? "" : "<small>" + with_times(more) + "</small>");
     return text + "</dl>\n";
 }
 
 inline std::string paragraph(std::string_view text, std::string_view of = "") {
-    return fmt::format("<p{}>{}</p>\n", of.empty() ? "" : fmt::format(" class=\"{}\"", of), encoded(text));
+    return fmt::format("<p{}>{}</p>\n", of.empty() ? "" : fmt::format(" class=\"{}\"", of), with_times(text));
 }
 /// A part of the page; `content` is HTML.
 inline std::string section(std::string_view id, std::string_view title, const std::string& content) {

@@ -110,6 +110,18 @@ inline std::string human_size(double bytes) {
     return fmt::format("{:.{}f} {}", bytes, unit == 0 || bytes >= 99.5 ? 0 : 1, units[unit]);
 }
 
+/// A duration for people, in at most two units: "3 h 20 min".
+inline std::string about(double seconds) {
+    const auto whole = static_cast<std::uint64_t>(std::min(seconds, 1e12));
+    const std::uint64_t minutes = whole / 60, hours = minutes / 60, days = hours / 24;
+    if (days > 3650) return "over 10 years";
+    if (days >= 10) return fmt::format("{} days", days);
+    if (days > 0) return fmt::format("{} d {} h", days, hours % 24);
+    if (hours > 0) return fmt::format("{} h {} min", hours, minutes % 60);
+    if (minutes > 0) return fmt::format("{} min {} s", minutes, whole % 60);
+    return fmt::format("{} s", whole);
+}
+
 /// Writes text to stderr. If nobody can be told (it is closed, a disk is full), the exit code must do.
 inline void say(std::string_view text) { static_cast<void>(!::write(STDERR_FILENO, text.data(), text.size())); }
 
@@ -440,14 +452,17 @@ class Tool {
     }
     IfExists if_exists() const { return has("force") ? IfExists::replace : IfExists::refuse; }
 
-    /// Opens the output that an option names for BSON or text. Close it with finish().
+    /// Opens the output that an option names for BSON or text; it is none of the files that are read. Close it with finish().
     Output open_output(Content content = Content::bson, const std::string& option = "output") {
+        return open_output(content, option, inputs());
+    }
+    Output open_output(Content content, const std::string& option, const std::vector<std::string>& read) {
         const std::string path = optional(option).value_or("-");
         const bool binary = content == Content::bson || compression().value_or(compression_for(path)).method != Compression::none;
         if (binary && is_terminal(path))
             throw ArgumentError(fmt::format("{} is not written to a terminal; name a file with -o, or pipe it on",
                                             content == Content::bson ? "BSON" : "compressed text"));
-        refuse_overlap(path);
+        refuse_overlap(path, read);
         const oplog::detail::SignalsHeld until_named;
         Output output(path, if_exists(), compression(), content);
         opened_ = true;
@@ -469,7 +484,8 @@ class Tool {
     void done() { done_ = true; }
 
     /// Throws ArgumentError for an output that is an input or lies in one, because it would destroy its own source.
-    void refuse_overlap(const std::string& output) const {
+    void refuse_overlap(const std::string& output) const { refuse_overlap(output, inputs()); }
+    static void refuse_overlap(const std::string& output, const std::vector<std::string>& read) {
         namespace fs = std::filesystem;
         std::error_code error;
         const std::string writes = output == "-" ? "/dev/stdout" : output;
@@ -477,7 +493,7 @@ class Tool {
         const auto within = [](const fs::path& inner, const fs::path& outer) {
             return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
         };
-        for (const std::string& file : inputs()) {
+        for (const std::string& file : read) {
             const std::string reads = file == "-" ? "/dev/stdin" : oplog_in(file);
             if (fs::equivalent(writes, reads, error) && fs::is_regular_file(writes, error))
                 throw ArgumentError("the output " + output + " is an input");
