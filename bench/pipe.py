@@ -25,7 +25,7 @@ sys.path.append(str(ROOT / "tests" / "live"))
 if not importlib.util.find_spec("pymongo"):
     sys.exit("pymongo is not installed")
 from bson import BSON, Binary, Int64, Timestamp  # noqa: E402
-from server import Server, find_mongod, scratch_directory  # noqa: E402
+from server import Server, find_mongod  # noqa: E402
 
 SECONDS = 1_600_000_000
 # A shape of data: the share that each collection has of it, and the size of a document.
