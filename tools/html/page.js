@@ -98,13 +98,13 @@
       this.listen();
       new ResizeObserver(() => this.draw()).observe(place);
     }
-    get width() { return Math.max(this.place.clientWidth, 200); }
     get left() { return MARGIN.left; }
     get inner() { return this.width - this.left - MARGIN.right; }
     x(time) { return this.left + (time - this.view.from) / (this.view.to - this.view.from) * this.inner; }
     time(x) { return this.view.from + (x - this.left) / this.inner * (this.view.to - this.view.from); }
 
     begin() {
+      this.width = Math.max(this.place.clientWidth, 200); // asked for once, since that lays the page out
       this.node.setAttribute('viewBox', `0 0 ${this.width} ${this.height}`);
       this.node.setAttribute('height', this.height);
       this.node.replaceChildren();
