@@ -652,7 +652,8 @@ class Failing(Backup):
         self.restore("--chain", "none", expected=NO_BACKUP)
         for method, tool in (("auto", "oplog-apply"), ("apply", "oplog-apply"), ("replay", "oplog-stage")):
             out, _ = self.restore("--dry-run", "--method", method)
-            commands = [re.split(r"[ /]", line)[0] or "mongorestore" for line in out.splitlines() if not line.startswith("#")]
+            commands = [re.split(r"[ /]", command)[0] or "mongorestore"
+                        for line in out.splitlines() if not line.startswith("#") for command in line.split(" | ")]
             self.assertEqual(commands, ["oplog-chain", tool, "mongorestore"])
             self.assertEqual("--oplogReplay" in out, method == "replay")
         self.restore("--method", "magic", expected=2)
