@@ -354,7 +354,7 @@ class EveryTool(unittest.TestCase):
 
     def test_an_archive_that_is_cut_anywhere_is_refused(self):
         packed = increment(b"".join(split_documents(self.oplogs[0])[:2]))
-        for size in range(1, len(packed)):
+        for size in sorted({*range(1, len(packed), 17), *range(len(packed) - 100, len(packed))}):  # the unit tests cut it at every byte
             (self.folder / "in").write_bytes(packed[:size])
             self.run_tool("range", "in", expected=1)
         (self.folder / "in").write_bytes(packed)
