@@ -370,7 +370,10 @@ def shard(options, number, of):
         if options.only not in (None, name) or zlib.crc32(f"{name} {what}".encode()) % of != number:
             continue
         counts[name] += 1
-        wrong = check()
+        try:
+            wrong = check()
+        except subprocess.TimeoutExpired as error:
+            wrong = str(error)
         if wrong:
             failures[name] += 1
             if failures[name] <= 20:
