@@ -506,16 +506,6 @@ class Page {
     std::size_t top_;
 };
 
-void add_hot(const std::string& file, const Bounds& bounds, Stats& stats, Hot& hot) {
-    Range range;
-    for (const EntryView entry : Input(file, Check::structure)) {
-        if (!bounds.contains(entry.ts())) continue;
-        stats.add(entry, [&](const Operation& operation, std::string_view ns) { hot.spots.add(operation, ns, entry.ts().seconds); });
-        range.add(entry);
-    }
-    hot.files.push_back({file == "-" ? "stdin" : file, range});
-}
-
 } // namespace
 
 int main(int argc, char** argv) {
@@ -545,12 +535,15 @@ int main(int argc, char** argv) {
         Stats stats(top);
         auto hot = page || tool.has("hot") ? std::optional<Hot>(std::in_place) : std::nullopt;
         for (const std::string& file : files) {
-            if (hot) {
-                add_hot(file, bounds, stats, *hot);
-                continue;
+            Range range;
+            for (const EntryView entry : Input(file, Check::structure)) {
+                if (!bounds.contains(entry.ts())) continue;
+                stats.add(entry, [&](const Operation& operation, std::string_view ns) {
+                    if (hot) hot->spots.add(operation, ns, entry.ts().seconds);
+                });
+                if (hot) range.add(entry);
             }
-            for (const EntryView entry : Input(file, Check::structure))
-                if (bounds.contains(entry.ts())) stats.add(entry);
+            if (hot) hot->files.push_back({file == "-" ? "stdin" : file, range});
         }
         const Hot* const more = hot ? &*hot : nullptr;
         if (!page) return print(tool.has("json") ? as_json(stats, more, top) : tool.has("csv") ? as_csv(stats) : as_text(stats, more, top));
