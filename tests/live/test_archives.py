@@ -21,21 +21,14 @@ from test_backup import BIN, LIMIT, Backup, main, script
 
 if base.pymongo:
     from bson import BSON
-    from server import Server, scratch_directory
+    from server import Server
 
 A_PART = "the target holds a part of the backup: drop that before the next try"
 COLLECTIONS = 12
 
 
 def setUpModule():
-    base.root = scratch_directory()
-    base.source = Server(base.root / "source", auth=True, parameters={"enableTestCommands": 1})
-    base.target = Server(base.root / "target", auth=True)
-    base.tools, base.real = base.tools_directory(base.root / "tools")
-    base.source.wait()
-    base.target.wait()
-    base.password = "password"
-    base.source.client.admin.command("createUser", "backup", pwd=base.password, roles=["backup"])
+    base.start_servers("password")
 
 
 @unittest.skipUnless(shutil.which("mongorestore", path=os.environ.get("MONGO_TOOLS_BIN")), "no real mongorestore")

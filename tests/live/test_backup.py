@@ -54,19 +54,25 @@ def script(path, text):
     path.chmod(0o755)
 
 
-def setUpModule():
-    global root, source, target, small, tools, real, password
+def start_servers(password_of_real, password_of_stand_ins="password"):
+    """A source with the user that backs it up, and a target."""
+    global root, source, target, tools, real, password
     root = scratch_directory()
     source = Server(root / "source", auth=True, parameters={"enableTestCommands": 1})
     target = Server(root / "target", auth=True)
-    small = Small(root / "small")
     tools, real = tools_directory(root / "tools")
     source.wait()
     target.wait()
-    password = "p@ss:w/rd#;% x" if not real else "p@ss:w/rd#;%'\"\\ x"
+    password = password_of_real if real else password_of_stand_ins
     source.client.admin.command("createUser", "backup", pwd=password, roles=["backup"])
-    small.begin()
     print("tools:", "the real ones" if real else "the stand-ins, so equality is NOT proved", flush=True)
+
+
+def setUpModule():
+    global small
+    start_servers("p@ss:w/rd#;%'\"\\ x", "p@ss:w/rd#;% x")
+    small = Small(root / "small")
+    small.begin()
 
 
 def processes_below(pid):

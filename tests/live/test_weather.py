@@ -22,21 +22,12 @@ from test_backup import NO_BACKUP, UNAUTHORISED, Backup, main, script
 if base.pymongo:
     from compare import differences, state_of
     from pymongo.errors import PyMongoError
-    from server import Server, scratch_directory
 
 CHINESE = re.compile("[\u4e00-\u9fff]")
 
 
 def setUpModule():
-    base.root = scratch_directory()
-    base.source = Server(base.root / "source", auth=True, parameters={"enableTestCommands": 1})
-    base.target = Server(base.root / "target", auth=True)
-    base.tools, base.real = base.tools_directory(base.root / "tools")
-    base.source.wait()
-    base.target.wait()
-    base.password = "pässword" if base.real else "password"
-    base.source.client.admin.command("createUser", "backup", pwd=base.password, roles=["backup"])
-    print("tools:", "the real ones" if base.real else "the stand-ins, so equality is NOT proved", flush=True)
+    base.start_servers("pässword")
 
 
 class Hammer:
