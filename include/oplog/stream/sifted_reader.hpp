@@ -29,12 +29,9 @@ namespace detail {
 
 /// Whether a SiftedReader yields the entries too that pass the sieve by.
 template <class Sieve>
-constexpr bool keeps_all = [] {
-    if constexpr (requires { Sieve::keeps_all; })
-        return Sieve::keeps_all;
-    else
-        return false;
-}();
+constexpr bool keeps_all = requires {
+    requires Sieve::keeps_all;
+};
 
 /// Has several threads read the parts of a file, and keep of each the entries that matter.
 ///
