@@ -241,7 +241,7 @@ inline void print(std::string_view text) { oplog::detail::write_all(STDOUT_FILEN
 inline std::string scratch_directory(const std::optional<std::string>& output = {}) {
     if (output && *output != "-") return oplog::detail::parent_directory(*output);
     std::error_code failed;
-    const std::string path = std::filesystem::temp_directory_path(failed).string();
+    std::string path = std::filesystem::temp_directory_path(failed).string();
     if (!failed) return path;
     const char* const wanted = std::getenv("TMPDIR");
     throw std::system_error(failed, "the directory for temporary files, " + escaped(wanted ? wanted : "/tmp"));

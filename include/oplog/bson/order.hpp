@@ -110,9 +110,9 @@ inline std::weak_ordering compare_numbers(const Element& a, const Element& b) {
 inline std::weak_ordering compare_documents(const Document& a, const Document& b, bool names_count, std::size_t depth) {
     Iterator x = a.begin(), y = b.begin();
     for (; x != std::default_sentinel && y != std::default_sentinel; ++x, ++y) {
-        if (const auto types = canonical_type(x->type()) <=> canonical_type(y->type()); types != 0) return types;
-        if (const auto names = x->key() <=> y->key(); names_count && names != 0) return names;
-        if (const auto values = compare(*x, *y, depth + 1); values != 0) return values;
+        if (const auto types = canonical_type(x->type()) <=> canonical_type(y->type()); std::is_neq(types)) return types;
+        if (const auto names = x->key() <=> y->key(); names_count && std::is_neq(names)) return names;
+        if (const auto values = compare(*x, *y, depth + 1); std::is_neq(values)) return values;
     }
     return (x != std::default_sentinel) <=> (y != std::default_sentinel);
 }
@@ -122,7 +122,7 @@ inline std::weak_ordering compare_documents(const Document& a, const Document& b
 /// Compares two values as the server does; their names do not count. Throws DataError for malformed values.
 inline std::weak_ordering compare(const Element& a, const Element& b, std::size_t depth) {
     if (depth > max_depth) throw DataError(Fault::too_deep, "a value is nested too deeply");
-    if (const auto types = canonical_type(a.type()) <=> canonical_type(b.type()); types != 0) return types;
+    if (const auto types = canonical_type(a.type()) <=> canonical_type(b.type()); std::is_neq(types)) return types;
     const std::string_view x = a.value(), y = b.value();
     switch (a.type()) {
     case Type::min_key:
@@ -149,7 +149,7 @@ inline std::weak_ordering compare(const Element& a, const Element& b, std::size_
     case Type::code_with_scope: {
         const auto [code, scope] = code_and_scope(a);
         const auto [other_code, other_scope] = code_and_scope(b);
-        if (const auto codes = code <=> other_code; codes != 0) return codes;
+        if (const auto codes = code <=> other_code; std::is_neq(codes)) return codes;
         return detail::compare_documents(scope, other_scope, true, depth);
     }
     default: return x <=> y; // ObjectIds, booleans, regular expressions: by their bytes

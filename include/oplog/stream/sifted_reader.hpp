@@ -291,7 +291,7 @@ class SiftedReader {
     bool tried_ = false;              ///< Whether go_parallel() was called.
     std::unique_ptr<Position> where_; ///< Allocated, because entries point to it and a reader can be moved.
     std::unique_ptr<Parts> parts_;
-    const Parts::Part* part_ = nullptr; ///< The current part.
+    const typename Parts::Part* part_ = nullptr; ///< The current part.
     std::size_t at_ = 0;                ///< Which of its kept entries is the current one.
     std::uint64_t documents_ = 0;       ///< How many entries come before the part.
     std::uint64_t from_ = 0;            ///< Where the entries of the next part begin.
