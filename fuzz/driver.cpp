@@ -19,8 +19,10 @@
 #include <unistd.h>
 #include <vector>
 
+// NOLINTBEGIN(bugprone-reserved-identifier): the names that sanitizers look for
 extern "C" const char* __asan_default_options() { return "abort_on_error=1:handle_abort=0"; }
 extern "C" const char* __ubsan_default_options() { return "abort_on_error=1:print_stacktrace=1"; }
+// NOLINTEND(bugprone-reserved-identifier)
 
 namespace {
 

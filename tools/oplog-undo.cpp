@@ -65,7 +65,7 @@ bson::Value marked(const bson::Document& document) {
 std::string duration(std::int64_t seconds) {
     if (seconds < 60) return fmt::format("{} s", seconds);
     if (seconds < 3600) return fmt::format("{} min", seconds / 60);
-    if (seconds < 2 * 86400) return fmt::format("{} h {} min", seconds / 3600, seconds / 60 % 60);
+    if (seconds < std::int64_t{2} * 86400) return fmt::format("{} h {} min", seconds / 3600, seconds / 60 % 60);
     return fmt::format("{} days", seconds / 86400);
 }
 

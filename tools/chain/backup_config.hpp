@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <map>
@@ -361,7 +362,7 @@ class BackupConfig {
             fail("time_interval", why);
         const double seconds = amount * known->second.first;
         if (!(seconds >= 1 && seconds <= 31.0 * day)) fail("time_interval", why);
-        interval = static_cast<std::uint32_t>(seconds + 0.5);
+        interval = static_cast<std::uint32_t>(std::lround(seconds));
         const auto& names = known->second.second;
         const std::string count = text.substr(0, digits);
         interval_text = lang == "zh" ? count + names.second : count + " " + std::string(names.first) + (amount == 1 ? "" : "s");

@@ -54,7 +54,7 @@ class UnpackedArchives {
             directory_ = made;
             undo_.watch(directory_);
         }
-        const std::string path = directory_ + "/" + std::to_string(++count_);
+        std::string path = directory_ + "/" + std::to_string(++count_);
         std::filesystem::create_directory(path);
         unpack(ArchiveReader(InputSource(dump), dump), path);
         return path;

@@ -4,6 +4,7 @@
 #include <oplog/bson/json.hpp>
 #include <oplog/restore/gather.hpp>
 
+#include <compare>
 #include <functional>
 #include <map>
 #include <optional>
@@ -130,7 +131,8 @@ sh.stopBalancer();
             const bson::Document indexed = fields->document();
             auto field = indexed.begin();
             const bool begins = std::ranges::all_of(key, [&](const bson::Element& wanted) {
-                const bool is_there = field != std::default_sentinel && field->key() == wanted.key() && bson::compare(*field, wanted) == 0;
+                const bool is_there =
+                    field != std::default_sentinel && field->key() == wanted.key() && std::is_eq(bson::compare(*field, wanted));
                 if (is_there) ++field;
                 return is_there;
             });

@@ -5,6 +5,7 @@
 #include <oplog/error.hpp>
 #include <oplog/timestamp.hpp>
 
+#include <cassert>
 #include <concepts>
 #include <cstddef>
 #include <cstring>
@@ -203,7 +204,10 @@ class SourceIterator {
 
     SourceIterator() = default; ///< The end.
     explicit SourceIterator(Source& source) : source_(&source) { ++*this; }
-    decltype(auto) operator*() const { return source_->current(); }
+    decltype(auto) operator*() const {
+        assert(source_);
+        return source_->current();
+    }
     auto operator->() const {
         if constexpr (std::is_reference_v<decltype(**this)>)
             return &**this;

@@ -6,6 +6,7 @@
 #include <oplog/bson/order.hpp>
 
 #include <algorithm>
+#include <compare>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -84,7 +85,7 @@ class ChunkMap {
             };
             chunks_.push_back({bound(field("min")), bound(field("max")), std::string(field("shard").string())});
         }
-        std::ranges::sort(chunks_, [](const Chunk& a, const Chunk& b) { return order(a.min.view(), b.min.view()) < 0; });
+        std::ranges::sort(chunks_, [](const Chunk& a, const Chunk& b) { return std::is_lt(order(a.min.view(), b.min.view())); });
         const auto all_are = [](const bson::Value& bound, bson::Type type) {
             return std::ranges::all_of(bound.view(), [&](const bson::Element& value) { return value.is(type); });
         };
@@ -94,7 +95,7 @@ class ChunkMap {
         if (!all_are(chunks_.back().max, bson::Type::max_key))
             throw DataError(Fault::incomplete, "no chunk has what is at or above " + to_json(chunks_.back().max.view()));
         for (std::size_t i = 1; i < chunks_.size(); ++i)
-            if (order(chunks_[i - 1].max.view(), chunks_[i].min.view()) != 0)
+            if (std::is_neq(order(chunks_[i - 1].max.view(), chunks_[i].min.view())))
                 throw DataError(Fault::inconsistent, "the chunk up to " + to_json(chunks_[i - 1].max.view()) + " is followed by one from " +
                                                          to_json(chunks_[i].min.view()));
     }
@@ -103,7 +104,7 @@ class ChunkMap {
     const std::string& owner(const bson::Document& document) const {
         const bson::Value key = key_.of(document);
         const auto after = std::ranges::upper_bound(
-            chunks_, key, [](const bson::Value& a, const bson::Value& b) { return order(a.view(), b.view()) < 0; }, &Chunk::min);
+            chunks_, key, [](const bson::Value& a, const bson::Value& b) { return std::is_lt(order(a.view(), b.view())); }, &Chunk::min);
         return std::prev(after == chunks_.begin() ? chunks_.begin() + 1 : after)->shard;
     }
     /// In the order of their bounds.

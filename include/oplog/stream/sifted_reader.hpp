@@ -292,10 +292,10 @@ class SiftedReader {
     std::unique_ptr<Position> where_; ///< Allocated, because entries point to it and a reader can be moved.
     std::unique_ptr<Parts> parts_;
     const typename Parts::Part* part_ = nullptr; ///< The current part.
-    std::size_t at_ = 0;                ///< Which of its kept entries is the current one.
-    std::uint64_t documents_ = 0;       ///< How many entries come before the part.
-    std::uint64_t from_ = 0;            ///< Where the entries of the next part begin.
-    Timestamp last_;                    ///< The last entry before those.
+    std::size_t at_ = 0;                         ///< Which of its kept entries is the current one.
+    std::uint64_t documents_ = 0;                ///< How many entries come before the part.
+    std::uint64_t from_ = 0;                     ///< Where the entries of the next part begin.
+    Timestamp last_;                             ///< The last entry before those.
     detail::Descriptor rest_file_;
     std::optional<Rest> rest_;
     std::optional<EntryView> current_;
