@@ -85,18 +85,24 @@ def restore(way, chain, folder, tool, mongorestore):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     target = Server(folder / "target").wait()
-    load = [mongorestore, "--quiet", "--port", str(target.port), "--bypassDocumentValidation", "--numParallelCollections", "4"]
+    load = [mongorestore, "--quiet", "--port", str(target.port), "--numParallelCollections", "4"]
     apply = [tool, "-q", "--full", chain.full, chain.increment]
     start = time.perf_counter()
     if way == "pipe":
-        with subprocess.Popen([*apply, "--archive", "-o", "-"], stdout=subprocess.PIPE, env={**os.environ, "TMPDIR": str(folder)}) as made:
+        # As oplog-restore does it.
+        ours, its = os.pipe()
+        with subprocess.Popen([*apply, "--archive", "--compress", "gzip:0", "-o", "-", "--options-to", f"/dev/fd/{its}"], stdout=subprocess.PIPE, pass_fds=[its],
+                              env={**os.environ, "TMPDIR": str(folder)}) as made:
+            os.close(its)
+            with open(ours, encoding="utf-8") as options:
+                load += options.readline().split()
             subprocess.run([*load, "--archive"], stdin=made.stdout, check=True)
         if made.returncode:
             sys.exit(f"oplog-apply: exit code {made.returncode}")
     else:
         if way == "directory":
             subprocess.run([*apply, "-o", folder / "restored"], check=True)
-        subprocess.run([*load, chain.full if way == "full dump" else folder / "restored"], check=True)
+        subprocess.run([*load, "--bypassDocumentValidation", chain.full if way == "full dump" else folder / "restored"], check=True)
     seconds = time.perf_counter() - start
     state = target.client.shop.command("dbHash")["md5"]
     target.stop()

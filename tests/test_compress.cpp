@@ -177,10 +177,12 @@ TEST_CASE("ways to compress parse, or are refused with the reason") {
     CHECK(!parse_compression("zstd").level);
     CHECK(parse_compression("zstd:19").level == 19);
     CHECK(parse_compression("gzip:1").level == 1);
+    CHECK(parse_compression("gzip:0").level == 0);
     const auto refused = [](const char* text) { return message_of<ArgumentError>([&] { parse_compression(text); }); };
     for (const char* text : {"", "lz4", "none:1", "ZSTD", "zst", "gzipped"})
         CHECK(refused(text) == "compression '" + std::string(text) + "' is none of zstd[:LEVEL], gzip[:LEVEL], none");
-    for (const char* text : {"gzip:", "gzip:0", "gzip:10", "gzip:-1", "gzip:1x", "gzip: 1", "gzip:99999999999"})
-        CHECK(refused(text) == "compression '" + std::string(text) + "' has a level that is not between 1 and 9");
+    for (const char* text : {"gzip:", "gzip:10", "gzip:-1", "gzip:1x", "gzip: 1", "gzip:99999999999"})
+        CHECK(refused(text) == "compression '" + std::string(text) + "' has a level that is not between 0 and 9");
+    CHECK(refused("zstd:0") == "compression 'zstd:0' has a level that is not between 1 and 22");
     CHECK(refused("zstd:23") == "compression 'zstd:23' has a level that is not between 1 and 22");
 }

@@ -10,10 +10,30 @@ using namespace oplog::tools;
 
 namespace {
 
-std::string options_of_restore(const Applier& applier) {
+RestoreOptions options_of_restore(const Applier& applier) {
     RestoreOptions options;
     for (const AppliedCollection& collection : applier.collections()) options.add(collection.metadata);
-    return options.text();
+    return options;
+}
+
+/// What loads an archive fast, besides. mongorestore loads four collections at a time. Where one has most of the documents, it and the
+/// server wait for each other unless several workers insert into it; where several are large, more workers only cost.
+std::string options_for_speed(const Applier& applier, Compression compression) {
+    std::uint64_t all = 0, largest = 0;
+    for (const AppliedCollection& collection : applier.collections()) {
+        all += Applier::work_of(collection);
+        largest = std::max(largest, Applier::work_of(collection));
+    }
+    const bool has_workers = largest > all / 2 && !options_of_restore(applier).has_order();
+    return std::string(has_workers ? "--numInsertionWorkersPerCollection=4 " : "") + (compression == Compression::gzip ? "--gzip " : "");
+}
+
+/// The command that loads an archive which was written to `output` as `compression` says.
+std::string command_for_archive(const RestoreOptions& options, const std::string& output, Compression compression) {
+    const std::string file = output == "-" ? "" : shell_word(output);
+    const bool unpacked = compression == Compression::zstd; // which mongorestore does not know
+    return (unpacked ? "zstd -dc " + file + (file.empty() ? "" : " ") + "| " : "") + "mongorestore " + options.text() +
+           (compression == Compression::gzip ? "--gzip " : "") + "--archive" + (unpacked || file.empty() ? "" : "=" + file);
 }
 
 /// The one collection that -o - writes. Throws DataError if there is none, and ArgumentError if there are several.
@@ -131,6 +151,7 @@ int main(int argc, char** argv) {
         ("allow-gap", "go on even where entries are missing between slices")
         ("copy", "copy the full dump's unchanged files instead of linking them")
         ("gzip", "write a dump as of mongodump --gzip, even if the full one is not")
+        ("compress", "an archive: zstd[:LEVEL] or gzip[:LEVEL]; gzip:0 packs nothing, and mongorestore reads it faster than none", cxxopts::value<std::string>(), "METHOD")
         ("jobs", "collections to work on at a time (default: one a processor)", cxxopts::value<std::string>(), "N");
     // clang-format on
     add_selection(tool);
@@ -142,7 +163,8 @@ int main(int argc, char** argv) {
         for (const char* const option : {"copy", "gzip", "jobs", "force"})
             if (streams && tool.has(option) && (option != std::string_view("force") || *output == "-"))
                 throw ArgumentError(fmt::format("--{} is for a directory, not for {}", option, archive ? "--archive" : "-o -"));
-        if (tool.has("options-to") && !archive) throw ArgumentError("--options-to is for --archive");
+        for (const char* const option : {"options-to", "compress"})
+            if (tool.has(option) && !archive) throw ArgumentError(fmt::format("--{} is for --archive", option));
         const std::size_t threads = wanted_jobs(tool);
         const Bounds bounds = tool.bounds();
         const Continuity continuity = tool.has("allow-gap") ? Continuity::gaps : Continuity::chain;
@@ -178,16 +200,16 @@ int main(int argc, char** argv) {
             readings.end();
             return last;
         };
-        const auto say_how = [&](Timestamp last, const std::string& what) {
-            tool.say(fmt::format("the state of {} ({}); to restore it: mongorestore {}{}", to_string(last), to_utc_string(last),
-                                 options_of_restore(applier), what));
+        const auto say_how = [&](Timestamp last, const std::string& command) {
+            tool.say(fmt::format("the state of {} ({}); to restore it: {}", to_string(last), to_utc_string(last), command));
         };
         if (archive) {
+            const Compression compression = tool.compression().value_or(compression_for(*output)).method;
             Output stream = tool.open_output();
             ::fcntl(STDOUT_FILENO, F_SETPIPE_SZ, 1 << 20); // so that there is something to read whenever mongorestore reads
             if (const auto file = tool.optional("options-to")) {
                 FileSink sink(*file, IfExists::replace, Content::text);
-                const std::string options = options_of_restore(applier) + "\n";
+                const std::string options = options_of_restore(applier).text() + options_for_speed(applier, compression) + "\n";
                 sink.write(options.data(), options.size());
                 sink.close();
             }
@@ -199,7 +221,7 @@ int main(int argc, char** argv) {
             write_archive(applier, full, stream, has_oplog, write_oplog);
             full.require_unchanged();
             tool.finish(stream);
-            return say_how(*state.last, "--archive" + (*output == "-" ? "" : "=" + shell_word(*output)));
+            return say_how(*state.last, command_for_archive(options_of_restore(applier), *output, compression));
         }
         if (streams) {
             AppliedDocuments documents =
@@ -220,6 +242,6 @@ int main(int argc, char** argv) {
         full.require_unchanged();
         out.close();
         warn_of_old(tool, out);
-        say_how(last, (out.gzip() ? "--gzip " : "") + shell_word(*output));
+        say_how(last, "mongorestore " + options_of_restore(applier).text() + (out.gzip() ? "--gzip " : "") + shell_word(*output));
     });
 }

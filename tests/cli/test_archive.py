@@ -188,6 +188,22 @@ class Archives(unittest.TestCase):
             self.assertEqual(self.text(described[-1], "collection") == "oplog", has_oplog)
             self.assertEqual("warning: the archive has no oplog" in said, not has_oplog)
 
+    def test_an_archive_is_compressed_as_it_is_called_or_as_one_says(self):
+        plain = self.folder / "plain"
+        self.apply(self.dump, "--archive", out="plain")
+        for name, option, unpack, command in (("a.gz", (), ["gzip", "-dc"], "mongorestore --bypassDocumentValidation --gzip --archive={}"),
+                                              ("b.zst", (), ["zstd", "-dc"], "zstd -dc {} | mongorestore --bypassDocumentValidation --archive"),
+                                              ("c", ("--compress", "gzip:0"), ["gzip", "-dc"], "mongorestore --bypassDocumentValidation --gzip --archive={}"),
+                                              ("d.gz", ("--compress", "none"), ["cat"], "mongorestore --bypassDocumentValidation --archive={}")):
+            with self.subTest(name):
+                path = self.folder / name
+                said = self.apply(self.dump, "--archive", *option, out=name)
+                self.assertIn("to restore it: " + command.format(path) + "\n", said)
+                self.assertEqual(subprocess.run([*unpack], input=path.read_bytes(), capture_output=True, check=True).stdout, plain.read_bytes())
+                self.apply(path, out=name + " again")
+                self.assertTrue(self.files(name + " again"))
+        self.assertGreater((self.folder / "c").stat().st_size, plain.stat().st_size)
+
     def test_options_for_mongorestore_are_known_before_the_archive_begins(self):
         options = self.folder / "options"
         metadata = json.loads((self.dump / "shop/ts.metadata.json").read_text())
@@ -196,7 +212,25 @@ class Archives(unittest.TestCase):
         with open("/dev/full", "wb") as full:
             done = subprocess.run([BIN / "oplog-apply", "--full", self.dump, "--archive", "-o", "-", "--options-to", options], stdout=full, capture_output=False,
                                   stderr=subprocess.DEVNULL, check=False, timeout=60, env=ENVIRONMENT)
-        self.assertEqual((done.returncode, options.read_text()), (2, "--bypassDocumentValidation --keepIndexVersion \n"))
+        self.assertEqual((done.returncode, options.read_text()), (2, "--bypassDocumentValidation --keepIndexVersion --numInsertionWorkersPerCollection=4 \n"))
+
+        def written():
+            subprocess.run([BIN / "oplog-apply", "-q", "--full", self.dump, "--archive", "--compress", "gzip:0", "-o", "-", "--options-to", options], check=True,
+                           stdout=subprocess.DEVNULL, timeout=60, env=ENVIRONMENT)
+            return options.read_text()
+
+        # In a capped collection documents must keep their order; where several collections are large, they are loaded side by side.
+        metadata["options"] = {"capped": True, "size": 1 << 20}
+        (self.dump / "shop/ts.metadata.json").write_text(json.dumps(metadata))
+        self.assertEqual(written(), "--bypassDocumentValidation --keepIndexVersion --gzip \n")
+        metadata["options"] = {}
+        (self.dump / "shop/ts.metadata.json").write_text(json.dumps(metadata))
+        self.assertEqual(written(), "--bypassDocumentValidation --keepIndexVersion --numInsertionWorkersPerCollection=4 --gzip \n")
+        for number, name in enumerate(("one", "two")):
+            (self.dump / f"shop/{name}.bson").write_bytes(b"".join(encode({"_id": n}) for n in range(100)))
+            described = {**metadata, "collectionName": name, "type": "collection", "uuid": f"{number:032x}"}
+            (self.dump / f"shop/{name}.metadata.json").write_text(json.dumps(described))
+        self.assertEqual(written(), "--bypassDocumentValidation --keepIndexVersion --gzip \n")
         self.assertIn("--options-to is for --archive", subprocess.run([BIN / "oplog-apply", "--full", self.dump, "-o", self.folder / "out", "--options-to", options],
                                                                       capture_output=True, text=True, check=False, env=ENVIRONMENT).stderr)
 

@@ -95,7 +95,7 @@ class Usage(ToolTest):
         self.write("a.bson", entries(1))
         for tool in ("slice", "merge", "cat", "split"):
             self.usage("compression 'lz4' is none of zstd[:LEVEL], gzip[:LEVEL], none", tool, "--compress", "lz4", *self.command(tool, "a.bson"))
-            self.usage("compression 'gzip:10' has a level that is not between 1 and 9", tool, "--compress", "gzip:10", *self.command(tool, "a.bson"))
+            self.usage("compression 'gzip:10' has a level that is not between 0 and 9", tool, "--compress", "gzip:10", *self.command(tool, "a.bson"))
         self.assertEqual(self.files(), ["a.bson"])
 
     def test_an_option_after_two_dashes_is_a_file(self):

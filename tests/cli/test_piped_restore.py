@@ -59,7 +59,7 @@ class Piped(Cluster):
     def test_mongorestore_gets_the_state_as_an_archive(self):
         said = self.restore()
         self.assertIn(f"restored: the target stands at {self.second}:1 ", said)
-        self.assertEqual(self.calls("arguments")[-2:], ["--bypassDocumentValidation", "--archive"])
+        self.assertEqual(self.calls("arguments")[-4:], ["--bypassDocumentValidation", "--numInsertionWorkersPerCollection=4", "--gzip", "--archive"])
         self.check_clean()
         chain, = self.directory.glob("2*")
         made = self.folder / "made"
@@ -78,7 +78,7 @@ class Piped(Cluster):
         self.restore("--prepare")
         self.assertRegex(self.calls("arguments")[-1], r"/restored$")
         dry = self.restore("--dry-run")
-        self.assertRegex(dry, r"(?m)^oplog-apply .* --archive -o - \| \S*mongorestore .* --archive $")
+        self.assertRegex(dry, r"(?m)^oplog-apply .* --archive --compress gzip:0 -o - \| \S*mongorestore .* --gzip --archive $")
         self.assertIn("--prepare", self.restore("--help"))
         # Where documents are to be dropped users would go, too.
         odd = self.with_tool("oplog-apply", 'while (($#)); do [[ $1 != --options-to ]] || echo --bypassDocumentValidation --drop --preserveUUID >"$2"; shift; done; '

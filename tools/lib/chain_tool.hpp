@@ -126,15 +126,18 @@ class RestoreOptions {
     /// Takes in the metadata of a collection that is to be restored.
     void add(const Metadata& metadata) {
         is_odd_ |= is_capped_cluster(metadata.options.view()); // mongorestore creates such a collection differently
+        has_order_ |= is_capped(metadata.options.view());
         for (const bson::Value& spec : metadata.indexes) has_old_index_ |= is_old_index(spec.view());
     }
     std::string text() const {
         return std::string("--bypassDocumentValidation ") + (has_old_index_ ? "--keepIndexVersion " : "") +
                (is_odd_ ? "--drop --preserveUUID " : "");
     }
+    /// Whether documents must keep their order, so that only one worker may insert them.
+    bool has_order() const noexcept { return has_order_; }
 
   private:
-    bool has_old_index_ = false, is_odd_ = false;
+    bool has_old_index_ = false, is_odd_ = false, has_order_ = false;
 };
 
 /// Calls use(EntryView) with what a selection makes of an entry, if anything.

@@ -340,14 +340,14 @@ class BasicArchiveWriter {
 
     /// Writes a document of a collection, which for a time series is that of its buckets.
     void write(const std::string& database, const std::string& collection, const bson::Document& document) {
-        const std::pair name(database, collection);
-        if (!in_block_ || block_ != name) {
+        if (!in_block_ || block_.first != database || block_.second != collection) {
             end_block();
-            put_header(name, false, 0);
-            block_ = name;
+            block_ = {database, collection};
+            put_header(block_, false, 0);
+            crc_ = &crcs_[block_];
             in_block_ = true;
         }
-        crcs_[name].add(document.bytes());
+        crc_->add(document.bytes());
         out_->write(document);
     }
     /// No document of the collection follows. Call this also for one that has none, and for a view.
@@ -382,6 +382,7 @@ class BasicArchiveWriter {
     Out* out_;
     std::map<std::pair<std::string, std::string>, Crc64> crcs_;
     std::pair<std::string, std::string> block_;
+    Crc64* crc_ = nullptr; ///< Of the block's collection.
     bool in_block_ = false;
 };
 

@@ -31,18 +31,18 @@ struct CompressionOptions {
     std::optional<int> level;
 };
 
-/// Parses "none", "zstd[:LEVEL]" or "gzip[:LEVEL]". Throws ArgumentError.
+/// Parses "none", "zstd[:LEVEL]" or "gzip[:LEVEL]"; gzip of level 0 packs nothing. Throws ArgumentError.
 inline CompressionOptions parse_compression(std::string_view text) {
     const auto bad = [&](const std::string& why) { return ArgumentError("compression '" + std::string(text) + "' " + why); };
     const std::string_view method = text.substr(0, text.find(':'));
     CompressionOptions options;
-    int most = 0;
+    int least = 1, most = 0;
     if (method == "zstd") {
         options.method = Compression::zstd;
         most = ::ZSTD_maxCLevel();
     } else if (method == "gzip") {
         options.method = Compression::gzip;
-        most = 9;
+        least = 0, most = 9;
     } else if (text != "none") {
         throw bad("is none of zstd[:LEVEL], gzip[:LEVEL], none");
     }
@@ -50,8 +50,8 @@ inline CompressionOptions parse_compression(std::string_view text) {
     const std::string_view digits = text.substr(method.size() + 1);
     int level = 0;
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), level);
-    if (error != std::errc{} || end != digits.data() + digits.size() || level < 1 || level > most)
-        throw bad("has a level that is not between 1 and " + std::to_string(most));
+    if (error != std::errc{} || end != digits.data() + digits.size() || level < least || level > most)
+        throw bad("has a level that is not between " + std::to_string(least) + " and " + std::to_string(most));
     options.level = level;
     return options;
 }
