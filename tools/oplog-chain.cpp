@@ -14,10 +14,13 @@
 #include <oplog/stream/range.hpp>
 #include <oplog/stream/slice.hpp>
 
+#include <chrono>
 #include <cmath>
+#include <fcntl.h>
 #include <ftw.h>
 #include <iostream>
 #include <sys/file.h>
+#include <thread>
 
 using namespace oplog;
 using namespace oplog::tools;
@@ -57,9 +60,26 @@ class HashedSource : public CountedSource {
   private:
     Sha256* hash_;
 };
+/// The pipe from mongodump, which writes each document by itself. To wake up for each would cost more than to copy it, so that a pipe in which
+/// there was little is left to fill for a moment.
+class PipeSource {
+  public:
+    PipeSource() : in_("-") { ::fcntl(STDIN_FILENO, F_SETPIPE_SZ, 1 << 20); } // if it is a pipe
+
+    std::size_t read(char* buffer, std::size_t size) {
+        if (had_little_) std::this_thread::sleep_for(std::chrono::microseconds(500));
+        const std::size_t got = in_.read(buffer, size);
+        had_little_ = got > 0 && got < std::min<std::size_t>(size, 64 << 10);
+        return got;
+    }
+
+  private:
+    FileSource in_;
+    bool had_little_ = false;
+};
 /// A source that others read on.
 struct SharedSource {
-    FileSource* source;
+    PipeSource* source;
     std::size_t read(char* buffer, std::size_t size) { return source->read(buffer, size); }
 };
 using HashedDocuments = BasicReader<DecompressingSource<HashedSource>, bson::Document>;
@@ -101,7 +121,7 @@ struct OplogFacts {
             const std::size_t end = text.find('\n');
             if (end == text.npos || !text.starts_with(name) || text.substr(name.size(), 1) != "=")
                 throw DataError(Fault::missing_field, "no '" + std::string(name) + "' in what was received");
-            const std::string found(text.substr(name.size() + 1, end - name.size() - 1));
+            std::string found(text.substr(name.size() + 1, end - name.size() - 1));
             text.remove_prefix(end + 1);
             return found;
         };
@@ -1454,7 +1474,7 @@ class Commands {
         Sha256 hash;
         BasicWriter<CompressingSink<HashedSink>> out(
             CompressingSink<HashedSink>(HashedSink(path, hash), parse_compression(arguments_.size() > 2 ? arguments_[2] : "none")));
-        FileSource in("-");
+        PipeSource in;
         OplogFacts facts;
         verified([&] {
             try {
