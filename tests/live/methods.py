@@ -79,7 +79,11 @@ class Archive(Apply):
     """What oplog-restore sends through a pipe."""
 
     name = "archive"
-    options = ["--archive"]
+
+    def commands(self, history, point, scratch):
+        self.options = ["--archive", "--compress", "gzip:0", "--options-to", scratch / "options"]
+        super().commands(history, point, scratch)
+        return [[*(scratch / "options").read_text().split(), f"--archive={scratch / 'out'}"]]
 
 
 METHODS = {method.name: method for method in (Usual, Stage, Apply, Archive)}

@@ -126,6 +126,17 @@ class Archives(Backup):
         self.empty_target()
         self.shell('oplog-apply -q --full full inc.archive --archive -o - | gzip -1 | mongorestore --uri "$TARGET" --bypassDocumentValidation --gzip --archive')
         self.assertEqual(self.target_is("wanted"), "")
+        packed = 'oplog-apply -q --full full inc.archive --archive --compress gzip:0 -o -'  # as oplog-restore does it
+        restore = 'mongorestore --uri "$TARGET" --bypassDocumentValidation --numInsertionWorkersPerCollection=4 --gzip --archive'
+        self.empty_target()
+        self.shell(f"{packed} | {restore}")
+        self.assertEqual(self.target_is("wanted"), "")
+        size = int(self.shell(f"{packed} | wc -c").stdout)
+        for cut in range(1, size, size // 20):
+            for mark in ("", r"\xff\xff\xff\xff"):
+                with self.subTest(cut=cut, mark=mark):
+                    self.empty_target()
+                    self.shell(f"{{ {packed} | head -c {cut}; printf '{mark}'; }} | {restore}", 1)
 
     def test_the_real_mongorestore_fails_where_the_archive_is_cut(self):
         self.db.a.insert_many([{"_id": i} for i in range(3)])
