@@ -125,6 +125,15 @@ class Piped(Cluster):
         self.script("mongorestore", "#!/bin/sh\nexit 0\n")
         self.assertIn(f"oplog-apply failed, and mongorestore had begun; {A_PART}", self.restore(expected=1))
 
+    def test_where_it_cannot_be_told_whether_every_document_came_that_is_an_error(self):
+        self.script("mongorestore", "#!/bin/sh\ncat >/dev/null\necho '5000 document(s) restored successfully. 1 document(s) failed to restore.' >&2\n")
+        for method in ("auto", "replay"):
+            for tool, text, why in (("tee", "cat\nexit 1", f"what is said cannot be kept; if the load had begun, {A_PART}"),  # as where the disk is full
+                                    ("grep", "exit 2", "whether mongorestore restored every document is not known")):
+                with self.subTest(method, tool=tool):
+                    self.assertIn(f"oplog-restore: {why}\n", self.restore("--method", method, bin=self.with_tool(tool, text), expected=1))
+                    self.check_clean()
+
     def test_a_log_in_that_fails_is_said(self):
         self.script("mongorestore", "#!/bin/sh\necho 'Failed: authentication failed' >&2; exit 1\n")
         self.assertIn("the log-in to the target failed", self.restore(expected=12))
