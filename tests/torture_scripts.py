@@ -117,11 +117,14 @@ def wrong(system, command, fault, program, shim):
             config.write("full_method = slice\n")
     before, chains = system.files(), system.chains()
     done = system.run(*COMMANDS[command], fault=fault, program=program, shim=shim)
-    disturbed = program == "bash"  # it may end before it has read a line, and has the codes and words of a shell then
-    if disturbed and (done.returncode, done.stdout, done.stderr) == (0, "", ""):
-        return None  # a shell to which the first read of its script fails ends so
+    # A shell that is disturbed before it has read a line has codes of its own; where it cannot read the first, it ends with 0.
+    disturbed = program == "bash"
+    codes = {0, 1, 2, 10, 21}
+    if disturbed:
+        codes |= {-9} if fault.startswith("kill") else {126, 127}
+    unread = disturbed and (done.returncode, done.stdout, done.stderr) == (0, "", "")
     said = f"exit code {done.returncode}: {done.stderr[-300:]}"
-    if done.returncode not in (0, 1, 2, 10, 21) and not disturbed:
+    if done.returncode not in codes:
         return said
     if done.returncode != 0 and not done.stderr and not disturbed:
         return f"exit code {done.returncode}, and no word why"
@@ -132,9 +135,9 @@ def wrong(system, command, fault, program, shim):
     if any(chain["state"] != "open" for chain in now):
         return f"a chain is {[chain['state'] for chain in now]}; {said}"
     steps = sum(chain["increments"] + 1 for chain in now) - sum(chain["increments"] + 1 for chain in chains)
-    if steps > 2 or (done.returncode == 0 and command != "restore" and not steps) or (command == "restore" and (steps or after != before)):
+    if steps > 2 or (done.returncode == 0 and command != "restore" and not steps and not unread) or (command == "restore" and (steps or after != before)):
         return f"{steps} steps more; {said}"
-    if done.returncode == 0 and command == "restore" and (system.place / "target").read_text() not in system.expected:
+    if done.returncode == 0 and command == "restore" and (system.place / "target").read_text() not in (["nothing"] if unread else system.expected):
         return f"something else was restored; {said}"
     if subprocess.run([system.tools / "oplog-chain", "verify", system.backup], capture_output=True).returncode:
         return f"what is there does not pass; {said}"
