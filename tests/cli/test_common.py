@@ -119,6 +119,17 @@ class Outputs(ToolTest):
         self.assertEqual(self.good("slice", stdin=entries(3)), entries(3))
         self.assertEqual(self.good("slice", "a.bson", "-", stdin=entries(3)), entries(1, 2, 3))
 
+    def test_the_value_of_an_option_may_stand_beside_it_or_after_it(self):
+        os.makedirs(self.dir / "d")
+        for name, args in {"d/out": ["-od/out"], "d/b.out": ["-qod/b.out"], "c": ["-oc"], "d/e": ["--output=d/e"], "-oh": ["--output", "-oh"],
+                           "-v": ["-o", "-v"], "=f": ["-o=f"], "g\nh": ["--output=g\nh"], "i\nj": ["-oi\nj"]}.items():
+            with self.subTest(args):
+                self.good("slice", *args, "a.bson")
+                self.assertEqual(self.read(name), entries(1, 2))
+        self.assertEqual(self.good("slice", "a.bson", "-o-", "--"), entries(1, 2))
+        self.usage("Option ‘o’ is missing an argument", "slice", "a.bson", "-qo")
+        self.usage("Option ‘o’ does not exist", "range", "a.bson", "-o")
+
     def test_an_output_that_exists_is_refused_and_force_replaces_it(self):
         for tool in ("slice", "merge", "cat"):
             self.write("out", b"old")

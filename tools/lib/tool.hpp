@@ -14,14 +14,16 @@ namespace oplog::tools {
 /// Ends the tool, like any other failure, for an exception that nobody catches: for example when memory runs out where
 /// nothing may be thrown, or before there is a Tool.
 [[noreturn]] inline void on_terminate() noexcept;
-inline const std::terminate_handler terminates_by_itself = std::set_terminate(on_terminate); // before cxxopts makes its patterns
+inline const std::terminate_handler terminates_by_itself = std::set_terminate(on_terminate); // before anything allocates
 } // namespace oplog::tools
 
 #define CXXOPTS_VECTOR_DELIMITER '\0' // a comma in a file name must not separate anything
+#define CXXOPTS_NO_REGEX true         // which takes a third of a tool's size and of its compile time, and refuses values with a line end
 #include <cxxopts.hpp>
 #include <fmt/format.h>
 
 #include <atomic>
+#include <cctype>
 #include <chrono>
 #include <climits>
 #include <cerrno>
@@ -321,8 +323,7 @@ class Tool {
         keep_standard_streams_closed();
         raise_file_limit();
         try {
-            options_.parse_positional({"inputs"});
-            parsed_ = options_.parse(argc, argv);
+            parse(argc, argv);
             if (has("help")) {
                 print(help());
                 return fine;
@@ -544,6 +545,36 @@ class Tool {
         }
         if (!end_) throw ArgumentError("what counts back from the last entry takes files with entries");
         return *end_;
+    }
+    /// Parses the command line with each value as an argument of its own: -o OUT for -oOUT, where cxxopts would take nothing
+    /// but letters and digits.
+    void parse(int argc, char** argv) {
+        std::set<std::string> with_value;
+        for (const std::string& group : options_.groups())
+            for (const auto& option : options_.group_help(group).options)
+                if (!option.is_boolean) {
+                    with_value.insert(option.s);
+                    with_value.insert(option.l.begin(), option.l.end());
+                }
+        int i = std::min(argc, 1);
+        std::vector<std::string> words(argv, argv + i);
+        for (; i < argc && std::string_view(argv[i]) != "--"; ++i) {
+            const std::string word = argv[i];
+            std::size_t end = word.npos; // of the name, where it takes a value
+            if (word.starts_with("--") && with_value.contains(word.substr(2))) end = word.size();
+            if (word.starts_with('-'))
+                for (std::size_t letter = 1;
+                     end == word.npos && letter < word.size() && std::isalnum(static_cast<unsigned char>(word[letter])); ++letter)
+                    if (with_value.contains(word.substr(letter, 1))) end = letter + 1;
+            words.push_back(word.substr(0, end));
+            if (end < word.size()) words.push_back(word.substr(end));
+            if (end == word.size() && i + 1 < argc) words.emplace_back(argv[++i]);
+        }
+        words.insert(words.end(), argv + i, argv + argc);
+        std::vector<const char*> pointers;
+        for (const std::string& word : words) pointers.push_back(word.c_str());
+        options_.parse_positional({"inputs"});
+        parsed_ = options_.parse(static_cast<int>(words.size()), pointers.data());
     }
     /// Looks at the raw arguments, because they may not parse.
     static std::optional<std::string_view> named_output(int argc, char** argv) {
