@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <doctest/doctest.h>
+#include <random>
 
 using namespace oplog;
 using namespace oplog::test;
@@ -51,6 +52,23 @@ TEST_CASE("slices in any order and overlap are one ordered stream, in every orde
         CHECK(merged(slices) == entries({1, 2, 3, 4, 5, 6, 7}));
         CHECK(merged(slices, chain) == entries({1, 2, 3, 4, 5, 6, 7}));
     } while (std::next_permutation(slices.begin(), slices.end()));
+}
+
+TEST_CASE("thousands of slices in any order are the one history that they were cut from") {
+    constexpr std::uint32_t count = 3000;
+    std::vector<std::string> slices;
+    std::string all;
+    for (std::uint32_t i = 0; i < count; ++i) {
+        all += entry({100 + i, 1});
+        slices.push_back(entry({100 + i, 1}) + entry({101 + i, 1}) + (i % 7 == 0 ? entry({102 + i, 1}) : ""));
+    }
+    all += entry({100 + count, 1});
+    slices.back() = entry({99 + count, 1}) + entry({100 + count, 1});
+    std::ranges::shuffle(slices, std::mt19937(1));
+    CHECK(merged(slices, chain) == all);
+    CHECK(merged(slices) == all);
+    slices.erase(std::ranges::find(slices, entry({1100, 1}) + entry({1101, 1})));
+    CHECK(refusal(slices, chain, gap).find("gap: this slice begins with entry 1101:1") != std::string::npos);
 }
 
 TEST_CASE("without a chain gaps and interleaved slices are fine") {

@@ -5,10 +5,13 @@
 #include <oplog/stream/slice.hpp>
 
 #include <algorithm>
+#include <compare>
 #include <cstddef>
+#include <functional>
 #include <iterator>
 #include <memory>
 #include <optional>
+#include <queue>
 #include <ranges>
 #include <string>
 #include <utility>
@@ -67,18 +70,22 @@ class Merge {
   public:
     /// Takes over the slices. Throws what reading their first entries throws.
     explicit Merge(std::vector<Slice> slices, Continuity continuity = Continuity::any) : continuity_(continuity) {
-        for (Slice& slice : slices)
-            if (auto head = std::make_unique<Head>(std::move(slice)); head->entry) heads_.push_back(std::move(head));
+        for (Slice& slice : slices) {
+            auto head = std::make_unique<Head>(std::move(slice), heads_.size());
+            if (!head->entry) continue;
+            waiting_.push({head->entry->ts(), head->index});
+            heads_.push_back(std::move(head));
+        }
     }
 
     /// Moves on to the next entry. Returns false at the end.
     bool next() {
         for (Head* head : at_current_) head->advance();
         // Most steps end here: one slice alone has the entry, and its next entry still comes before all others.
-        if (alone_ && at_current_[0]->entry && at_current_[0]->entry->ts() < runner_up_) return true;
-        drop_ended();
+        if (at_current_.size() == 1 && at_current_[0]->entry && at_current_[0]->entry->ts() < runner_up_) return true;
+        for (Head* head : at_current_) line_up(*head);
         at_current_.clear();
-        if (heads_.empty()) return false;
+        if (waiting_.empty()) return false;
         choose();
         return true;
     }
@@ -97,7 +104,7 @@ class Merge {
 
   private:
     struct Head {
-        explicit Head(Slice from) : slice(std::move(from)), at(std::ranges::begin(slice)) { read(); }
+        Head(Slice from, std::size_t place) : slice(std::move(from)), index(place), at(std::ranges::begin(slice)) { read(); }
 
         void advance() {
             last = entry->ts();
@@ -113,6 +120,7 @@ class Merge {
         }
 
         Slice slice;
+        std::size_t index; ///< In heads_.
         std::ranges::iterator_t<Slice> at;
         std::optional<EntryView> entry; ///< None at the end.
         Timestamp last;
@@ -124,46 +132,48 @@ class Merge {
         Timestamp ts;
         std::string file;
     };
+    /// The next entry of a slice. Of equal ones the slice that was given first comes first.
+    struct Next {
+        Timestamp ts;
+        std::size_t head; ///< In heads_.
+        friend auto operator<=>(const Next&, const Next&) = default;
+    };
     static std::string name(const Head& head) { return head.file ? *head.file : "another slice"; }
 
-    void drop_ended() {
-        std::erase_if(heads_, [&](const auto& head) {
-            if (head->entry) return false;
-            if (!ended_ || ended_->ts <= head->last) ended_ = End{head->last, name(*head)};
-            return true;
-        });
+    /// Puts a slice in line with its next entry, or frees it at its end.
+    void line_up(Head& head) {
+        if (head.entry) return waiting_.push({head.entry->ts(), head.index});
+        if (!ended_ || ended_->ts <= head.last) ended_ = End{head.last, name(head)};
+        --started_;
+        heads_[head.index].reset();
     }
 
     /// Chooses the slices that have the smallest entry, and compares their copies of it.
     void choose() {
-        Timestamp smallest = Timestamp::max();
-        for (const auto& head : heads_) smallest = std::min(smallest, head->entry->ts());
-        at_current_.clear();
-        runner_up_ = Timestamp::max();
-        const Head* absent = nullptr; // a slice that spans the entry but lacks it
-        for (const auto& head : heads_) {
-            if (head->entry->ts() == smallest) {
-                at_current_.push_back(head.get());
-            } else {
-                runner_up_ = std::min(runner_up_, head->entry->ts());
-                if (head->started) absent = head.get();
-            }
-        }
+        const Timestamp smallest = waiting_.top().ts;
+        for (; !waiting_.empty() && waiting_.top().ts == smallest; waiting_.pop()) at_current_.push_back(heads_[waiting_.top().head].get());
+        runner_up_ = waiting_.empty() ? Timestamp::max() : waiting_.top().ts;
         const Head& one = *at_current_.front();
         for (const Head* other : at_current_)
             if (other->entry->bytes() != one.entry->bytes())
                 diverged(*other, "another entry " + to_string(smallest) + " than " + name(one) + " has");
-        alone_ = at_current_.size() == 1;
         if constexpr (requires(Slice slice) { slice.pass_over(runner_up_); })
-            for (Head* head : at_current_) head->slice.pass_over(alone_ ? runner_up_ : Timestamp());
+            for (Head* head : at_current_) head->slice.pass_over(at_current_.size() == 1 ? runner_up_ : Timestamp());
+        const auto started_here = static_cast<std::size_t>(std::ranges::count_if(at_current_, &Head::started));
         if (continuity_ != Continuity::any) {
-            if (absent) diverged(one, name(*absent) + " spans entry " + to_string(smallest) + " and has it not");
-            const auto started = [](const Head* head) { return head->started; };
-            if (ended_ && std::ranges::none_of(at_current_, started))
+            if (started_here < started_)
+                diverged(one, name(absent_from(smallest)) + " spans entry " + to_string(smallest) + " and has it not");
+            if (ended_ && started_here == 0)
                 gap(one, "this slice begins with entry " + to_string(smallest) + ", and " + ended_->file + " before it ends with " +
                              to_string(ended_->ts));
         }
+        started_ += at_current_.size() - started_here;
         for (Head* head : at_current_) head->started = true;
+    }
+    /// A slice that spans an entry but lacks it. There must be one.
+    const Head& absent_from(Timestamp entry) const {
+        return **std::ranges::find_if(heads_.rbegin(), heads_.rend(),
+                                      [&](const auto& head) { return head && head->started && head->entry->ts() != entry; });
     }
 
     [[noreturn]] static void diverged(const Head& head, const std::string& how) {
@@ -175,11 +185,12 @@ class Merge {
         gaps_.push_back(std::move(gap));
     }
 
-    std::vector<std::unique_ptr<Head>> heads_; ///< The slices that have entries left.
-    std::vector<Head*> at_current_;            ///< Those that have the current entry.
-    bool alone_ = false;                       ///< Whether just one slice has it.
-    Timestamp runner_up_;                      ///< The first entry of all other slices.
-    std::optional<End> ended_;                 ///< The latest end of a slice so far.
+    std::vector<std::unique_ptr<Head>> heads_;                             ///< The slices, in the order given; none where one has ended.
+    std::vector<Head*> at_current_;                                        ///< Those that have the current entry, in that order.
+    std::priority_queue<Next, std::vector<Next>, std::greater<>> waiting_; ///< All others, so that many cost little.
+    Timestamp runner_up_;                                                  ///< The first entry of all others.
+    std::size_t started_ = 0;                                              ///< How many of heads_ have started.
+    std::optional<End> ended_;                                             ///< The latest end of a slice so far.
     std::vector<ContinuityError> gaps_;
     Continuity continuity_;
     bool begun_ = false;
