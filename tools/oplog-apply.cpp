@@ -18,13 +18,13 @@ RestoreOptions options_of_restore(const Applier& applier) {
 
 /// What loads an archive fast, besides. mongorestore loads four collections at a time. Where one has most of the documents, it and the
 /// server wait for each other unless several workers insert into it; where several are large, more workers only cost.
-std::string options_for_speed(const Applier& applier, Compression compression) {
+std::string options_for_speed(const Applier& applier, const RestoreOptions& options, Compression compression) {
     std::uint64_t all = 0, largest = 0;
     for (const AppliedCollection& collection : applier.collections()) {
         all += Applier::work_of(collection);
         largest = std::max(largest, Applier::work_of(collection));
     }
-    const bool has_workers = largest > all / 2 && !options_of_restore(applier).has_order();
+    const bool has_workers = largest > all / 2 && !options.has_order();
     return std::string(has_workers ? "--numInsertionWorkersPerCollection=4 " : "") + (compression == Compression::gzip ? "--gzip " : "");
 }
 
@@ -207,10 +207,11 @@ int main(int argc, char** argv) {
             const Compression compression = tool.compression().value_or(compression_for(*output)).method;
             Output stream = tool.open_output();
             ::fcntl(STDOUT_FILENO, F_SETPIPE_SZ, 1 << 20); // so that there is something to read whenever mongorestore reads
+            const RestoreOptions options = options_of_restore(applier);
             if (const auto file = tool.optional("options-to")) {
                 FileSink sink(*file, IfExists::replace, Content::text);
-                const std::string options = options_of_restore(applier).text() + options_for_speed(applier, compression) + "\n";
-                sink.write(options.data(), options.size());
+                const std::string line = options.text() + options_for_speed(applier, options, compression) + "\n";
+                sink.write(line.data(), line.size());
                 sink.close();
             }
             const bool has_oplog = !state.last_large || *state.last_large < applier.resume_from();
@@ -221,7 +222,7 @@ int main(int argc, char** argv) {
             write_archive(applier, full, stream, has_oplog, write_oplog);
             full.require_unchanged();
             tool.finish(stream);
-            return say_how(*state.last, command_for_archive(options_of_restore(applier), *output, compression));
+            return say_how(*state.last, command_for_archive(options, *output, compression));
         }
         if (streams) {
             AppliedDocuments documents =
