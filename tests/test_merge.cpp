@@ -85,6 +85,15 @@ TEST_CASE("the same timestamp with other bytes is a divergence, chain or not") {
               place('b', 0) + "divergence: another entry 100:2 than a has");
 }
 
+TEST_CASE("a merge can go on after an error, and finds the next one") {
+    Merge merge(readers({entries({1, 4}), entries({2}), entries({3})}), chain);
+    CHECK(merge.next());
+    CHECK_THROWS_AS(merge.next(), ContinuityError); // the first slice spans 2
+    CHECK_THROWS_AS(merge.next(), ContinuityError); // and 3
+    CHECK(merge.next());
+    CHECK(!merge.next());
+}
+
 TEST_CASE("a chain without a shared entry is a gap with both edges named") {
     const std::string why = place('b', 0) + "gap: this slice begins with entry 100:3, and a before it ends with 100:2";
     CHECK(refusal({entries({1, 2}), entries({3, 4})}, chain, gap) == why);

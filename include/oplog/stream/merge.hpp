@@ -144,7 +144,7 @@ class Merge {
     void line_up(Head& head) {
         if (head.entry) return waiting_.push({head.entry->ts(), head.index});
         if (!ended_ || ended_->ts <= head.last) ended_ = End{head.last, name(head)};
-        --started_;
+        if (head.started) --started_; // one at which a caller goes on after an error is not
         heads_[head.index].reset();
     }
 
