@@ -2,6 +2,7 @@
 import os
 import pathlib
 import shutil
+import signal
 import struct
 import subprocess
 import tempfile
@@ -15,6 +16,10 @@ LIMIT = (16 << 20) + (16 << 10)  # bytes of the largest document
 TOOLS = ("range", "slice", "split", "merge", "cat")
 BSON_TOOLS = ("slice", "merge")  # those that write BSON to stdout
 ENVIRONMENT = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "TZ": "UTC", "LC_ALL": "C"}
+
+# A shell ignores SIGINT for what it runs in the background, as nohup does SIGHUP, and the tools leave it so: here they are to hear them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def field(kind, name, value):
