@@ -142,14 +142,12 @@ class Generator {
                 out.number(bson::Type::int64, key, transaction_);
             else if (key == "lsid")
                 out.document(key, of_session(element.document()));
-            else if (key == "o2" && element.is(bson::Type::document))
+            else if ((key == "o2" && element.is(bson::Type::document)) || (key == "o" && kind_ == "d"))
                 out.document(key, with_id(element.document()).done());
             else if (key == "o" && kind_ == "i")
                 out.document(key, inserted(element.document()));
             else if (key == "o" && kind_ == "u")
                 out.document(key, updated(element.document()));
-            else if (key == "o" && kind_ == "d")
-                out.document(key, with_id(element.document()).done());
             else if (key == "o" && kind_ == "transaction")
                 out.document(key, link_of_chain(element.document()));
             else if (key == "prevOpTime" && kind_ == "transaction")
