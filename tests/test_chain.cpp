@@ -175,13 +175,13 @@ TEST_CASE("What a dump has seen of a capped collection that does not tell what i
     const std::vector<std::string> operations{update(1), inserted(2), inserted(3), update(2), inserted(4),
                                               update(3), inserted(5), update(5),   update(1)};
     const auto staged = [&](bool capped, const std::vector<int>& dumped, const std::vector<std::string>& more) {
-        std::string oplog, data;
+        std::string oplog, documents;
         std::vector<std::string> all = operations;
         all.insert(all.end(), more.begin(), more.end());
         for (std::uint32_t i = 0; i < all.size(); ++i) oplog += as_entry({100, i + 1}, all[i]);
-        for (const int number : dumped) data += id(number);
+        for (const int number : dumped) documents += id(number);
         write_file(directory / "oplog.bson", oplog);
-        write_file(directory / "shop/a.bson", data);
+        write_file(directory / "shop/a.bson", documents);
         write_file(directory / "shop/a.metadata.json",
                    R"({"options":{"capped":)" + std::string(capped ? "true" : "false") +
                        R"(},"indexes":[],"uuid":"41414141414141414141414141414141","collectionName":"a"})");

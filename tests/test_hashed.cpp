@@ -83,9 +83,9 @@ std::int64_t hash_of(const std::string& hex) {
 } // namespace
 
 TEST_CASE("a value of any type has the hash that the server gives it") {
-    for (const auto& [document, hash] : answers) {
-        CAPTURE(document);
-        CHECK(hash_of(document) == hash);
+    for (const auto& answer : answers) { // clang 14 lets no lambda have the parts of a structured binding
+        CAPTURE(answer.document);
+        CHECK(hash_of(answer.document) == answer.hash);
     }
 }
 
