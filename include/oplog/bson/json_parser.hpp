@@ -4,6 +4,7 @@
 #include <oplog/bson/builder.hpp>
 #include <oplog/bson/document.hpp>
 #include <oplog/bson/hex.hpp>
+#include <oplog/bson/parse_number.hpp>
 #include <oplog/bson/validate.hpp>
 #include <oplog/error.hpp>
 #include <oplog/timestamp.hpp>
@@ -205,8 +206,9 @@ class JsonParser {
     }
     template <class T>
     static bool parse_into(std::string_view digits, T& number) {
-        const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-        return error == std::errc{} && end == digits.data() + digits.size();
+        const auto parsed = parse_number<T>(digits);
+        number = parsed.value_or(T{});
+        return parsed.has_value();
     }
 
     /// Reads an object. It is a document unless its first name stands for a type.
