@@ -43,7 +43,7 @@ std::string check_same(const std::string& bytes) {
     const TempDirectory directory;
     const std::string path = directory / "oplog.bson";
     write_file(path, bytes);
-    const std::string told = told_by(CheckedReader(Reader(path), path));
+    std::string told = told_by(CheckedReader(Reader(path), path));
     CHECK(told == told_by(Reader(path, Check::structure)));
     return told;
 }

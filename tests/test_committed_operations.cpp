@@ -81,6 +81,7 @@ TEST_CASE("transactions that are left out are said, and why") {
                                                                {"61616161/8", Why::undecided}});
 }
 
+#if !defined __clang__ || __clang_major__ >= 16 // before, clang cannot compile libstdc++'s view of this
 TEST_CASE("committed operations compose with views, and hold what was a temporary") {
     auto changes = committed_operations(entries_of({plain(1, 1), plain(2, 2), plain(3, 3)}));
     std::vector<std::int64_t> ids;
@@ -89,6 +90,7 @@ TEST_CASE("committed operations compose with views, and hold what was a temporar
     auto none = committed_operations(std::vector<Entry>{});
     CHECK(none.begin() == none.end());
 }
+#endif
 
 TEST_CASE("what is malformed in a transaction is an error where it stands") {
     const Position where{"f.bson", 9, 2};

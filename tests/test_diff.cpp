@@ -20,7 +20,7 @@ std::string updated(const std::string& document, const std::string& o) {
 /// A $v: 2 diff; applied twice, as a fuzzy dump makes it happen, it must give the same.
 std::string diffed(const std::string& document, const std::string& diff) {
     const std::string o = R"({"$v":2,"diff":)" + diff + "}";
-    const std::string once = updated(document, o);
+    std::string once = updated(document, o);
     CHECK(updated(once, o) == once);
     return once;
 }

@@ -33,7 +33,7 @@ void put(const std::string& path, std::string_view bytes) {
 
 /// A small dump at DIR/name.
 std::string make_dump(const TempDirectory& directory, const std::string& name) {
-    const std::string path = directory / name;
+    std::string path = directory / name;
     put(path + "/shop/a.bson", Bson().int32("_id", 1).bytes());
     put(path + "/shop/a.metadata.json", R"({"indexes":[],"collectionName":"a","type":"collection"})");
     put(path + "/oplog.bson", entry({1, 1}));

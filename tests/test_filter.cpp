@@ -58,17 +58,18 @@ std::string gist(const std::vector<std::string>& entries) {
 /// Entries at 1:1, 1:2 …
 std::vector<std::string> numbered(const std::vector<std::string>& operations) {
     std::vector<std::string> entries;
+    entries.reserve(operations.size());
     for (const std::string& operation : operations)
         entries.push_back(as_entry({1, static_cast<std::uint32_t>(entries.size() + 1)}, operation));
     return entries;
 }
 
-Setup only(std::vector<std::string> globs) {
+Setup only(const std::vector<std::string>& globs) {
     return [=](Selection& selection) {
         for (const std::string& glob : globs) selection.include(glob);
     };
 }
-Setup without(std::vector<std::string> globs) {
+Setup without(const std::vector<std::string>& globs) {
     return [=](Selection& selection) {
         for (const std::string& glob : globs) selection.exclude(glob);
     };

@@ -24,6 +24,7 @@ Last play(const std::string& chain_directory, const std::string& full_name) {
     for (const auto& each : fs::directory_iterator(chain_directory))
         if (each.path().filename().string().starts_with("inc")) names.push_back((each.path() / "local/oplog.rs.bson").string());
     std::ranges::sort(names);
+    slices.reserve(names.size());
     for (const std::string& name : names) slices.push_back({name, name});
     const Chain chain(chain_directory + "/" + full_name, slices);
     TempDirectory scratch;

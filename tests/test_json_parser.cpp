@@ -191,7 +191,7 @@ TEST_CASE("what is no Extended JSON is an error with its place") {
     for (const char* half :
          {R"(\udc00)", R"(\ud800\ud800)", R"(\ud800x)", R"(\ud800\n)", R"(\ude00\ud83d)", R"(\ud83)", R"(\u-123)", R"(\u 123)"})
         CHECK_FALSE(error(std::string(R"({"a":")") + half + "\"}").empty());
-    CHECK(error(std::string("{\"a\":1}\0", 9)) == "JSON: byte 7: something follows the document");
+    CHECK(error(std::string("{\"a\":1}\0", 8)) == "JSON: byte 7: something follows the document");
     CHECK(error("\xef\xbb\xbf{}") == "JSON: byte 0: '{' expected");
     CHECK(error(R"({"a\u0000b":1})") == "JSON: byte 11: a field name holds a zero byte");
     CHECK(error(R"({"a":{"$oid":"12"}})") == "JSON: byte 17: an ObjectId is not 24 hexadecimal digits");

@@ -50,6 +50,7 @@ std::string with_regex(int id) { return Bson().int32("_id", id).raw(0x0B, "r", s
 TEST_CASE("an array keeps its keys only if they count from 0") {
     CHECK(of_keys({}) == "");
     std::vector<std::string> many;
+    many.reserve(1234);
     for (int i = 0; i < 1234; ++i) many.push_back(std::to_string(i));
     CHECK(of_keys(many) == "");
     for (const std::vector<std::string>& keys : std::vector<std::vector<std::string>>{

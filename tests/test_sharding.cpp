@@ -44,6 +44,7 @@ std::string owner(const ChunkMap& map, const std::string& document) {
 }
 std::string refusal(const std::string& pattern, const std::vector<std::string>& documents) {
     std::vector<bson::Value> chunks;
+    chunks.reserve(documents.size());
     for (const std::string& document : documents) chunks.emplace_back(parse_json(document));
     try {
         ChunkMap(key(pattern), chunks);

@@ -136,7 +136,6 @@ class Merge {
     struct Next {
         Timestamp ts;
         std::size_t head; ///< In heads_.
-        // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 sees a null in what is compared
         friend auto operator<=>(const Next&, const Next&) = default;
     };
     static std::string name(const Head& head) { return head.file ? *head.file : "another slice"; }
