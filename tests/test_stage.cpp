@@ -223,7 +223,7 @@ TEST_CASE("The time of the indexes goes on after the last ordinal of a second") 
 }
 
 TEST_CASE("A change of an index alone is left out; what else a collMod changes stays") {
-    const auto change = [](bson::Builder more) { return of('A', shop("collMod", "a", more)); };
+    const auto change = [](const bson::Builder& more) { return of('A', shop("collMod", "a", more)); };
     bson::Builder alone, both;
     alone.begin_document("index").string("name", "old").boolean("hidden", true).end();
     both.int32("cappedMax", 5).begin_document("index").string("name", "old").int32("expireAfterSeconds", 1).end();
