@@ -225,31 +225,28 @@ def rows(options, inputs, outputs):
         yield Row(f"oplog-range of .{suffix} (of {plain / MB:.0f} MB of BSON)", Command([tool("oplog-range"), packed], plain),
                   Command([*rival, packed], plain), f"`{' '.join(rival)} >/dev/null`", None)
 
-    yield from chain_rows(tool, make, options.megabytes * MB, inputs, outputs)
+    yield from chain_rows(tool, options.megabytes * MB, inputs, outputs)
 
 
-def chain_rows(tool, make, size, inputs, outputs):
-    """The tools that follow collections need an oplog whose commands fit its collections."""
+def run(*argv):
+    return subprocess.run([str(a) for a in argv], stdout=subprocess.PIPE, check=True, text=True).stdout
+
+
+def make_chain(tool, size, inputs):
+    """An oplog whose commands fit its collections, a full dump made out of its first two fifths, and the rest of it."""
     data = ROOT / "tests" / "data"
     increments = {name: sorted((data / name).glob("inc*/local/oplog.rs.bson")) for name in ("crud", "fuzzy", "txn_cut")}
     # Two of the chains have a shop.a. The first increment of txn_cut creates a collection, which can be done only once.
     other_name = ["--rename", "shop.a=shop.accounts"]
-    moved = make(inputs / "moved.bson", tool("oplog-filter"), "-q", *other_name, increments["txn_cut"][-1])
-    oplog = make(inputs / "chain.bson", tool("bench-generate"), size, *increments["crud"], *increments["fuzzy"], moved)
-    size = oplog.stat().st_size
-    yield RateRow("oplog-verify of a chain", Command([tool("oplog-verify"), "-q", oplog], size), 500)
-    written = outputs / "staged.bson"
-    yield RateRow("oplog-stage of a chain", Command([tool("oplog-stage"), "-q", "-o", written, oplog], size, written=written), 500)
-    written.unlink(missing_ok=True)
-
-    def run(*argv):
-        return subprocess.run([str(a) for a in argv], stdout=subprocess.PIPE, check=True, text=True).stdout
+    moved, oplog, later = inputs / "moved.bson", inputs / "chain.bson", inputs / "later.bson"
+    run(tool("oplog-filter"), "-q", *other_name, increments["txn_cut"][-1], "-o", moved)
+    with open(oplog, "wb") as out:
+        subprocess.run([str(a) for a in (tool("bench-generate"), size, *increments["crud"], *increments["fuzzy"], moved)], stdout=out, check=True)
 
     def apply(full, out, *more):
         run(tool("oplog-apply"), "-q", "--full", full, "-o", out, *more)
         return out
 
-    # An early part of the oplog makes the full dump out of the collections as they were.
     first, last = (int(field.split(":")[0]) for field in run(tool("oplog-range"), oplog).split()[:2])
     middle = first + (last - first) * 2 // 5
     base = apply(data / "crud" / "full", inputs / "base", *increments["crud"])
@@ -259,8 +256,19 @@ def chain_rows(tool, make, size, inputs, outputs):
             file.rename(base / "shop" / file.name)
     run(tool("oplog-slice"), "-q", "--before", f"{first}:2", "-f", "-o", base / "oplog.bson", oplog)
     full = apply(base, inputs / "full", oplog, "--to", f"{middle}:0")
-    later = inputs / "later.bson"
     run(tool("oplog-slice"), "-q", "--from", f"{middle - 1}:0", "-o", later, oplog)
+    return oplog, full, later
+
+
+def chain_rows(tool, size, inputs, outputs):
+    """The tools that follow collections."""
+    oplog, full, later = make_chain(tool, size, inputs)
+    size = oplog.stat().st_size
+    yield RateRow("oplog-verify of a chain", Command([tool("oplog-verify"), "-q", oplog], size), 500)
+    written = outputs / "staged.bson"
+    yield RateRow("oplog-stage of a chain", Command([tool("oplog-stage"), "-q", "-o", written, oplog], size, written=written), 500)
+    written.unlink(missing_ok=True)
+
     entries = int(run(tool("oplog-range"), later).split()[2])
     out = outputs / "later"
     yield RateRow("oplog-apply of a chain (dump and oplog)", Command([tool("oplog-apply"), "-q", "--full", full, "-o", out, later],
@@ -270,6 +278,7 @@ def chain_rows(tool, make, size, inputs, outputs):
     yield Row("oplog-history of one document", history, Command([tool("oplog-range"), oplog], size), "`oplog-range`", 1.5)
     if shutil.which("jq"):
         few = inputs / "few.bson"
+        first = int(run(tool("oplog-range"), oplog).split(":")[0])
         run(tool("oplog-slice"), "-q", "--before", f"{first + 20}:0", "-o", few, oplog)
         pipe = f"{tool('oplog-cat')} --relaxed --ns 'shop.*' {few} | jq -c 'select((.o2 // .o)._id == 77)'"
         yield Row("oplog-history of one document", history, Command(["sh", "-c", pipe], few.stat().st_size),
