@@ -15,6 +15,7 @@ namespace {
 
 std::vector<Entry> entries_of(const std::vector<std::string>& documents) {
     std::vector<Entry> entries;
+    entries.reserve(documents.size());
     for (const std::string& document : documents) entries.emplace_back(document);
     return entries;
 }
