@@ -572,6 +572,7 @@ class Tool {
         }
         words.insert(words.end(), argv + i, argv + argc);
         std::vector<const char*> pointers;
+        pointers.reserve(words.size());
         for (const std::string& word : words) pointers.push_back(word.c_str());
         options_.parse_positional({"inputs"});
         parsed_ = options_.parse(static_cast<int>(words.size()), pointers.data());
