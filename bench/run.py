@@ -167,11 +167,6 @@ def rows(options, inputs, outputs):
     def tool(name):
         return tool_path(options.build, name)
 
-    def make(path, *argv):
-        with open(path, "wb") as out:
-            subprocess.run([str(a) for a in argv], stdout=out, check=True)
-        return path
-
     seeds = sorted((ROOT / "tests" / "data").glob("*/*/**/oplog*.bson"))
     oplog = make(inputs / "oplog.bson", tool("bench-generate"), options.megabytes * MB, *seeds)
     line = subprocess.run([tool("oplog-range"), oplog], stdout=subprocess.PIPE, check=True, text=True).stdout.split()
@@ -232,6 +227,13 @@ def run(*argv):
     return subprocess.run([str(a) for a in argv], stdout=subprocess.PIPE, check=True, text=True).stdout
 
 
+def make(path, *argv):
+    """The file with what a command prints."""
+    with open(path, "wb") as out:
+        subprocess.run([str(a) for a in argv], stdout=out, check=True)
+    return path
+
+
 def make_chain(tool, size, inputs):
     """An oplog whose commands fit its collections, a full dump made out of its first two fifths, and the rest of it."""
     data = ROOT / "tests" / "data"
@@ -240,8 +242,7 @@ def make_chain(tool, size, inputs):
     other_name = ["--rename", "shop.a=shop.accounts"]
     moved, oplog, later = inputs / "moved.bson", inputs / "chain.bson", inputs / "later.bson"
     run(tool("oplog-filter"), "-q", *other_name, increments["txn_cut"][-1], "-o", moved)
-    with open(oplog, "wb") as out:
-        subprocess.run([str(a) for a in (tool("bench-generate"), size, *increments["crud"], *increments["fuzzy"], moved)], stdout=out, check=True)
+    make(oplog, tool("bench-generate"), size, *increments["crud"], *increments["fuzzy"], moved)
 
     def apply(full, out, *more):
         run(tool("oplog-apply"), "-q", "--full", full, "-o", out, *more)

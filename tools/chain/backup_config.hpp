@@ -357,14 +357,14 @@ class BackupConfig {
             {"s", {1, {"second", "秒"}}},
             {"d", {day, {"day", "天"}}}};
         const auto known = units.find(unit);
-        const auto amount = oplog::detail::parse_number<double>(text.substr(0, digits));
+        const std::string count = text.substr(0, digits);
+        const auto amount = oplog::detail::parse_number<double>(count);
         constexpr const char* why = "is not a number of hours (3, 0.5) nor a time such as 30m, from a second to a month";
         if (known == units.end() || !amount) fail("time_interval", why);
         const double seconds = *amount * known->second.first;
         if (!(seconds >= 1 && seconds <= 31.0 * day)) fail("time_interval", why);
         interval = static_cast<std::uint32_t>(std::lround(seconds));
         const auto& names = known->second.second;
-        const std::string count = text.substr(0, digits);
         interval_text = lang == "zh" ? count + names.second : count + " " + std::string(names.first) + (*amount == 1 ? "" : "s");
 
         whole_day = !given("increments");
