@@ -127,6 +127,26 @@ def joinable_increments():
         return {name: data for name, data in tree(directory).items() if data is not None and name.startswith("backup/")}
 
 
+def cluster_directory():
+    """Records of two backups of a cluster of two members."""
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = pathlib.Path(scratch)
+        n = [operation(ordinal, "i", "shop.a", document(int32("_id", ordinal))) for ordinal in range(9)]
+
+        def chain(*arguments):
+            return subprocess.run([BIN / "oplog-chain", *arguments], cwd=directory, env=ENVIRONMENT, check=True, capture_output=True, text=True).stdout
+        for started, first in (("1000", 2), ("2000", 4)):
+            for member in ("config", "s0"):
+                (directory / "backup" / member).mkdir(parents=True, exist_ok=True)
+                write(directory, {"step/full/oplog.bson": n[first], "step/slice/local/oplog.rs.bson": n[1] + n[first], "probe/local/oplog.rs.bson": n[1]})
+                chain("add-full", f"backup/{member}", "step", "--quiet", "--probe", "probe", "--started", started)
+                write(directory, {"step/local/oplog.rs.bson": n[first] + n[first + 1] + n[first + 2]})
+                chain("add-inc", f"backup/{member}", "step", "--quiet", "--chain", "latest", "--started", str(int(started) + 10))
+            chain("add-round", "backup", "config=a:1", "s0=b:1", "--to", f"100:{first + 2}", "--started", started)
+        return {name: data for name, data in tree(directory).items() if data is not None and name.startswith("backup/")}
+
+
+CLUSTERS = {}
 JOINABLE = {}
 RECORDS = {}  # the directory's files, once the tools are known to be there
 CONFIG = {"config.ini": b"[default]\ndb_user = u\ndb_pwd = p\ndbbak_dir = /backup\nrestore_user = r\n"}
@@ -135,6 +155,15 @@ RECORD_COMMANDS = {
     "chain list": ("chain", ["list", "backup"], RECORDS),
     "chain verify": ("chain", ["verify", "backup"], RECORDS),
     "chain select": ("chain", ["select", "backup"], RECORDS),
+    "chain select --to": ("chain", ["select", "backup", "--to", "100:3"], RECORDS),
+    "chain select --to -0s": ("chain", ["select", "backup", "--to", "-0s"], RECORDS),
+    "cluster list": ("chain", ["list", "backup"], CLUSTERS),
+    "cluster verify": ("chain", ["verify", "backup"], CLUSTERS),
+    "cluster select": ("chain", ["select", "backup"], CLUSTERS),
+    "cluster select --to": ("chain", ["select", "backup", "--to", "100:4"], CLUSTERS),
+    "cluster prune": ("chain", ["prune", "backup", "--keep", "1"], CLUSTERS),
+    "cluster pin": ("chain", ["pin", "backup", "--chain", "latest"], CLUSTERS),
+    "cluster next": ("chain", ["next", "backup"], CLUSTERS),
     "chain prune": ("chain", ["prune", "backup", "--keep", "1"], RECORDS),
     "chain prune by weeks": ("chain", ["prune", "backup", "--keep-weekly", "1"], RECORDS),
     "chain pin": ("chain", ["pin", "backup", "--chain", "latest"], RECORDS),
@@ -197,7 +226,7 @@ class Run:
 
     def is_like(self, good):
         # A chain whose beginning could not be read at first is verified in another place of the list.
-        same_output = sorted(self.out.splitlines()) == sorted(good.out.splitlines()) if self.command == "chain verify" else self.out == good.out
+        same_output = sorted(self.out.splitlines()) == sorted(good.out.splitlines()) if self.command.endswith(" verify") else self.out == good.out
         return same_output and (self.code, self.after) == (good.code, good.after)
 
     def message_is_wrong(self):
@@ -211,7 +240,7 @@ class Run:
             return f"exit code {self.code}: {self.err[-200:]}"
         if self.code == 0 and b"could not be removed" in self.err: # what was replaced, and the warning says where it is
             self.after = {name: data for name, data in self.after.items() if not is_hidden(name)}
-        if self.code == 0 and self.tool == "chain" and b"Input/output error" in self.out + self.err and self.after == self.before:
+        if self.code == 0 and self.command.endswith((" status", " list", " prune", " by weeks")) and b"Input/output error" in self.out + self.err and self.after == self.before:
             return None  # the chain is said to be damaged, and why
         if self.code == 0:
             return None if good is None or self.is_like(good) else f"exit code 0, and not the output of a good run: {self.difference(good.after)}"
@@ -225,7 +254,7 @@ class Run:
         kept = {name: data for name, data in self.after.items() if not is_hidden(name)} if self.fault.startswith("kill") else self.after
         if self.code >= 0:
             return self.wrong(good)
-        if self.command.startswith("chain "):
+        if self.command in RECORD_COMMANDS:
             return self.wrong_records(good)
         if kept in (self.before, good.after):
             return None
@@ -243,22 +272,22 @@ class Run:
             return f"after the signal {self.difference(self.before)}"
         if "backup" not in self.raw:
             return None
-        return self.next_run("verify")[1]
+        return self.next_run(["verify", "backup"])[1]
 
-    def next_run(self, command):
+    def next_run(self, arguments):
         """What is there after another command on what there is, and what is wrong with that command's end."""
         with tempfile.TemporaryDirectory() as scratch:
             write(pathlib.Path(scratch), {name: data for name, data in self.raw.items() if data is not None})
-            done = subprocess.run([BIN / "oplog-chain", command, "backup"], cwd=scratch, env=ENVIRONMENT, capture_output=True)
-            return without_times(tree(pathlib.Path(scratch))), None if done.returncode == 0 else f"then {command}: {done.stdout[-300:]}{done.stderr[-300:]}"
+            done = subprocess.run([BIN / "oplog-chain", *arguments], cwd=scratch, env=ENVIRONMENT, capture_output=True)
+            return without_times(tree(pathlib.Path(scratch))), None if done.returncode == 0 else f"then {arguments[0]}: {done.stdout[-300:]}{done.stderr[-300:]}"
 
-    def wrong_joined(self, good):
-        """Of several hours some may be joined: what is there passes, and the next run makes of it what a good one makes."""
+    def wrong_begun(self, good):
+        """Of several hours some may be joined, of several backups some dropped: what is there passes, and the next run makes of it what a good one makes."""
         if self.code == 0 and b"damaged" not in self.err and not self.is_like(good):
             return f"exit code 0, and not the output of a good run: {self.difference(good.after)}"
-        after, wrong = self.next_run("compact")
+        after, wrong = self.next_run(RECORD_COMMANDS[self.command][1])
         kept = {name: data for name, data in after.items() if not is_hidden(name)}
-        return self.next_run("verify")[1] or wrong or (kept != good.after and f"then compact leaves {sorted(set(kept) ^ set(good.after))}") or None
+        return self.next_run(["verify", "backup"])[1] or wrong or (kept != good.after and f"the next run leaves {sorted(set(kept) ^ set(good.after))}") or None
 
     def difference(self, expected):
         return ", ".join(f"{name} is {'gone' if name not in self.after else 'there' if name not in expected else 'changed'}"
@@ -296,6 +325,7 @@ def damaged_records(short, dice):
 def cases(short, dice):
     """Yields (fault class, what exactly, a function that says what is wrong)."""
     RECORDS.update(backup_directory())
+    CLUSTERS.update(cluster_directory())
     JOINABLE.update(joinable_increments())
     yield from damaged_records(short, dice)
     for command in [*COMMANDS, *RECORD_COMMANDS]:
@@ -304,11 +334,11 @@ def cases(short, dice):
             raise RuntimeError(f"{command} does not work at all: {good.err}")
         counted = Run(command, fault="none:0")
         for name, number, most in (("memory", counted.allocations, 10), ("io", counted.calls, 20), ("kill", counted.calls, 8), ("term", counted.calls, 12), ("thread", 3, 3)):
-            for n in sample(range(1, number + 1), most if short else None, dice):
+            for n in sample(range(1, number + 1), most if short and (name, command) != ("io", "chain select") else None, dice):
                 def check(command=command, good=good, fault=f"{name}:{n}"):
                     run = Run(command, fault=fault)
-                    if command == "chain compact":
-                        return run.wrong_joined(good)
+                    if command in ("chain compact", "cluster prune"):
+                        return run.wrong_begun(good)
                     return run.wrong_after_signal(good) if fault[:4] in ("kill", "term") else run.wrong(good)
                 yield name, f"{command}, {name}:{n}", check
         if command in RECORD_COMMANDS:

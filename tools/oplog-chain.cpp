@@ -477,11 +477,28 @@ class Commands {
                });
     }
 
-    /// The chain that --chain names. "latest", or no name, means the newest good one.
-    Chain chain(const std::vector<Chain>& all) const {
+    /// The newest backup that is so, if any. Throws Failure if that or a newer one could not be read: the next moment it may be
+    /// whole, and then it is the one that is wanted, or there is more of it.
+    template <class Backup, class Wanted>
+    static const Backup* newest(const std::vector<Backup>& all, Wanted is_wanted) {
+        for (auto one = all.rbegin(); one != all.rend(); ++one) {
+            if (std::invoke(&Backup::is_unread, *one)) throw Failure(unverified, std::invoke(&Backup::damage, *one));
+            if (std::invoke(is_wanted, *one)) return &*one;
+        }
+        return nullptr;
+    }
+    /// The backup that --chain names, if any. "latest", or no name, means the newest good one.
+    template <class Backup>
+    const Backup* named(const std::vector<Backup>& all) const {
         const std::string id = tool_.optional("chain").value_or("latest");
-        for (auto at = all.rbegin(); at != all.rend(); ++at)
-            if (id == "latest" ? at->good : at->id == id) return *at;
+        if (id == "latest") return newest(all, &Backup::good);
+        const auto found = std::ranges::find(all, id, &Backup::id);
+        return found == all.end() ? nullptr : &*found;
+    }
+
+    Chain chain(const std::vector<Chain>& all) const {
+        if (const Chain* const found = named(all)) return *found;
+        const std::string id = tool_.optional("chain").value_or("latest");
         throw Failure(nothing_there,
                       id == "latest" ? directory().string() + ": no backup" : directory().string() + ": no chain '" + id + "'");
     }
@@ -935,7 +952,12 @@ class Commands {
         const std::size_t first = what.first_kept(backups);
         std::set<fs::path> kept;
         std::optional<Timestamp> since;
+        bool are_members_known = true; // of the records that are to stay
         for (std::size_t i = 0; i < all.size(); ++i) {
+            if (!all[i].record_damage.empty()) {
+                are_members_known &= !all[i].record_is_unread && !all[i].pinned;
+                continue;
+            }
             if (!stays[i] && !all[i].is_unread()) {
                 print(fmt::format("{}  {}\n", escaped(all[i].id), human_size(static_cast<double>(all[i].size()))));
                 if (!tool_.has("dry-run")) fs::remove(all[i].record); // before its chains: what is named must be there
@@ -946,31 +968,25 @@ class Commands {
                 if (i >= first && member.chain.good) since = std::min(since.value_or(member.chain.begin()), member.chain.begin());
             }
         }
-        if (tool_.has("dry-run") || !since) return;
+        if (tool_.has("dry-run") || !since || !are_members_known) return;
         oplog::detail::sync_directory(directory().string());
         for (const std::string& member : members_in(directory())) {
-            for (const Chain& chain : load_chains(directory() / member))
-                if (!kept.contains(chain.directory) && !chain.pinned && !chain.is_unread && (!chain.full || chain.begin() < *since))
+            for (const Chain& chain : load_chains(directory() / member)) {
+                if (kept.contains(chain.directory) || chain.pinned || (chain.full && chain.begin() >= *since)) continue;
+                if (!chain.is_unread)
                     remove(chain);
+                else
+                    tool_.warn("chain " + member + "/" + chain.id + " is damaged: " + chain.damage);
+            }
             std::error_code is_used;
             fs::remove(directory() / member, is_used); // of a shard that is gone
         }
     }
 
-    /// The file that pins what --chain names. What cannot be read at the moment may be the latest.
+    /// The file that pins what --chain names.
     fs::path pin_of_chain() const {
         if (!tool_.has("chain")) throw ArgumentError(command_ + ": say which chain: --chain ID");
-        const bool is_latest = tool_.value("chain") == "latest";
-        if (is_cluster()) {
-            const std::vector<ClusterBackup> all = clusters();
-            for (const ClusterBackup& one : all)
-                if (is_latest && one.is_unread()) throw Failure(unverified, one.damage());
-            return cluster(all).pin();
-        }
-        const std::vector<Chain> all = chains();
-        for (const Chain& one : all)
-            if (is_latest && one.is_unread) throw Failure(unverified, one.damage);
-        return chain(all).pin();
+        return is_cluster() ? cluster(clusters()).pin() : chain(chains()).pin();
     }
     void pin() {
         FileSink file(pin_of_chain().string(), IfExists::replace, Content::text);
@@ -1008,20 +1024,16 @@ class Commands {
         if (tool_.has("to") && tool_.has("before")) throw ArgumentError("--to and --before exclude each other");
         if (is_cluster()) return select_cluster();
         const std::vector<Chain> all = chains();
-        const std::optional<TimeSpan> time = wanted(windows(all));
+        const std::optional<TimeSpan> time = wanted(all);
         const auto covers = [&](const Chain& one) {
             return one.good && (!time || (one.begin() <= time->last && time->first <= one.end()));
         };
         std::vector<Chain> candidates = all;
         if (tool_.has("chain")) candidates = {chain(all)};
-        if (std::ranges::none_of(candidates, &Chain::good)) throw Failure(nothing_there, directory().string() + ": no backup to restore");
-        // The newest has the least to replay.
-        const auto found = std::find_if(candidates.rbegin(), candidates.rend(), covers);
-        if (found == candidates.rend()) throw Failure(not_restorable, outside(windows(candidates), time->first));
-        const Chain& one = *found;
+        const Chain& one = newest_of(candidates, covers, time); // it has the least to replay
         // What follows the damage is not among the steps.
         if (!one.damage.empty()) tool_.warn("chain " + one.id + " is damaged: " + one.damage);
-        for (auto newer = candidates.rbegin(); newer != found; ++newer)
+        for (const Chain* newer = &candidates.back(); newer != &one; --newer)
             if (!newer->good) tool_.warn("chain " + newer->id + ", which is newer, is damaged and not taken: " + newer->damage);
         const Timestamp limit = time ? time->last : one.end();
         if (time && time->last > one.end() && time->first != time->last)
@@ -1051,37 +1063,45 @@ class Commands {
     /// The chains that a restore of a cluster needs.
     void select_cluster() {
         std::vector<ClusterBackup> candidates = clusters();
-        const std::optional<TimeSpan> time = wanted(windows(candidates));
+        const std::optional<TimeSpan> time = wanted(candidates);
         if (tool_.has("chain")) candidates = {cluster(candidates)};
-        if (std::ranges::none_of(candidates, &ClusterBackup::good))
-            throw Failure(nothing_there, directory().string() + ": no backup to restore");
         const auto covers = [&](const ClusterBackup& one) {
             return one.good() && (!time || (one.begin() <= time->last && time->first <= one.end()));
         };
-        const auto found = std::find_if(candidates.rbegin(), candidates.rend(), covers);
-        if (found == candidates.rend()) throw Failure(not_restorable, outside(windows(candidates), time->first));
-        if (const std::string damage = found->damage(); !damage.empty())
-            tool_.warn("cluster backup " + found->id + " is damaged: " + damage);
-        for (auto newer = candidates.rbegin(); newer != found; ++newer)
+        const ClusterBackup& one = newest_of(candidates, covers, time);
+        if (const std::string damage = one.damage(); !damage.empty()) tool_.warn("cluster backup " + one.id + " is damaged: " + damage);
+        for (const ClusterBackup* newer = &candidates.back(); newer != &one; --newer)
             if (!newer->good())
                 tool_.warn("cluster backup " + newer->id + ", which is newer, is damaged and not taken: " + newer->damage());
-        if (found->doubtful())
-            tool_.warn("the end of cluster backup " + found->id +
+        if (one.doubtful())
+            tool_.warn("the end of cluster backup " + one.id +
                        " is doubtful: after it a member's history changed, so its last entries may have been rolled back");
-        std::string text = fmt::format("chain={}\nmembers=(", shell_quoted(found->id));
-        for (const ClusterBackup::Member& member : found->members) text += " " + shell_quoted(member.chain.directory.string());
-        print(text + fmt::format(" )\nwhole_until={}\n", found->whole_until ? to_string(*found->whole_until) : ""));
+        std::string text = fmt::format("chain={}\nmembers=(", shell_quoted(one.id));
+        for (const ClusterBackup::Member& member : one.members) text += " " + shell_quoted(member.chain.directory.string());
+        print(text + fmt::format(" )\nwhole_until={}\n", one.whole_until ? to_string(*one.whole_until) : ""));
+    }
+
+    /// The newest backup that covers the requested moment, or any. Throws Failure if there is none.
+    template <class Backup, class Covers>
+    const Backup& newest_of(const std::vector<Backup>& candidates, Covers covers, const std::optional<TimeSpan>& time) const {
+        if (const Backup* const found = newest(candidates, covers)) return *found;
+        if (std::ranges::none_of(candidates, &Backup::good)) throw Failure(nothing_there, directory().string() + ": no backup to restore");
+        throw Failure(not_restorable, outside(windows(candidates), time->first));
     }
 
     /// The requested moment, if any: all entries up to its last. A chain may begin at any time up to that.
-    std::optional<TimeSpan> wanted(const std::vector<Window>& restorable) const {
+    template <class Backup>
+    std::optional<TimeSpan> wanted(const std::vector<Backup>& all) const {
         const char* const bound = tool_.has("to") ? "to" : "before";
         if (!tool_.has(bound)) return std::nullopt;
         Timestamp end;
-        for (const Window& one : restorable) end = std::max(end, one.to);
+        for (const Window& one : windows(all)) end = std::max(end, one.to);
         const TimeSpan time = tool_.time(bound, end);
-        if (tool_.value(bound).starts_with('-')) // it would mean another time to tools that see less
+        if (tool_.value(bound).starts_with('-')) {
+            newest(all, &Backup::good); // what is unread may end later
+            // It would mean another time to tools that see less.
             print(fmt::format("bounds=(--{} {})\n", bound, time.first.seconds));
+        }
         if (tool_.has("to")) return time;
         if (time.first == Timestamp::min()) throw ArgumentError("there is nothing before " + tool_.value("before"));
         const Timestamp last = Timestamp::from_packed(time.first.packed() - 1);
@@ -1111,11 +1131,9 @@ class Commands {
         return std::string(tools::detail::trimmed(text));
     }
 
-    /// The cluster backup that --chain names. "latest", or no name, means the newest good one.
     ClusterBackup cluster(const std::vector<ClusterBackup>& all) const {
+        if (const ClusterBackup* const found = named(all)) return *found;
         const std::string id = tool_.optional("chain").value_or("latest");
-        for (auto at = all.rbegin(); at != all.rend(); ++at)
-            if (id == "latest" ? at->good() : at->id == id) return *at;
         throw Failure(nothing_there,
                       id == "latest" ? directory().string() + ": no backup" : directory().string() + ": no cluster backup '" + id + "'");
     }

@@ -49,7 +49,8 @@ struct ClusterBackup {
     std::vector<Round> rounds;
     std::optional<Timestamp> whole_until; ///< Later a shard was added of which it has no chain.
     std::string record_damage;
-    bool pinned = false; ///< Whether it is never to be pruned.
+    bool record_is_unread = false; ///< Whether the record could not be read, so that its damage may be temporary.
+    bool pinned = false;           ///< Whether it is never to be pruned.
 
     static bool is_record(const fs::path& path) {
         const std::string name = path.filename().string();
@@ -67,6 +68,9 @@ struct ClusterBackup {
             one.read(JsonFile(path));
         } catch (const std::bad_alloc&) {
             throw; // this error says nothing about the record
+        } catch (const std::system_error& error) {
+            one.record_damage = error.what();
+            one.record_is_unread = !is_of_absence(error.code());
         } catch (const std::exception& error) {
             one.record_damage = error.what();
         }
@@ -114,7 +118,7 @@ struct ClusterBackup {
     }
     /// Whether something could not be read, so that the damage may be temporary.
     bool is_unread() const {
-        return !record_damage.empty() || std::ranges::any_of(members, [](const Member& member) { return member.chain.is_unread; });
+        return record_is_unread || std::ranges::any_of(members, [](const Member& member) { return member.chain.is_unread; });
     }
     std::string state() const {
         if (!damage().empty()) return "damaged";
