@@ -36,6 +36,7 @@ inline const std::terminate_handler terminates_by_itself = std::set_terminate(on
 #include <string>
 #include <string_view>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <utility>
 #include <vector>
 
@@ -242,11 +243,12 @@ inline void print(std::string_view text) { oplog::detail::write_all(STDOUT_FILEN
 /// The directory for temporary files: that of an output, which has the space; else $TMPDIR, or /tmp. Throws std::system_error.
 inline std::string scratch_directory(const std::optional<std::string>& output = {}) {
     if (output && *output != "-") return oplog::detail::parent_directory(*output);
-    std::error_code failed;
-    std::string path = std::filesystem::temp_directory_path(failed).string();
-    if (!failed) return path;
     const char* const wanted = std::getenv("TMPDIR");
-    throw std::system_error(failed, "the directory for temporary files, " + escaped(wanted ? wanted : "/tmp"));
+    std::string path = wanted && *wanted != '\0' ? wanted : "/tmp";
+    struct stat info {};
+    const int failed = ::stat(path.c_str(), &info) != 0 ? errno : S_ISDIR(info.st_mode) ? 0 : ENOTDIR;
+    if (failed != 0) throw std::system_error(failed, std::generic_category(), "the directory for temporary files, " + escaped(path));
+    return path;
 }
 
 /// Checks a bound in local time: throws ArgumentError for a time zone that the C library does not know, because it
