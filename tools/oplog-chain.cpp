@@ -772,7 +772,7 @@ class Commands {
                 if (!fs::exists(chain.directory)) return; // pruned meanwhile
                 if (const Chain now = Chain::load(chain.directory); now.damage.empty() && now.head() != chain.head())
                     return add(id, now); // it goes on, or was joined
-                problem = error.what();
+                problem = reason_of(error);
             }
             add(id, problem, chain.unproved);
         }

@@ -69,10 +69,10 @@ struct ClusterBackup {
         } catch (const std::bad_alloc&) {
             throw; // this error says nothing about the record
         } catch (const std::system_error& error) {
-            one.record_damage = error.what();
+            one.record_damage = reason_of(error);
             one.record_is_unread = !is_of_absence(error.code());
         } catch (const std::exception& error) {
-            one.record_damage = error.what();
+            one.record_damage = reason_of(error);
         }
         for (Member& member : one.members) member.chain = Chain::load(path.parent_path() / member.name / member.chain_id);
         return one;

@@ -380,10 +380,10 @@ struct Chain {
         } catch (const std::bad_alloc&) {
             throw; // this error says nothing about the chain
         } catch (const std::system_error& error) {
-            chain.damage = error.what();
+            chain.damage = reason_of(error);
             chain.is_unread = !is_of_absence(error.code());
         } catch (const std::exception& error) {
-            chain.damage = error.what();
+            chain.damage = reason_of(error);
         }
         return chain;
     }

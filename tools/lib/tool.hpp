@@ -237,6 +237,14 @@ inline void on_terminate() noexcept {
     ::_exit(failed);
 }
 
+/// What an error says. std::filesystem's have words of each standard library's own; here they are as the others: the file, and why.
+inline std::string reason_of(const std::exception& error) {
+    const auto* const of_files = dynamic_cast<const std::filesystem::filesystem_error*>(&error);
+    if (!of_files || of_files->path1().empty()) return error.what();
+    const std::string to = of_files->path2().empty() ? "" : " to " + of_files->path2().string();
+    return of_files->path1().string() + to + ": " + of_files->code().message();
+}
+
 /// Writes text to stdout. Throws std::system_error.
 inline void print(std::string_view text) { oplog::detail::write_all(STDOUT_FILENO, text.data(), text.size(), "stdout"); }
 
@@ -682,7 +690,7 @@ class Tool {
             ::signal(SIGPIPE, SIG_DFL);
             ::raise(SIGPIPE);
         }
-        diagnose(dynamic_cast<const std::bad_alloc*>(&error) ? "out of memory" : error.what());
+        diagnose(dynamic_cast<const std::bad_alloc*>(&error) ? "out of memory" : reason_of(error));
         const bool usage = dynamic_cast<const ArgumentError*>(&error) || dynamic_cast<const cxxopts::exceptions::exception*>(&error);
         if (dynamic_cast<const cxxopts::exceptions::no_such_option*>(&error)) suggest(error.what());
         if (usage) tools::say(fmt::format("hint: {} --help\n", name_));
