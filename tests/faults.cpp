@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -117,6 +118,12 @@ ssize_t pread(int fd, void* data, std::size_t size, off_t offset) {
     return strikes() ? -1 : next<ssize_t(int, void*, std::size_t, off_t)>("pread")(fd, data, size, offset);
 }
 ssize_t pread64(int fd, void* data, std::size_t size, off_t offset) __attribute__((alias("pread")));
+struct dirent* readdir(DIR* directory) {
+    return strikes() ? nullptr : next<struct dirent*(DIR*)>("readdir")(directory);
+}
+struct dirent64* readdir64(DIR* directory) {
+    return strikes() ? nullptr : next<struct dirent64*(DIR*)>("readdir64")(directory);
+}
 ssize_t write(int fd, const void* data, std::size_t size) {
     return strikes(fd != STDERR_FILENO) ? -1 : next<ssize_t(int, const void*, std::size_t)>("write")(fd, data, size);
 }
