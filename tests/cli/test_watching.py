@@ -320,12 +320,37 @@ class Retention(Chain):
         self.assertIn(f"pinned: {made[2]}\n", self.chain("status"))
         for member in ("config", "sh0"):
             self.assertEqual(sorted(path.name for path in (root / member).glob("2*")), [made[2], made[6]])
+        record = root / f"{made[2]}.cluster.json"
+        whole = record.read_bytes()
+        record.write_bytes(whole[:-1])  # so that its members are not known
+        self.assertEqual(self.pruned("--keep", "1"), [])
+        self.assertEqual(len(list(root.glob("*/2*"))), 4)
+        record.write_bytes(whole)
         self.chain("unpin", "--chain", made[2])
         self.assertEqual((self.pruned("--keep", "1"), list(root.glob("*.pinned"))), ([made[2]], []))
         self.assertEqual(len(list(root.glob("*/2*"))), 2)
 
 
 class Keeping(Watching):
+    def test_old_chains_that_cannot_be_dropped_are_a_failure(self):
+        broken = self.folder / "broken"
+        broken.mkdir()
+        for tool in BIN.glob("oplog-*"):
+            (broken / tool.name).symlink_to(tool)
+        for script in ("oplog-backup", "oplog-chain"):
+            (broken / script).unlink()
+        shutil.copy(BIN / "oplog-backup", broken)
+        (broken / "oplog-chain").write_text(f'#!/bin/sh\n[ "$1" != prune ] || {{ echo "oplog-chain: /d: Input/output error" >&2; exit 1; }}\nexec {BIN}/oplog-chain "$@"\n')
+        (broken / "oplog-chain").chmod(0o755)
+        self.configure(keep_chains=1)
+        self.run_tool("full")
+        for command in ("full", "prune"):
+            self.tick("a")
+            self.assertIn("oplog-chain: /d: Input/output error", self.run_tool(command, tool=broken / "oplog-backup", expected=1))
+        self.assertEqual(len(self.status()["chains"]), 2)  # the backup was made all the same
+        self.run_tool("prune")
+        self.assertEqual(len(self.status()["chains"]), 1)
+
     def test_a_chain_is_pinned_while_a_backup_runs_and_not_while_old_ones_are_dropped(self):
         self.configure(keep_days=3, keep_weekly=1)
         self.run_tool("full")
