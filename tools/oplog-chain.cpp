@@ -18,6 +18,7 @@
 #include <cmath>
 #include <fcntl.h>
 #include <ftw.h>
+#include <functional>
 #include <iostream>
 #include <sys/file.h>
 #include <thread>
@@ -487,21 +488,20 @@ class Commands {
         }
         return nullptr;
     }
-    /// The backup that --chain names, if any. "latest", or no name, means the newest good one.
+    /// The backup that --chain names. "latest", or no name, means the newest good one.
     template <class Backup>
-    const Backup* named(const std::vector<Backup>& all) const {
+    Backup named(const std::vector<Backup>& all, const char* what) const {
         const std::string id = tool_.optional("chain").value_or("latest");
-        if (id == "latest") return newest(all, &Backup::good);
+        if (id == "latest") {
+            if (const Backup* const found = newest(all, &Backup::good)) return *found;
+            throw Failure(nothing_there, directory().string() + ": no backup");
+        }
         const auto found = std::ranges::find(all, id, &Backup::id);
-        return found == all.end() ? nullptr : &*found;
+        if (found == all.end()) throw Failure(nothing_there, fmt::format("{}: no {} '{}'", directory().string(), what, id));
+        return *found;
     }
-
-    Chain chain(const std::vector<Chain>& all) const {
-        if (const Chain* const found = named(all)) return *found;
-        const std::string id = tool_.optional("chain").value_or("latest");
-        throw Failure(nothing_there,
-                      id == "latest" ? directory().string() + ": no backup" : directory().string() + ": no chain '" + id + "'");
-    }
+    Chain chain(const std::vector<Chain>& all) const { return named(all, "chain"); }
+    ClusterBackup cluster(const std::vector<ClusterBackup>& all) const { return named(all, "cluster backup"); }
 
     BackupConfig config_file(const std::string& path) const {
         return {path, tool_.has("insecure-config") ? BackupConfig::Readable::allow : BackupConfig::Readable::refuse};
@@ -1129,13 +1129,6 @@ class Commands {
         FileSource in("-"); // to its end, in whatever pieces it is delivered
         while (in.read(&c, 1) == 1) text += c;
         return std::string(tools::detail::trimmed(text));
-    }
-
-    ClusterBackup cluster(const std::vector<ClusterBackup>& all) const {
-        if (const ClusterBackup* const found = named(all)) return *found;
-        const std::string id = tool_.optional("chain").value_or("latest");
-        throw Failure(nothing_there,
-                      id == "latest" ? directory().string() + ": no backup" : directory().string() + ": no cluster backup '" + id + "'");
     }
 
     static Login source(const BackupConfig& config, const Tool& tool) {
