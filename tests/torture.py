@@ -218,6 +218,8 @@ class Run:
             self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
             self.raw = tree(directory)
             self.after = without_times(self.raw)
+            if self.code == 0 and b"could not be removed" in self.err:  # what was replaced, and the warning says where it is
+                self.after = {name: data for name, data in self.after.items() if not is_hidden(name)}
             self.before = without_times(self.before)
             counts = self.after.pop(".counts", b"0 0 0")
             self.allocations, self.calls, self.threads = map(int, counts.split())
@@ -238,8 +240,6 @@ class Run:
         """What is wrong with it, or nothing."""
         if self.code not in ((0, 1, 2, 10, 20, 21, 75) if self.tool == "chain" else (0, 1, 2)):
             return f"exit code {self.code}: {self.err[-200:]}"
-        if self.code == 0 and b"could not be removed" in self.err: # what was replaced, and the warning says where it is
-            self.after = {name: data for name, data in self.after.items() if not is_hidden(name)}
         if self.code == 0 and self.command.endswith((" status", " list", " prune", " by weeks")) and b"Input/output error" in self.out + self.err and self.after == self.before:
             return None  # the chain is said to be damaged, and why
         if self.code == 0:
