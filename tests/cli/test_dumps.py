@@ -262,6 +262,14 @@ class Dumps(ToolTest):
         self.assertEqual([name for name in self.files() if name.startswith("staged/")],
                          ["staged/oplog.bson", "staged/prelude.json", "staged/shop", "staged/shop/a.bson", "staged/shop/a.metadata.json"])
 
+    def test_the_record_of_a_backup_is_passed_over_without_a_word(self):
+        self.write("full/step.json", b"{}")
+        self.accepted()
+        os.mkdir(self.dir / "kept")
+        self.write("kept/step.json", b"{}")
+        code, _, err = self.run_tool("stage", "-f", "--full", "full", "inc.bson", "-o", "kept")
+        self.assertEqual((code, err.splitlines()[0]), (2, "oplog-stage: kept holds other things than a dump: not replaced"))
+
     # ---- metadata ----
 
     def test_bad_metadata_is_refused_by_file_and_reason(self):

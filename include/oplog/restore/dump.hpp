@@ -320,6 +320,8 @@ class Dump {
                 take_only(oplog_, entry.path().string());
             else if (!is_directory(entry) && (name == "prelude.json" || name == "prelude.json.gz"))
                 take_only(prelude_, entry.path().string());
+            else if (!is_directory(entry) && name == "step.json") // oplog-backup's record of the dump
+                others_.push_back(entry.path().string());
             else
                 pass_over(entry);
         }
