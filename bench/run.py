@@ -283,7 +283,7 @@ def chain_rows(tool, size, inputs, outputs):
         run(tool("oplog-slice"), "-q", "--before", f"{first + 20}:0", "-o", few, oplog)
         pipe = f"{tool('oplog-cat')} --relaxed --ns 'shop.*' {few} | jq -c 'select((.o2 // .o)._id == 77)'"
         yield Row("oplog-history of one document", history, Command(["sh", "-c", pipe], few.stat().st_size),
-                  f"`oplog-cat | jq` (on {few.stat().st_size / MB:.0f} MB, since it is slow)", 20, by_rate=True)
+                  f"`oplog-cat` into `jq` (on {few.stat().st_size / MB:.0f} MB, since it is slow)", 20, by_rate=True)
     out = outputs / "undo"
     window = ["--after", run(tool("oplog-range"), "--last", full).strip(), "--to", run(tool("oplog-range"), "--last", later).strip()]
     yield RateRow("oplog-undo of all that a chain did (dump and oplog)", Command([tool("oplog-undo"), "-q", "--full", full, later, *window, "-o", out],
@@ -300,7 +300,7 @@ def chain_rows(tool, size, inputs, outputs):
     run(tool("oplog-apply"), "-q", "--full", full, "--archive", "-o", archive)
     yield Row("oplog-apply of a full dump that is an archive", Command([tool("oplog-apply"), "-q", "--full", archive, "-o", out, later], both, written=out),
               plain, "`oplog-apply` of the directory", None)
-    yield Row("oplog-apply as an archive, to a pipe", Command(["sh", "-c", f"{tool('oplog-apply')} -q --full {full} --archive -o - {later} | cat"], both),
+    yield Row("oplog-apply as an archive, to a pipe", Command(["bash", "-c", f"exec {tool('oplog-apply')} -q --full {full} --archive -o - {later} > >(cat)"], both),
               plain, "`oplog-apply` to a directory", None)
     archive.unlink()
 
