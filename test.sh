@@ -36,7 +36,7 @@ get_mongosh() {
     "$mongosh_home/node_modules/.bin/mongosh" --version >/dev/null
 }
 
-need_packages "${build_packages[@]}" python3-venv python3-jsonschema zstd faketime doxygen clang-format-14
+need_packages "${build_packages[@]}" python3-venv python3-jsonschema zstd faketime doxygen clang-format-14 shellcheck
 need_packages chromium chromium-driver python3-selenium || echo "NO CHROMIUM TO BE HAD: the test of pages in a browser will be skipped" >&2
 need_packages clang-19 libclang-rt-19-dev || echo "NO CLANG 19 TO BE HAD: g++ builds with sanitizers too, which takes twice as long" >&2
 [[ ${CI:-} != true ]] || export OPLOG_REQUIRE_LIVE=1
