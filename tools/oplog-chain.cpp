@@ -61,7 +61,7 @@ class HashedSource : public CountedSource {
   private:
     Sha256* hash_;
 };
-/// The pipe from mongodump, which writes each document by itself. To wake up for each would cost more than to copy it, so that a pipe in which
+/// The pipe from mongodump, which writes 4 kB at a time. To wake up for each would cost more than to copy it, so that a pipe in which
 /// there was little is left to fill for a moment.
 class PipeSource {
   public:
@@ -1141,7 +1141,8 @@ class Commands {
             print("target_uri=" + shell_quoted(config.target(target_from_stdin()).uri) + "\n");
             return;
         }
-        const std::string uri = source(config, tool_).uri;
+        const Login login = source(config, tool_);
+        const std::string& uri = login.uri;
         ConnectionString majority(uri);
         majority.set("readConcernLevel", "majority");
         const Compression method = parse_compression(config.compress).method;
@@ -1151,6 +1152,7 @@ class Commands {
         };
         set("uri", uri);
         set("oplog_uri", majority.without_password());
+        if (tool_.has("with-login")) set("secret", mongodump_config(login));
         set("mongo_home", config.mongo_home);
         set("dbbak_dir", config.dbbak_dir + (tool_.has("member") ? "/" + tool_.value("member") : ""));
         set("cluster", config.cluster ? "yes" : "");
@@ -1187,8 +1189,10 @@ class Commands {
             print("db = connect(" + json_quoted(uri.with_password()) + ");\n"); // a JSON string is one of JavaScript
             return;
         }
-        print("password: " + json_quoted(login.password) + "\n"); // a JSON string is a YAML string
+        print(mongodump_config(login) + "\n");
     }
+    /// The password in the form of mongodump's --config file: a JSON string is a YAML string.
+    static std::string mongodump_config(const Login& login) { return "password: " + json_quoted(login.password); }
 
     /// Records how a drill ended, which restored --chain to the moment --to.
     void add_drill() {
@@ -1478,10 +1482,11 @@ class Commands {
                                              "): a new full backup is needed");
     }
 
-    /// Writes the oplog that comes on stdin to a file, compressed or not, and prints what add-inc wants to know of it. After a fault
-    /// it reads on, so that whoever writes ends by himself.
+    /// Writes the oplog that comes on stdin to a file, compressed or not, whose directory it makes, and prints what add-inc wants to
+    /// know of it. After a fault it reads on, so that whoever writes ends by himself.
     void receive() {
         const std::string path = argument(1, "file");
+        fs::create_directories(oplog::detail::parent_directory(path));
         Sha256 hash;
         BasicWriter<CompressingSink<HashedSink>> out(
             CompressingSink<HashedSink>(HashedSink(path, hash), parse_compression(arguments_.size() > 2 ? arguments_[2] : "none")));
@@ -1694,6 +1699,7 @@ int main(int argc, char** argv) {
         ("target", "config, login: of the server to be restored, named on stdin")
         ("member", "config, login: of this member of a cluster", cxxopts::value<std::string>(), "NAME")
         ("server", "config, login: SET/HOSTS of that member, if it is no config server", cxxopts::value<std::string>(), "SERVER")
+        ("with-login", "config: what login prints too")
         ("mongosh", "login: as a script for mongosh")
         ("dumped", "fresh: no chain counts that was made without the server")
         ("grown", "add-round: the cluster has members that are not in the backup")

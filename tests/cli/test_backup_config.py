@@ -58,6 +58,11 @@ class Config(unittest.TestCase):
                          ["10800", "3小时", "7", "1", "zh", "/mongodb/backup/dbbak/dbbak.log", "/mongodb/backup/dbbak", "stop"])
         self.assertEqual(self.login(), 'password: "xxxxx"\n')
 
+    def test_the_login_is_among_the_settings_only_when_it_is_asked_for(self):
+        self.settings_of(db_pwd="it's $(a) \"secret\"")
+        self.assertNotIn("secret", "".join(self.settings().values()))
+        self.assertEqual(self.settings("--with-login")["secret"] + "\n", self.login())
+
     def test_the_sample_is_valid_and_every_key_in_it_is_known(self):
         self.write(SAMPLE.read_text())
         self.settings()

@@ -78,7 +78,6 @@ class Chain(unittest.TestCase):
         """The path of what is received, and what is said of it."""
         path = self.step / ("local/oplog.rs.bson" + {"zstd": ".zst", "gzip": ".gz"}.get("".join(method), ""))
         subprocess.run(["rm", "-rf", self.step], check=True)
-        path.parent.mkdir(parents=True)
         done = subprocess.run([BIN / "oplog-chain", "receive", path, *method], input=data, capture_output=True, env=ENVIRONMENT)
         self.assertEqual(done.returncode, expected, done.stderr)
         return path, done.stdout.decode() + done.stderr.decode()

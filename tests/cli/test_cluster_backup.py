@@ -120,12 +120,13 @@ class Cluster(unittest.TestCase):
         self.config.write_text("[default]\n" + "".join(f"{key} = {value}\n" for key, value in values.items() if value is not None))
         self.config.chmod(0o600)
 
-    def run_tool(self, *arguments, expected=0, tool="oplog-backup", path=None, **environment):
-        done = subprocess.run([BIN / tool, "-c", self.config, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120,
+    def run_tool(self, *arguments, expected=0, tool="oplog-backup", path=None, stderr=subprocess.PIPE, **environment):
+        done = subprocess.run([BIN / tool, "-c", self.config, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True, check=False, timeout=120,
                               env={**ENVIRONMENT, "OPLOG_BACKUP_RETRY_SECONDS": "0", **({"PATH": path} if path else {}), **environment})
-        self.assertEqual(done.returncode, expected, done.stdout + done.stderr)
+        text = done.stdout + (done.stderr or "")
+        self.assertEqual(done.returncode, expected, text)
         self.out = done.stdout
-        return done.stdout + done.stderr
+        return text
 
     def status(self):
         self.run_tool("status", "--json")

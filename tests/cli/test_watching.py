@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pathlib
+import pty
 import re
 import shutil
 import subprocess
@@ -364,6 +365,20 @@ class Keeping(Watching):
         self.assertEqual(self.run_tool("prune", "--dry-run"), "")
         self.configure()
         self.assertIn("none of keep_chains, keep_days and keep_weekly is set", self.run_tool("prune", expected=2))
+
+    def test_what_mongodump_says_is_passed_on_without_controls(self):
+        self.run_tool("full")
+        self.script("silent", (self.tools / "mongodump").read_text())
+        self.script("mongodump", f"""#!/bin/sh
+[ $1 = --version ] || printf 'dumping \\033[1m%s\\n' "$(date)" >&2
+exec {self.tools}/silent "$@"
+""")
+        words = r"dumping \?\[1m\w"
+        self.assertRegex(self.run_tool("inc"), words)
+        terminal, stderr = pty.openpty()  # there it is passed on at once
+        self.assertRegex(self.run_tool("inc", stderr=stderr) + os.read(terminal, 100000).decode(), words)
+        os.close(stderr)
+        os.close(terminal)
 
     def test_the_log_goes_on_under_its_name_after_it_was_moved(self):
         log = self.folder / "log"
