@@ -144,7 +144,8 @@ class Backup(unittest.TestCase):
     def start(self, *arguments, config=None, tool="oplog-backup", retry=0):
         command = [BIN / tool, "-c", config or self.config or self.configure(), *map(str, arguments)]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                env={**os.environ, "OPLOG_BACKUP_RETRY_SECONDS": str(retry)})
+                                env={**os.environ, "OPLOG_BACKUP_RETRY_SECONDS": str(retry)},
+                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a shell's `&` has it ignored
 
     def finish(self, process, expected=0):
         try:
