@@ -380,6 +380,24 @@ exec {self.tools}/silent "$@"
         os.close(stderr)
         os.close(terminal)
 
+    def test_a_server_that_goes_away_during_the_log_in_is_asked_again(self):
+        self.script("alive", (self.tools / "mongodump").read_text())
+        lost = ('auth error: unable to authenticate using mechanism "SCRAM-SHA-256":  connection(a:27017[-6]) incomplete read of message header: '
+                "read tcp a:51288->a:27017: read: connection reset by peer")
+        refused = 'auth error: sasl conversation error: unable to authenticate using mechanism "SCRAM-SHA-256": ({0}) {1}'
+        for words, expected in ((lost, 0), (refused.format("AuthenticationFailed", "Authentication failed."), 12),
+                                (refused.format("MechanismUnavailable", "Received authentication for mechanism SCRAM-SHA-256 which is not enabled"), 12)):
+            with self.subTest(words):
+                self.script("mongodump", f"""#!/bin/sh
+[ $1 = --version ] || ! rm {self.folder}/fails 2>&- || {{ cat >&2 <<'END'
+2026-11-28T02:04:03.033+0000\tFailed: can't create session: failed to connect to mongodb://a/: connection() error occurred during connection handshake: {words}
+END
+exit 1; }}
+exec {self.tools}/alive "$@"
+""")
+                (self.folder / "fails").touch()
+                self.assertEqual("log-in failed" in self.run_tool("full", expected=expected), expected == 12)
+
     def test_the_log_goes_on_under_its_name_after_it_was_moved(self):
         log = self.folder / "log"
         self.configure(log_file=log, increments=1, on_event=f"mv {log} {log}.$OPLOG_STEP")
