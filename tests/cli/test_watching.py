@@ -389,7 +389,7 @@ exec {self.tools}/silent "$@"
                                 (refused.format("MechanismUnavailable", "Received authentication for mechanism SCRAM-SHA-256 which is not enabled"), 12)):
             with self.subTest(words):
                 self.script("mongodump", f"""#!/bin/sh
-[ $1 = --version ] || ! rm {self.folder}/fails 2>&- || {{ cat >&2 <<'END'
+[ $1 = --version ] || ! {"test -e" if expected else "rm"} {self.folder}/fails 2>&- || {{ cat >&2 <<'END'
 2026-11-28T02:04:03.033+0000\tFailed: can't create session: failed to connect to mongodb://a/: connection() error occurred during connection handshake: {words}
 END
 exit 1; }}
