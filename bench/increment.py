@@ -87,7 +87,7 @@ def main():
             source.write(megabytes * MB)
             last = source.newest()
             source.settle()
-            source.dump(first, last)  # nor is who comes first to pay for what the others then find in memory
+            source.dump(first, last)  # for nothing: who reads first pays for what the others find in memory
             if number % 2:
                 ours.append(source.step("inc"))
             took, size = source.dump(first, last)
