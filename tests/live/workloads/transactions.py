@@ -10,8 +10,9 @@ from .registry import numbered, workload, workload_since
 
 
 def transact(h, write):
-    with h.client.start_session() as session, session.start_transaction():
-        write(session)
+    """In a transaction; again where the server gives it up, as it may a large one when its cache is full."""
+    with h.client.start_session() as session:
+        session.with_transaction(write)
 
 
 def insert_in_transaction(h, count, *, tag, collections=("a", "b")):
