@@ -141,18 +141,18 @@ int main(int argc, char** argv) {
     tool.streams_bson(false);
     // clang-format off
     tool.add_options()
-        ("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")
-        ("o,output", "the directory to make; -: the documents of one collection, named with --ns, to stdout", cxxopts::value<std::string>(), "OUT")
+        ("full", "the full dump, made with mongodump --oplog", takes(), "DUMP")
+        ("o,output", "the directory to make; -: the documents of one collection, named with --ns, to stdout", takes(), "OUT")
         ("archive", "write one archive, for mongorestore --archive: to stdout, or OUT is a file")
-        ("options-to", "before the first byte of the archive, write the options that mongorestore needs to FILE, a line", cxxopts::value<std::string>(), "FILE")
+        ("options-to", "before the first byte of the archive, write the options that mongorestore needs to FILE, a line", takes(), "FILE")
         ("f,force", "replace OUT if it is a dump")
-        ("to", "the state at T, entries at T included", cxxopts::value<std::string>(), "T")
-        ("before", "the state before T", cxxopts::value<std::string>(), "T")
+        ("to", "the state at T, entries at T included", takes(), "T")
+        ("before", "the state before T", takes(), "T")
         ("allow-gap", "go on even where entries are missing between slices")
         ("copy", "copy the full dump's unchanged files instead of linking them")
         ("gzip", "write a dump as of mongodump --gzip, even if the full one is not")
-        ("compress", "an archive: zstd[:LEVEL] or gzip[:LEVEL]; gzip:0 packs nothing, and mongorestore reads it faster than none", cxxopts::value<std::string>(), "METHOD")
-        ("jobs", "collections to work on at a time (default: one a processor)", cxxopts::value<std::string>(), "N");
+        ("compress", "an archive: zstd[:LEVEL] or gzip[:LEVEL]; gzip:0 packs nothing, and mongorestore reads it faster than none", takes(), "METHOD")
+        ("jobs", "collections to work on at a time (default: one a processor)", takes(), "N");
     // clang-format on
     add_selection(tool);
     return tool.run(argc, argv, [&] {

@@ -219,8 +219,8 @@ int main(int argc, char** argv) {
     tool.add_options()
         ("relaxed", "relaxed Extended JSON: plain numbers, ISO dates")
         ("pretty", "a line a field, indented")
-        ("ns", "only entries on collections that match GLOB, in transactions too; may be repeated", cxxopts::value<std::vector<std::string>>(), "GLOB")
-        ("op", "only these operations, as in i,u,d,c", cxxopts::value<std::string>(), "LIST");
+        ("ns", "only entries on collections that match GLOB, in transactions too; may be repeated", takes<std::vector<std::string>>(), "GLOB")
+        ("op", "only these operations, as in i,u,d,c", takes(), "LIST");
     // clang-format on
     tool.add_bounds();
     tool.add_output();

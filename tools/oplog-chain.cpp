@@ -13,15 +13,19 @@
 #include <oplog/stream/merge.hpp>
 #include <oplog/stream/range.hpp>
 #include <oplog/stream/slice.hpp>
+#include <oplog/version.hpp>
 
+#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <fcntl.h>
 #include <ftw.h>
 #include <functional>
 #include <iostream>
+#include <set>
 #include <sys/file.h>
 #include <thread>
+#include <utility>
 
 using namespace oplog;
 using namespace oplog::tools;
@@ -1684,33 +1688,33 @@ int main(int argc, char** argv) {
     // clang-format off
     tool.add_options()
         ("json", "status, list, verify: as JSON")
-        ("html", "status: write a page to FILE, with charts; nothing else is needed to look at it", cxxopts::value<std::string>(), "FILE")
+        ("html", "status: write a page to FILE, with charts; nothing else is needed to look at it", takes(), "FILE")
         ("f,force", "status: replace FILE if it exists")
-        ("chain", "only this chain; latest is the newest good one", cxxopts::value<std::string>(), "ID")
-        ("keep", "prune: how many of the newest good chains stay", cxxopts::value<unsigned>(), "N")
-        ("keep-days", "prune: chains stay that reach into the last N days", cxxopts::value<unsigned>(), "N")
-        ("keep-weekly", "prune: of each of the last N weeks with chains the last good one stays", cxxopts::value<unsigned>(), "N")
+        ("chain", "only this chain; latest is the newest good one", takes(), "ID")
+        ("keep", "prune: how many of the newest good chains stay", takes<std::uint32_t>(), "N")
+        ("keep-days", "prune: chains stay that reach into the last N days", takes<std::uint32_t>(), "N")
+        ("keep-weekly", "prune: of each of the last N weeks with chains the last good one stays", takes<std::uint32_t>(), "N")
         ("dry-run", "prune: only say which would go")
-        ("to", "select, unmatched, open-since: the state with every entry up to T; add-round: what all chains reach; add-drill: what was restored", cxxopts::value<std::string>(), "T")
-        ("before", "select: the state just before T", cxxopts::value<std::string>(), "T")
-        ("ns", "unmatched: a pattern of collections", cxxopts::value<std::vector<std::string>>(), "GLOB")
-        ("config", "status, report: config.ini", cxxopts::value<std::string>(), "FILE")
+        ("to", "select, unmatched, open-since: the state with every entry up to T; add-round: what all chains reach; add-drill: what was restored", takes(), "T")
+        ("before", "select: the state just before T", takes(), "T")
+        ("ns", "unmatched: a pattern of collections", takes<std::vector<std::string>>(), "GLOB")
+        ("config", "status, report: config.ini", takes(), "FILE")
         ("insecure-config", "config, login: others may read the password")
         ("target", "config, login: of the server to be restored, named on stdin")
-        ("member", "config, login: of this member of a cluster", cxxopts::value<std::string>(), "NAME")
-        ("server", "config, login: SET/HOSTS of that member, if it is no config server", cxxopts::value<std::string>(), "SERVER")
+        ("member", "config, login: of this member of a cluster", takes(), "NAME")
+        ("server", "config, login: SET/HOSTS of that member, if it is no config server", takes(), "SERVER")
         ("with-login", "config: what login prints too")
         ("mongosh", "login: as a script for mongosh")
         ("dumped", "fresh: no chain counts that was made without the server")
         ("grown", "add-round: the cluster has members that are not in the backup")
-        ("result", "add-drill: identical, different or failed", cxxopts::value<std::string>(), "HOW")
-        ("started", "add-full, add-inc, add-round, add-drill: when, in seconds since 1970", cxxopts::value<std::uint32_t>(), "S")
-        ("mongodump", "add-full, add-inc: its version", cxxopts::value<std::string>(), "TEXT")
-        ("probe", "add-full: an oplog that ends with the last entry before the dump; without it, the dump was made of --chain", cxxopts::value<std::string>(), "FILE")
-        ("reason", "close, report: gap or divergence; add-drill: why it is not identical", cxxopts::value<std::string>(), "WHY")
-        ("step", "report: what ended", cxxopts::value<std::string>(), "KIND")
-        ("code", "report: with what", cxxopts::value<int>(), "CODE")
-        ("seconds", "report, add-drill: how long it, or the restore, took", cxxopts::value<std::uint32_t>(), "N");
+        ("result", "add-drill: identical, different or failed", takes(), "HOW")
+        ("started", "add-full, add-inc, add-round, add-drill: when, in seconds since 1970", takes<std::uint32_t>(), "S")
+        ("mongodump", "add-full, add-inc: its version", takes(), "TEXT")
+        ("probe", "add-full: an oplog that ends with the last entry before the dump; without it, the dump was made of --chain", takes(), "FILE")
+        ("reason", "close, report: gap or divergence; add-drill: why it is not identical", takes(), "WHY")
+        ("step", "report: what ended", takes(), "KIND")
+        ("code", "report: with what", takes<int>(), "CODE")
+        ("seconds", "report, add-drill: how long it, or the restore, took", takes<std::uint32_t>(), "N");
     // clang-format on
     int code = fine;
     const int common = tool.run(argc, argv, [&] {

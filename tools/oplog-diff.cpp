@@ -331,9 +331,9 @@ int main(int argc, char** argv) {
               "  oplog-diff --full full inc1 inc2 inc3 --from 2021-01-12T03:00:00Z --to 2021-01-12T03:39:59Z --documents\n");
     // clang-format off
     tool.add_options()
-        ("full", "the full dump of a chain", cxxopts::value<std::string>(), "DUMP")
-        ("from", "compare the state at T, entries at T included (default: the full dump's)", cxxopts::value<std::string>(), "T")
-        ("to", "with the state at T, entries at T included (default: the chain's end)", cxxopts::value<std::string>(), "T")
+        ("full", "the full dump of a chain", takes(), "DUMP")
+        ("from", "compare the state at T, entries at T included (default: the full dump's)", takes(), "T")
+        ("to", "with the state at T, entries at T included (default: the chain's end)", takes(), "T")
         ("documents", "a JSON line for each document that differs, with what changed in it")
         ("json", "all but the documents as a JSON object")
         ("stat", "a line a collection with a bar, and a sum")

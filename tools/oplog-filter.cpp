@@ -13,7 +13,7 @@ int main(int argc, char** argv) {
     add_selection(tool);
     // clang-format off
     tool.add_options()
-        ("op", "only these operations, as in i,u,d,c", cxxopts::value<std::string>(), "LIST")
+        ("op", "only these operations, as in i,u,d,c", takes(), "LIST")
         ("no-noops", "no periodic and other no-ops");
     // clang-format on
     tool.add_output();

@@ -5,6 +5,9 @@
 #include "lib/shard_script.hpp"
 #include "lib/undo.hpp"
 
+#include <filesystem>
+#include <set>
+
 using namespace oplog;
 using namespace oplog::tools;
 
@@ -442,14 +445,14 @@ int main(int argc, char** argv) {
               "  mongorestore --bypassDocumentValidation later\n");
     // clang-format off
     tool.add_options()
-        ("o,output", "the directory to make", cxxopts::value<std::string>(), "OUT")
+        ("o,output", "the directory to make", takes(), "OUT")
         ("f,force", "replace OUT if it is such a dump")
-        ("to", "the state at T, entries at T included", cxxopts::value<std::string>(), "T")
-        ("before", "the state before T", cxxopts::value<std::string>(), "T")
+        ("to", "the state at T, entries at T included", takes(), "T")
+        ("before", "the state before T", takes(), "T")
         ("check", "print who is who, the common window, operations under way, and transactions without an end; make nothing")
         ("keep-shards", "one dump a shard, in OUT/SHARD, instead of one of all")
         ("gzip", "write a dump as of mongodump --gzip")
-        ("jobs", "members and collections to work on at a time (default: one a processor)", cxxopts::value<std::string>(), "N");
+        ("jobs", "members and collections to work on at a time (default: one a processor)", takes(), "N");
     // clang-format on
     add_selection(tool);
     return tool.run(argc, argv, [&] {

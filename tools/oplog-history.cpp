@@ -40,8 +40,8 @@ int main(int argc, char** argv) {
               "  oplog-history --full full inc1 inc2 --ns shop.orders --id 4711 --relaxed\n");
     // clang-format off
     tool.add_options()
-        ("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")
-        ("ns", "the collection, under any name it has had; GLOB matches many; may be repeated", cxxopts::value<std::vector<std::string>>(), "GLOB");
+        ("full", "the full dump, made with mongodump --oplog", takes(), "DUMP")
+        ("ns", "the collection, under any name it has had; GLOB matches many; may be repeated", takes<std::vector<std::string>>(), "GLOB");
     // clang-format on
     add_documents(tool);
     // clang-format off

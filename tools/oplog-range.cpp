@@ -116,7 +116,7 @@ int main(int argc, char** argv) {
         ("long", "labelled, with wall-clock times, terms, operations and order")
         ("json", "a JSON object a line")
         ("query", "the query for the next increment: from the last entry of all FILEs on")
-        ("until", "with --query: up to T", cxxopts::value<std::string>(), "T");
+        ("until", "with --query: up to T", takes(), "T");
     // clang-format on
     return tool.run(argc, argv, [&] {
         int forms = 0;

@@ -35,7 +35,7 @@ int main(int argc, char** argv) {
               "trim takes two passes, so what comes from a pipe goes through a temporary file.",
               "  oplog-slice --after 1610422195:1 --to 2021-01-12T04:00:00Z oplog.bson -o slice.bson\n");
     tool.add_bounds();
-    tool.add_options()("txn", "keep, extend, trim or fail", cxxopts::value<std::string>()->default_value("keep"), "WHAT");
+    tool.add_options()("txn", "keep, extend, trim or fail", takes("keep"), "WHAT");
     tool.add_output();
     tool.streams_bson();
     return tool.run(argc, argv, [&] {

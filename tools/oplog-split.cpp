@@ -3,6 +3,8 @@
 
 #include <oplog/stream/split.hpp>
 
+#include <cerrno>
+#include <filesystem>
 #include <map>
 
 using namespace oplog;
@@ -164,16 +166,16 @@ int main(int argc, char** argv) {
               "  oplog-split --every 1h -o pieces oplog.bson\n");
     // clang-format off
     tool.add_options()
-        ("every", "cut at each multiple of this time: 30s, 15m, 1h, 1d", cxxopts::value<std::string>(), "TIME")
-        ("size", "pieces of at most this size (k, M, G: 1024 each), before compression", cxxopts::value<std::string>(), "SIZE")
-        ("entries", "pieces of N entries", cxxopts::value<std::string>(), "N")
-        ("at", "cut before the first entry at or after each T; may be repeated", cxxopts::value<std::vector<std::string>>(), "T,...");
+        ("every", "cut at each multiple of this time: 30s, 15m, 1h, 1d", takes(), "TIME")
+        ("size", "pieces of at most this size (k, M, G: 1024 each), before compression", takes(), "SIZE")
+        ("entries", "pieces of N entries", takes(), "N")
+        ("at", "cut before the first entry at or after each T; may be repeated", takes<std::vector<std::string>>(), "T,...");
     // clang-format on
     // clang-format off
     tool.add_options()
-        ("o,output", "the directory for the pieces; made if missing", cxxopts::value<std::string>(), "DIR")
+        ("o,output", "the directory for the pieces; made if missing", takes(), "DIR")
         ("f,force", "replace pieces that exist")
-        ("compress", "zstd[:LEVEL] or gzip[:LEVEL]", cxxopts::value<std::string>(), "METHOD");
+        ("compress", "zstd[:LEVEL] or gzip[:LEVEL]", takes(), "METHOD");
     // clang-format on
     return tool.run(argc, argv, [&] {
         if (!tool.has("output")) throw ArgumentError("say where the pieces go: -o DIR");

@@ -2,6 +2,9 @@
 #include "lib/chain_tool.hpp"
 #include "lib/undo.hpp"
 
+#include <filesystem>
+#include <set>
+
 using namespace oplog;
 using namespace oplog::tools;
 
@@ -208,9 +211,9 @@ int main(int argc, char** argv) {
               "  mongorestore --oplogReplay --bypassDocumentValidation staged\n");
     // clang-format off
     tool.add_options()
-        ("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")
-        ("to", "the state at T, entries at T included", cxxopts::value<std::string>(), "T")
-        ("before", "the state before T", cxxopts::value<std::string>(), "T")
+        ("full", "the full dump, made with mongodump --oplog", takes(), "DUMP")
+        ("to", "the state at T, entries at T included", takes(), "T")
+        ("before", "the state before T", takes(), "T")
         ("allow-gap", "stage even where entries are missing between slices")
         ("copy", "copy the full dump's files instead of linking them");
     // clang-format on

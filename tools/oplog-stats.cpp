@@ -516,11 +516,11 @@ int main(int argc, char** argv) {
               "  oplog-stats --html report.html oplog.bson\n");
     // clang-format off
     tool.add_options()
-        ("top", "show N namespaces and N large entries", cxxopts::value<std::size_t>()->default_value("10"), "N")
+        ("top", "show N namespaces and N large entries", takes<std::size_t>("10"), "N")
         ("hot", "hot documents and hot fields, too; with --json also the files, and namespaces over time")
         ("json", "everything, as a JSON object")
         ("csv", "the namespaces, as CSV")
-        ("html", "write all of that as a page to FILE, with charts; nothing else is needed to look at it", cxxopts::value<std::string>(), "FILE")
+        ("html", "write all of that as a page to FILE, with charts; nothing else is needed to look at it", takes(), "FILE")
         ("f,force", "replace FILE if it exists");
     // clang-format on
     tool.add_bounds();

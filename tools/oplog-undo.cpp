@@ -8,6 +8,7 @@
 
 #include <array>
 #include <ctime>
+#include <filesystem>
 
 using namespace oplog;
 using namespace oplog::tools;
@@ -333,19 +334,19 @@ int main(int argc, char** argv) {
         "  APPLY=1 mongosh \"$URI\" undo/undo.js\n");
     // clang-format off
     tool.add_options()
-        ("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")
-        ("o,output", "the directory to make", cxxopts::value<std::string>(), "OUT")
+        ("full", "the full dump, made with mongodump --oplog", takes(), "DUMP")
+        ("o,output", "the directory to make", takes(), "OUT")
         ("f,force", "replace OUT if an earlier run made it")
-        ("ns", "only operations on collections that match GLOB, under any name they have had; may be repeated", cxxopts::value<std::vector<std::string>>(), "GLOB")
-        ("exclude-ns", "not those on collections that match GLOB; may be repeated", cxxopts::value<std::vector<std::string>>(), "GLOB")
-        ("op", "only these operations, as in i,u,d,c", cxxopts::value<std::string>(), "LIST");
+        ("ns", "only operations on collections that match GLOB, under any name they have had; may be repeated", takes<std::vector<std::string>>(), "GLOB")
+        ("exclude-ns", "not those on collections that match GLOB; may be repeated", takes<std::vector<std::string>>(), "GLOB")
+        ("op", "only these operations, as in i,u,d,c", takes(), "LIST");
     // clang-format on
     add_documents(tool);
     // clang-format off
     tool.add_options()
-        ("txn", "only operations of this transaction: the first digits of its session's UUID, and its number; may be repeated", cxxopts::value<std::vector<std::string>>(), "LSID/N")
-        ("conflict", "what other operations changed later: skip it (default), set it to what was before, or replay the others alone", cxxopts::value<std::string>(), "skip|before|replay")
-        ("rename", "give a dropped collection or database (db.*=other.*) that comes back another name; may be repeated", cxxopts::value<std::vector<std::string>>(), "FROM=TO")
+        ("txn", "only operations of this transaction: the first digits of its session's UUID, and its number; may be repeated", takes<std::vector<std::string>>(), "LSID/N")
+        ("conflict", "what other operations changed later: skip it (default), set it to what was before, or replay the others alone", takes(), "skip|before|replay")
+        ("rename", "give a dropped collection or database (db.*=other.*) that comes back another name; may be repeated", takes<std::vector<std::string>>(), "FROM=TO")
         ("check", "just say what it would be; no OUT");
     // clang-format on
     tool.add_bounds();

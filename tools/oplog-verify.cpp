@@ -276,7 +276,7 @@ int main(int argc, char** argv) {
               "  oplog-verify --full full inc1 inc2 inc3\n");
     // clang-format off
     tool.add_options()
-        ("full", "the full dump, made with mongodump --oplog", cxxopts::value<std::string>(), "DUMP")
+        ("full", "the full dump, made with mongodump --oplog", takes(), "DUMP")
         ("allow-gap", "report each gap and look at the rest of the chain too; it is an error all the same")
         ("json", "all of it as a JSON object");
     // clang-format on

@@ -12,6 +12,7 @@
 #include "backup_records.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <optional>
 #include <string>
 #include <string_view>

@@ -22,6 +22,7 @@
 #include <oplog/bson/json_parser.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <ctime>
 #include <exception>
 #include <fcntl.h>
@@ -31,6 +32,7 @@
 #include <string>
 #include <string_view>
 #include <sys/stat.h>
+#include <utility>
 #include <vector>
 
 namespace oplog::tools {

@@ -8,6 +8,7 @@
 #include <oplog/io/archive.hpp>
 #include <oplog/restore/dump.hpp>
 
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <map>

@@ -18,8 +18,8 @@ namespace oplog::tools {
 inline void add_documents(Tool& tool) {
     // clang-format off
     tool.add_options()
-        ("id", "only the document with this _id, as Extended JSON: 7, '\"a\"', '{\"$oid\":\"...\"}'; may be repeated", cxxopts::value<std::vector<std::string>>(), "EJSON")
-        ("where", "only documents with this value in a field, as status='\"paid\"'; may be repeated, and all must hold", cxxopts::value<std::vector<std::string>>(), "FIELD=EJSON");
+        ("id", "only the document with this _id, as Extended JSON: 7, '\"a\"', '{\"$oid\":\"...\"}'; may be repeated", takes<std::vector<std::string>>(), "EJSON")
+        ("where", "only documents with this value in a field, as status='\"paid\"'; may be repeated, and all must hold", takes<std::vector<std::string>>(), "FIELD=EJSON");
     // clang-format on
 }
 

@@ -5,6 +5,8 @@
 
 #include "tool.hpp"
 
+#include <oplog/version.hpp>
+
 #include <algorithm>
 #include <array>
 #include <initializer_list>

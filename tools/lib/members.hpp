@@ -11,11 +11,13 @@
 #include <oplog/restore/gather.hpp>
 #include <oplog/stream/readings.hpp>
 
+#include <cerrno>
 #include <deque>
 #include <exception>
 #include <filesystem>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <thread>
 
 /// The members of a sharded cluster, each a chain in a directory.

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <optional>
 #include <span>
+#include <sys/stat.h>
 #include <system_error>
 #include <thread>
 

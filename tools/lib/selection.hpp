@@ -11,9 +11,9 @@ namespace oplog::tools {
 inline void add_selection(Tool& tool) {
     // clang-format off
     tool.add_options()
-        ("ns", "only collections that match GLOB, as in shop.* or *.orders; may be repeated", cxxopts::value<std::vector<std::string>>(), "GLOB")
-        ("exclude-ns", "not the collections that match GLOB; may be repeated", cxxopts::value<std::vector<std::string>>(), "GLOB")
-        ("rename", "give a collection or a whole database (db.*=other.*) another name; may be repeated", cxxopts::value<std::vector<std::string>>(), "FROM=TO");
+        ("ns", "only collections that match GLOB, as in shop.* or *.orders; may be repeated", takes<std::vector<std::string>>(), "GLOB")
+        ("exclude-ns", "not the collections that match GLOB; may be repeated", takes<std::vector<std::string>>(), "GLOB")
+        ("rename", "give a collection or a whole database (db.*=other.*) another name; may be repeated", takes<std::vector<std::string>>(), "FROM=TO");
     // clang-format on
 }
 

@@ -6,6 +6,7 @@
 #include <oplog/stream/readings.hpp>
 
 #include <deque>
+#include <filesystem>
 
 namespace oplog::tools {
 

@@ -3,42 +3,29 @@
 
 /// What the tools share: options, inputs, outputs, diagnostics, exit codes.
 
-#include <oplog/entry/operation.hpp>
 #include <oplog/io/files.hpp>
-#include <oplog/stream/range_in_parts.hpp>
-#include <oplog/version.hpp>
+#include <oplog/stream/range.hpp>
+#include <oplog/timestamp.hpp>
 
-#include <exception>
-
-namespace oplog::tools {
-/// Ends the tool, like any other failure, for an exception that nobody catches: for example when memory runs out where
-/// nothing may be thrown, or before there is a Tool.
-[[noreturn]] inline void on_terminate() noexcept;
-inline const std::terminate_handler terminates_by_itself = std::set_terminate(on_terminate); // before anything allocates
-} // namespace oplog::tools
-
-#define CXXOPTS_VECTOR_DELIMITER '\0' // a comma in a file name must not separate anything
-#define CXXOPTS_NO_REGEX true // std::regex is a quarter of a tool and a third of its compile time, and refuses values with a line end
-#include <cxxopts.hpp>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
-#include <cctype>
 #include <chrono>
-#include <climits>
-#include <cerrno>
-#include <csignal>
-#include <cstdlib>
-#include <filesystem>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
 #include <optional>
-#include <poll.h>
-#include <set>
 #include <string>
 #include <string_view>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <utility>
+#include <unistd.h>
 #include <vector>
+
+// Compiling the option parser takes longer than compiling a small tool, so only tool.cpp does.
+namespace cxxopts {
+class Value;
+}
 
 namespace oplog::tools {
 
@@ -46,115 +33,37 @@ namespace oplog::tools {
 enum Exit { fine = 0, bad_data = 1, failed = 2 };
 
 /// Makes text from files and file names safe for a terminal: one line, with controls and invalid UTF-8 as \xNN.
-inline std::string escaped(std::string_view text) {
-    std::string out;
-    while (!text.empty()) {
-        const auto lead = static_cast<unsigned char>(text.front());
-        const std::size_t size = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-        const std::string_view character = text.substr(0, size);
-        // C1 controls (U+0080 to 9F) move cursors, too.
-        const bool control =
-            lead < 0x20 || lead == 0x7F || (lead == 0xC2 && character.size() == 2 && static_cast<unsigned char>(character[1]) < 0xA0);
-        if (!control && bson::is_utf8(character)) {
-            out += character;
-            text.remove_prefix(character.size());
-        } else {
-            out += fmt::format("\\x{:02x}", lead);
-            text.remove_prefix(1);
-        }
-    }
-    return out;
-}
+std::string escaped(std::string_view text);
 
 /// Returns text as a JSON string. Bytes that are not UTF-8 are shown as \\xNN.
-inline std::string json_quoted(std::string_view text) {
-    std::string out = "\"";
-    for (const char c : bson::is_utf8(text) ? std::string(text) : escaped(text)) {
-        if (c == '"' || c == '\\')
-            out += {'\\', c};
-        else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F)
-            out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-        else if (out.back() == '\xC2' && static_cast<unsigned char>(c) < 0xA0) // of two bytes, U+0080 to 9F, which move cursors
-            out.replace(out.size() - 1, 1, fmt::format("\\u{:04x}", static_cast<unsigned>(static_cast<unsigned char>(c))));
-        else
-            out += c;
-    }
-    return out + '"';
-}
+std::string json_quoted(std::string_view text);
 
 /// The first field of what --json prints. The number rises when a field goes or means something else, not when one is added.
 inline constexpr std::string_view json_format = "\"format\":1";
 /// The fields for a moment.
-inline std::string json_moment(Timestamp ts) { return fmt::format(R"("ts":"{}","time":"{}")", to_string(ts), to_utc_string(ts)); }
+std::string json_moment(Timestamp ts);
 /// The fields for the time between two moments, both of which are in it.
-inline std::string json_span(Timestamp first, Timestamp last) {
-    return fmt::format(R"("first":"{}","last":"{}","firstTime":"{}","lastTime":"{}")", to_string(first), to_string(last),
-                       to_utc_string(first), to_utc_string(last));
-}
-inline std::string json_span(const Range& range) {
-    return range.empty() ? R"("first":null,"last":null)" : json_span(range.first, range.last);
-}
+std::string json_span(Timestamp first, Timestamp last);
+std::string json_span(const Range& range);
 
 /// Numbers for people to read: "1,234,567".
-inline std::string grouped(std::uint64_t number) {
-    std::string text = std::to_string(number);
-    for (std::size_t at = text.size(); at > 3;) text.insert(at -= 3, ",");
-    return text;
-}
+std::string grouped(std::uint64_t number);
 
 /// Bytes for people to read: "1.5 GB".
-inline std::string human_size(double bytes) {
-    static constexpr const char* units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
-    std::size_t unit = 0;
-    while (bytes >= 999.5 && unit + 1 < std::size(units)) {
-        bytes /= 1000;
-        ++unit;
-    }
-    return fmt::format("{:.{}f} {}", bytes, unit == 0 || bytes >= 99.5 ? 0 : 1, units[unit]);
-}
+std::string human_size(double bytes);
 
 /// A duration for people, in at most two units: "3 h 20 min".
-inline std::string about(double seconds) {
-    const auto whole = static_cast<std::uint64_t>(std::min(seconds, 1e12));
-    const std::uint64_t minutes = whole / 60, hours = minutes / 60, days = hours / 24;
-    if (days > 3650) return "over 10 years";
-    if (days >= 10) return fmt::format("{} days", days);
-    if (days > 0) return fmt::format("{} d {} h", days, hours % 24);
-    if (hours > 0) return fmt::format("{} h {} min", hours, minutes % 60);
-    if (minutes > 0) return fmt::format("{} min {} s", minutes, whole % 60);
-    return fmt::format("{} s", whole);
-}
+std::string about(double seconds);
 
 /// Writes text to stderr. If nobody can be told (it is closed, a disk is full), the exit code must do.
-inline void say(std::string_view text) { static_cast<void>(!::write(STDERR_FILENO, text.data(), text.size())); }
+void say(std::string_view text);
 
 /// Shows on stderr, about once a second, how much of the input has been read.
 class Progress {
   public:
-    void start(std::string tool, std::uint64_t total) {
-        tool_ = std::move(tool);
-        total_ = total;
-        started_ = next_ = Clock::now() + std::chrono::seconds(1);
-        started_ -= std::chrono::seconds(1);
-    }
-    void add(std::uint64_t bytes) {
-        done_ += bytes;
-        if (tool_.empty() || Clock::now() < next_) return;
-        next_ = Clock::now() + std::chrono::milliseconds(500);
-        const double seconds = std::chrono::duration<double>(Clock::now() - started_).count();
-        const double rate = static_cast<double>(done_) / seconds;
-        std::string line = fmt::format("{}: {}", tool_, human_size(static_cast<double>(done_)));
-        if (total_ > 0)
-            line += fmt::format(" of {}, {:.0f} s left", human_size(static_cast<double>(total_)),
-                                static_cast<double>(total_ > done_ ? total_ - done_ : 0) / rate);
-        say(fmt::format("{}{}, {}/s{}", terminal_ ? "\r\033[K" : "", line, human_size(rate), terminal_ ? "" : "\n"));
-        shown_ = true;
-    }
-    void stop() {
-        if (shown_ && terminal_) say("\r\033[K");
-        shown_ = false;
-        tool_.clear();
-    }
+    void start(std::string tool, std::uint64_t total);
+    void add(std::uint64_t bytes);
+    void stop();
 
   private:
     using Clock = std::chrono::steady_clock;
@@ -184,350 +93,105 @@ using Input = BasicReader<OplogSource<DecompressingSource<CountedSource>>>;
 using DocumentInput = BasicReader<OplogSource<DecompressingSource<CountedSource>>, bson::Document>;
 using Output = Writer;
 
-/// The descriptor of a BSON stream that is not complete yet, or -1.
-inline std::atomic<int> open_stream{-1};
-
 /// What else a signal must undo, of the output and of an input, or null. The functions may only make calls that are allowed in
 /// a signal handler.
 inline std::atomic<void (*)()> undo_on_signal{nullptr}, undo_input_on_signal{nullptr};
-inline void undo_all() {
-    for (const auto& each : {undo_on_signal.load(), undo_input_on_signal.load()})
-        if (each) each();
-}
-
-/// The name that an output has until it is complete, if it has one.
-inline char temporary_output[PATH_MAX];
-
-/// Tells the reader of a half-written pipe about the failure, because a signal unwinds nothing.
-extern "C" inline void on_signal(int signal) {
-    undo_all();
-    if (const int stream = open_stream; stream >= 0) {
-        ::pollfd room{stream, POLLOUT, 0};
-        const auto write_mark = [&] { static_cast<void>(!::write(room.fd, failure_mark.data(), failure_mark.size())); };
-        if (::poll(&room, 1, 0) != 0) {
-            write_mark();
-        } else if (::_Fork() == 0) { // the pipe is full: a child waits for its reader, so that nobody waits for this process
-            room.fd = ::dup2(stream, STDOUT_FILENO);
-            open_stream = STDOUT_FILENO; // another signal may come
-            ::close(STDIN_FILENO);
-            ::close_range(STDOUT_FILENO + 1, ~0u, 0); // locks, and pipes that someone reads to their end
-            ::poll(&room, 1, -1);
-            write_mark();
-            ::_exit(0);
-        }
-    }
-    ::signal(signal, SIG_DFL);
-    ::raise(signal);
-}
-
-inline void on_terminate() noexcept {
-    undo_all();
-    if (const int stream = open_stream; stream >= 0) static_cast<void>(!::write(stream, failure_mark.data(), failure_mark.size()));
-    say(::program_invocation_short_name);
-    try {
-        if (const auto reason = std::current_exception()) std::rethrow_exception(reason);
-        say(": ended by itself\n");
-    } catch (const std::bad_alloc&) {
-        say(": out of memory\n");
-    } catch (const std::exception& error) {
-        say(": ");
-        say(error.what());
-        say("\n");
-    }
-    ::_exit(failed);
-}
 
 /// What an error says. std::filesystem's have words of each standard library's own; here they are as the others: the file, and why.
-inline std::string reason_of(const std::exception& error) {
-    const auto* const of_files = dynamic_cast<const std::filesystem::filesystem_error*>(&error);
-    if (!of_files || of_files->path1().empty()) return error.what();
-    const std::string to = of_files->path2().empty() ? "" : " to " + of_files->path2().string();
-    return of_files->path1().string() + to + ": " + of_files->code().message();
-}
+std::string reason_of(const std::exception& error);
 
 /// Writes text to stdout. Throws std::system_error.
-inline void print(std::string_view text) { oplog::detail::write_all(STDOUT_FILENO, text.data(), text.size(), "stdout"); }
+void print(std::string_view text);
 
 /// The directory for temporary files: that of an output, which has the space; else $TMPDIR, or /tmp. Throws std::system_error.
-inline std::string scratch_directory(const std::optional<std::string>& output = {}) {
-    if (output && *output != "-") return oplog::detail::parent_directory(*output);
-    const char* const wanted = std::getenv("TMPDIR");
-    std::string path = wanted && *wanted != '\0' ? wanted : "/tmp";
-    struct stat info {};
-    const int failed = ::stat(path.c_str(), &info) != 0 ? errno : S_ISDIR(info.st_mode) ? 0 : ENOTDIR;
-    if (failed != 0) throw std::system_error(failed, std::generic_category(), "the directory for temporary files, " + escaped(path));
-    return path;
-}
+std::string scratch_directory(const std::optional<std::string>& output = {});
 
-/// Checks a bound in local time: throws ArgumentError for a time zone that the C library does not know, because it
-/// would silently use UTC.
-inline void check_time_zone(std::string_view time) {
-    const bool is_local = time.size() >= 10 && time[4] == '-' && time.find_first_of("TtZz+") == time.npos;
-    if (!is_local) return;
-    const char* const value = std::getenv("TZ");
-    std::string_view zone = value ? value : "";
-    if (zone.starts_with(':')) zone.remove_prefix(1);
-    if (zone.empty() || zone == "UTC" || zone == "GMT") return;
-    // The POSIX form, as in CET-1CEST or <+03>-3: a name and its distance from UTC.
-    constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    const std::size_t name = zone.front() == '<' ? zone.find('>') + 1 : std::min(zone.find_first_not_of(letters), zone.size());
-    std::string_view offset = zone.substr(name);
-    if (offset.starts_with('+') || offset.starts_with('-')) offset.remove_prefix(1);
-    if (name >= 3 && !offset.empty() && offset.front() >= '0' && offset.front() <= '9') return;
-    const char* const directory = std::getenv("TZDIR");
-    const std::string file =
-        (zone.front() == '/' ? "" : std::string(directory ? directory : "/usr/share/zoneinfo") + '/') + std::string(zone);
-    std::error_code unknown;
-    if (!std::filesystem::is_regular_file(file, unknown))
-        throw ArgumentError("the time zone of $TZ is unknown: '" + std::string(zone) + "'");
-}
+/// What an option takes: T is std::string, an integer, or a std::vector<std::string> for one that may be repeated. `unless_given`
+/// is what it is where it is not given.
+template <class T = std::string>
+std::shared_ptr<cxxopts::Value> takes(const std::string& unless_given = {});
 
 /// A parsed command line, and the services that tools need.
 class Tool {
   public:
     /// `synopsis` comes without the tool's name. `about` and `example` are what --help shows.
-    Tool(std::string name, std::string synopsis, std::string about, std::string example)
-        : name_(std::move(name)), synopsis_(std::move(synopsis)), example_(std::move(example)), options_(name_, std::move(about)) {
-        // clang-format off
-        options_.add_options("Common")
-            ("q,quiet", "no warnings")
-            ("v,verbose", "say more")
-            ("progress", "show progress even if stderr is no terminal")
-            ("no-progress", "show none")
-            ("h,help", "show this help")
-            ("version", "show the version");
-        // clang-format on
-        options_.add_options("hidden")("inputs", "", cxxopts::value<std::vector<std::string>>());
-    }
+    Tool(std::string name, std::string synopsis, std::string about, std::string example);
+    ~Tool();
 
-    cxxopts::OptionAdder add_options() { return options_.add_options(); }
-    void add_bounds() {
-        // clang-format off
-        options_.add_options("Bounds")
-            ("from", "entries at T or later", cxxopts::value<std::string>(), "T")
-            ("after", "entries after T", cxxopts::value<std::string>(), "T")
-            ("to", "entries at T or earlier", cxxopts::value<std::string>(), "T")
-            ("before", "entries before T", cxxopts::value<std::string>(), "T")
-            ("last", "entries of the last 15m, 2h, 1d", cxxopts::value<std::string>(), "SPAN");
-        // clang-format on
-    }
-    void add_output(const std::string& what = "stdout") {
-        // clang-format off
-        options_.add_options("Output")
-            ("o,output", "write to FILE instead of " + what, cxxopts::value<std::string>(), "FILE")
-            ("f,force", "replace FILE if it exists")
-            ("compress", "zstd[:LEVEL], gzip[:LEVEL] or none, whatever FILE is called", cxxopts::value<std::string>(), "METHOD");
-        // clang-format on
-    }
+    /// Adds options, each by a call to what this returns.
+    class OptionAdder {
+      public:
+        OptionAdder(Tool& tool, std::string group) : tool_(&tool), group_(std::move(group)) {}
+        /// A flag; or, of `value`, an option that --help shows with `placeholder`. `names` is "o,output" or "output".
+        const OptionAdder& operator()(const std::string& names, const std::string& about, const std::shared_ptr<cxxopts::Value>& value = {},
+                                      const std::string& placeholder = {}) const;
+
+      private:
+        Tool* tool_;
+        std::string group_;
+    };
+    OptionAdder add_options(std::string group = {}) { return {*this, std::move(group)}; }
+    void add_bounds();
+    void add_output(const std::string& what = "stdout");
 
     /// Declares that the tool writes BSON to stdout if there is no -o or, if not `by_default`, for -o -. Whatever such
     /// a tool fails of, the reader of a pipe must not take nothing for an empty stream.
     void streams_bson(bool by_default = true) { unnamed_output_ = by_default ? "-" : "none"; }
 
     /// Parses the command line, does the work, and turns errors into a message and an exit code.
-    template <class Work>
-    int run(int argc, char** argv, Work work) {
-        for (const int signal : {SIGINT, SIGTERM, SIGHUP})
-            if (::signal(signal, on_signal) == SIG_IGN) ::signal(signal, SIG_IGN); // respects nohup and the like
-        for (const int signal : {SIGPIPE, SIGXFSZ}) ::signal(signal, SIG_IGN); // these become EPIPE and EFBIG, so that files are cleaned up
-        keep_standard_streams_closed();
-        raise_file_limit();
-        try {
-            parse(argc, argv);
-            if (has("help")) {
-                print(help());
-                return fine;
-            }
-            if (has("version")) {
-                print(name_ + " " OPLOG_VERSION "\n");
-                return fine;
-            }
-            work();
-            progress.stop();
-        } catch (const std::exception& error) {
-            progress.stop();
-            if (done_ && dynamic_cast<const std::bad_alloc*>(&error)) return exit_code_;
-            report(error);
-            if (!unnamed_output_.empty() && !opened_ && named_output(argc, argv).value_or(unnamed_output_) == "-") mark_pipe();
-        }
-        return exit_code_;
-    }
+    int run(int argc, char** argv, const std::function<void()>& work);
 
     /// Whether an option is given or, for a flag, whether it is on: --force=false is off.
-    bool has(const std::string& option) const {
-        if (parsed_.count(option) == 0) return false;
-        try {
-            return parsed_[option].as<bool>();
-        } catch (const std::bad_cast&) { // it is not a flag
-            return true;
-        }
-    }
+    bool has(const std::string& option) const;
+    /// The value of an option, of the type that it takes.
     template <class T = std::string>
-    T value(const std::string& option) const {
-        return parsed_[option].as<T>();
-    }
+    T value(const std::string& option) const;
     template <class T = std::string>
     std::optional<T> optional(const std::string& option) const {
         return has(option) ? std::optional(value<T>(option)) : std::nullopt;
     }
 
     /// The value of an option as a list, split at commas; empty if the option is not given. Throws ArgumentError.
-    std::vector<std::string> list(const std::string& option) const {
-        return has(option) ? split_list(option, value(option)) : std::vector<std::string>{};
-    }
-    static std::vector<std::string> split_list(const std::string& option, const std::string& text) {
-        std::vector<std::string> items;
-        for (std::size_t at = 0; at <= text.size(); at += items.back().size() + 1) {
-            items.push_back(text.substr(at, text.find(',', at) - at));
-            if (items.back().empty()) throw ArgumentError("--" + option + " has an empty item: '" + text + "'");
-        }
-        return items;
-    }
+    std::vector<std::string> list(const std::string& option) const;
+    static std::vector<std::string> split_list(const std::string& option, const std::string& text);
 
     /// The kinds of operations that --op lists; empty if it is not given. Throws ArgumentError.
-    std::vector<std::string> operations() const {
-        std::vector<std::string> kinds = list("op");
-        for (const std::string& kind : kinds)
-            if (!is_operation_kind(kind))
-                throw ArgumentError("--op has an unknown kind of operation: '" + kind +
-                                    "'; known are i, u, d, c, n and those that servers use among themselves");
-        return kinds;
-    }
+    std::vector<std::string> operations() const;
 
     /// The positional arguments; stdin if there are none. Throws ArgumentError.
-    std::vector<std::string> inputs() const {
-        std::vector<std::string> files = has("inputs") ? value<std::vector<std::string>>("inputs") : std::vector<std::string>{"-"};
-        if (!has("inputs") && ::isatty(STDIN_FILENO)) throw ArgumentError("no FILE named, and stdin is a terminal");
-        if (std::ranges::count(files, "-") > 1) throw ArgumentError("stdin can be read only once");
-        return files;
-    }
-
+    std::vector<std::string> inputs() const;
     /// The inputs, all of which exist, to be opened one after the other. Reading them is shown as progress.
-    std::vector<std::string> inputs_in_turn() const {
-        std::vector<std::string> files = inputs();
-        for (const std::string& file : files)
-            if (const std::string path = resolve_input(file); path != "-" && ::access(path.c_str(), R_OK) != 0)
-                oplog::detail::throw_errno(path);
-        show_progress();
-        return files;
-    }
+    std::vector<std::string> inputs_in_turn() const;
     /// From here on, shows what is read as progress; `total` is the number of bytes, 0 if unknown.
-    void show_progress(std::uint64_t total) const {
-        if (has("no-progress") || (!has("progress") && !::isatty(STDERR_FILENO))) return;
-        progress.start(name_, total);
-    }
-    void show_progress() const {
-        std::uint64_t total = 0;
-        for (const std::string& file : inputs()) {
-            std::error_code unknown;
-            const auto size = std::filesystem::file_size(resolve_input(file), unknown);
-            if (unknown) {
-                total = 0;
-                break;
-            }
-            total += size;
-        }
-        show_progress(total);
-    }
+    void show_progress(std::uint64_t total) const;
+    void show_progress() const;
 
     /// The time that an option gives. One that begins with - counts back from `end`, as in -2h; that is, if it is none,
     /// the last entry of the inputs. Throws ArgumentError.
-    TimeSpan time(const std::string& option, std::optional<Timestamp> end = {}) const {
-        const std::string text = value(option);
-        if (text.starts_with('-')) {
-            const std::uint32_t then = before(end ? *end : this->end(), text.substr(1)).seconds;
-            return {{then, 0}, {then, Timestamp::max().ordinal}};
-        }
-        check_time_zone(text);
-        return parse_time(text);
-    }
-    Bounds bounds() const {
-        Bounds bounds;
-        if (has("from")) bounds.from = time("from").first;
-        if (has("after")) bounds.after = time("after").last;
-        if (has("to")) bounds.to = time("to").last;
-        if (has("before")) bounds.before = time("before").first;
-        if (has("last")) {
-            if (bounds.from || bounds.after) throw ArgumentError("--last, --from and --after exclude each other");
-            bounds.from = before(end(), value("last"));
-        }
-        const bool empty = (bounds.before == Timestamp::min()) || (bounds.after == Timestamp::max()) ||
-                           (bounds.from && bounds.too_late(*bounds.from)) || (bounds.to && bounds.too_early(*bounds.to)) ||
-                           (bounds.after && bounds.before && bounds.after->packed() + 1 >= bounds.before->packed());
-        if (empty) throw ArgumentError("the bounds exclude everything");
-        return bounds;
-    }
+    TimeSpan time(const std::string& option, std::optional<Timestamp> end = {}) const;
+    Bounds bounds() const;
 
-    std::optional<CompressionOptions> compression() const {
-        return has("compress") ? std::optional(parse_compression(value("compress"))) : std::nullopt;
-    }
+    std::optional<CompressionOptions> compression() const;
     IfExists if_exists() const { return has("force") ? IfExists::replace : IfExists::refuse; }
 
     /// Opens the output that an option names for BSON or text; it is none of the files that are read. Close it with finish().
-    Output open_output(Content content = Content::bson, const std::string& option = "output") {
-        return open_output(content, option, inputs());
-    }
-    Output open_output(Content content, const std::string& option, const std::vector<std::string>& read) {
-        const std::string path = optional(option).value_or("-");
-        const bool binary = content == Content::bson || compression().value_or(compression_for(path)).method != Compression::none;
-        if (binary && is_terminal(path))
-            throw ArgumentError(fmt::format("{} is not written to a terminal; name a file with -o, or pipe it on",
-                                            content == Content::bson ? "BSON" : "compressed text"));
-        refuse_overlap(path, read);
-        const oplog::detail::SignalsHeld until_named;
-        Output output(path, if_exists(), compression(), content);
-        opened_ = true;
-        const FileSink& file = output.sink().inner();
-        if (content == Content::bson) open_stream = file.stream();
-        if (const std::string& name = file.temporary(); !name.empty() && name.size() < sizeof temporary_output) {
-            name.copy(temporary_output, name.size());
-            undo_on_signal = [] { ::unlink(temporary_output); };
-        }
-        return output;
-    }
-    void finish(Output& output) {
-        output.close();
-        open_stream = -1;
-        undo_on_signal = nullptr;
-        done();
-    }
+    Output open_output(Content content = Content::bson, const std::string& option = "output");
+    Output open_output(Content content, const std::string& option, const std::vector<std::string>& read);
+    void finish(Output& output);
     /// Tells that the output is complete. From here on, memory that runs out keeps only words back.
     void done() { done_ = true; }
 
     /// Throws ArgumentError for an output that is an input or lies in one, because it would destroy its own source.
     void refuse_overlap(const std::string& output) const { refuse_overlap(output, inputs()); }
-    static void refuse_overlap(const std::string& output, const std::vector<std::string>& read) {
-        namespace fs = std::filesystem;
-        std::error_code error;
-        const std::string writes = output == "-" ? "/dev/stdout" : output;
-        const fs::path target = fs::weakly_canonical(writes, error);
-        const auto within = [](const fs::path& inner, const fs::path& outer) {
-            return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
-        };
-        for (const std::string& file : read) {
-            const std::string reads = file == "-" ? "/dev/stdin" : oplog_in(file);
-            if (fs::equivalent(writes, reads, error) && fs::is_regular_file(writes, error))
-                throw ArgumentError("the output " + output + " is an input");
-            if (file == "-" || output == "-") continue;
-            const fs::path input = fs::weakly_canonical(file, error);
-            if (fs::is_directory(input, error) && within(target, input))
-                throw ArgumentError("the output " + output + " lies in the input " + file);
-        }
-    }
+    static void refuse_overlap(const std::string& output, const std::vector<std::string>& read);
 
     /// Tells the user something that matters, and continues.
-    void warn(std::string_view text) const {
-        if (!has("quiet")) diagnose("warning: " + std::string(text));
-    }
+    void warn(std::string_view text) const;
     /// Tells the user what has been done.
-    void say(std::string_view text) const {
-        if (!has("quiet")) diagnose(text);
-    }
-    void note(std::string_view text) const {
-        if (has("verbose")) diagnose(text);
-    }
+    void say(std::string_view text) const;
+    void note(std::string_view text) const;
     /// Tells the user what to do about the previous message.
-    void hint(std::string_view text) const { tools::say(fmt::format("hint: {}\n", escaped(text))); }
+    void hint(std::string_view text) const;
     /// Reports bad data without stopping. The exit code will tell.
     void complain(const std::exception& error) { report(error); }
     /// Sets the exit code for what the work found.
@@ -535,175 +199,19 @@ class Tool {
     bool failed() const { return exit_code_ != fine; }
 
   private:
-    static Timestamp before(Timestamp end, const std::string& duration) {
-        const std::uint32_t seconds = parse_duration(duration);
-        return {end.seconds > seconds ? end.seconds - seconds : 0, end.ordinal};
-    }
-    /// The last entry of all inputs, which are read for it.
-    Timestamp end() const {
-        if (end_) return *end_;
-        std::vector<std::string> files = has("inputs") ? value<std::vector<std::string>>("inputs") : std::vector<std::string>{"-"};
-        if (parsed_.count("full") > 0) files.push_back(value("full"));
-        for (const std::string& file : files) {
-            const std::string path = resolve_input(file);
-            std::error_code unknown;
-            if (!std::filesystem::is_regular_file(path, unknown))
-                throw ArgumentError("what counts back from the last entry takes files, which can be read twice; " + file + " is none");
-            const auto in_parts = range_in_parts(path);
-            const Range range = in_parts ? *in_parts : oplog::range(Reader(path));
-            if (!range.empty() && (!end_ || range.last > *end_)) end_ = range.last;
-        }
-        if (!end_) throw ArgumentError("what counts back from the last entry takes files with entries");
-        return *end_;
-    }
-    /// Parses the command line with each value as an argument of its own: -o OUT for -oOUT, where cxxopts would take nothing
-    /// but letters and digits.
-    void parse(int argc, char** argv) {
-        std::set<std::string> with_value;
-        for (const std::string& group : options_.groups())
-            for (const auto& option : options_.group_help(group).options)
-                if (!option.is_boolean) {
-                    with_value.insert(option.s);
-                    with_value.insert(option.l.begin(), option.l.end());
-                }
-        int i = std::min(argc, 1);
-        std::vector<std::string> words(argv, argv + i);
-        for (; i < argc && std::string_view(argv[i]) != "--"; ++i) {
-            const std::string word = argv[i];
-            std::size_t end = word.npos; // of the name, where it takes a value
-            if (word.starts_with("--") && with_value.contains(word.substr(2))) end = word.size();
-            if (word.starts_with('-'))
-                for (std::size_t letter = 1;
-                     end == word.npos && letter < word.size() && std::isalnum(static_cast<unsigned char>(word[letter])); ++letter)
-                    if (with_value.contains(word.substr(letter, 1))) end = letter + 1;
-            words.push_back(word.substr(0, end));
-            if (end < word.size()) words.push_back(word.substr(end));
-            if (end == word.size() && i + 1 < argc) words.emplace_back(argv[++i]);
-        }
-        words.insert(words.end(), argv + i, argv + argc);
-        std::vector<const char*> pointers;
-        pointers.reserve(words.size());
-        for (const std::string& word : words) pointers.push_back(word.c_str());
-        options_.parse_positional({"inputs"});
-        parsed_ = options_.parse(static_cast<int>(words.size()), pointers.data());
-    }
-    /// Looks at the raw arguments, because they may not parse.
-    static std::optional<std::string_view> named_output(int argc, char** argv) {
-        for (int i = 1; i < argc; ++i)
-            for (const std::string_view option : {"--output", "-o"}) {
-                std::string_view argument = argv[i];
-                if (!argument.starts_with(option)) continue;
-                argument.remove_prefix(option.size());
-                if (argument.empty()) return i + 1 < argc ? argv[i + 1] : "";
-                return argument.substr(argument.front() == '=' ? 1 : 0);
-            }
-        return std::nullopt;
-    }
-    /// Marks the failure in a pipe or socket on stdout. A file that stdout was redirected to may be an input, and is
-    /// left alone.
-    static void mark_pipe() {
-        struct stat info {};
-        if (::fstat(STDOUT_FILENO, &info) != 0 || !(S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode))) return;
-        try {
-            print(failure_mark);
-        } catch (const std::system_error&) { // nobody is left to be warned
-        }
-    }
-    /// The file to read for an input. It may be missing, which is reported when it is opened.
-    static std::string oplog_in(const std::string& file) {
-        try {
-            return resolve_input(file);
-        } catch (const Error&) {
-            return file;
-        } catch (const std::system_error&) {
-            return file;
-        }
-    }
-    static bool is_terminal(const std::string& output) {
-        if (output == "-") return ::isatty(STDOUT_FILENO) != 0;
-        struct stat info {};
-        if (::stat(output.c_str(), &info) != 0 || !S_ISCHR(info.st_mode)) return false;
-        const oplog::detail::Descriptor device(::open(output.c_str(), O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
-        return device.is_open() && ::isatty(device.get());
-    }
-    /// Occupies the numbers of closed standard streams. A file that gets such a number would receive the diagnostics.
-    static void keep_standard_streams_closed() {
-        for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
-            if (::fcntl(fd, F_GETFD) < 0) static_cast<void>(::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY));
-    }
-    static void raise_file_limit() {
-        ::rlimit limit{};
-        if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-        limit.rlim_cur = limit.rlim_max; // a long chain is many open files
-        ::setrlimit(RLIMIT_NOFILE, &limit);
-    }
+    struct CommandLine; // the option parser's
 
-    std::string help() const {
-        std::vector<std::string> groups;
-        for (const std::string& group : options_.groups())
-            if (group != "hidden") groups.push_back(group);
-        cxxopts::Options options = options_;
-        const char* const columns = std::getenv("COLUMNS");
-        if (const int width = columns ? std::atoi(columns) : 0; width >= 40) options.set_width(static_cast<std::size_t>(width));
-        options.custom_help(synopsis_).positional_help("");
-        std::string text = options.help(groups);
-        if (text.find(" T ") != text.npos)
-            text += "\nT is <seconds>[:<ordinal>], 2026-11-22T14:06:59Z, local 2026-11-22[ 14:06[:59]], or -2h: so long before the last\n"
-                    "entry. What it leaves open is meant whole.\n";
-        if (text.find("Exit codes") == text.npos) text += "\nExit codes: 0 fine, 1 the data is bad, 2 anything else.\n";
-        return text + "\nExample:\n" + example_;
-    }
-
-    /// Names the option that is nearest to one that does not exist, if any is near.
-    void suggest(const std::string& message) const {
-        const std::size_t begin = message.find_first_of("-abcdefghijklmnopqrstuvwxyz", std::string_view("Option ").size());
-        const std::string typed = message.substr(begin, message.find_first_not_of("-abcdefghijklmnopqrstuvwxyz", begin) - begin);
-        std::pair<std::size_t, std::string> best{typed.size() / 3 + 1, ""}; // what differs more is no slip
-        for (const std::string& group : options_.groups())
-            for (const auto& option : options_.group_help(group).options)
-                for (const std::string& name : option.l)
-                    if (group != "hidden") best = std::min(best, {distance(typed, name), name});
-        if (!best.second.empty()) tools::say(fmt::format("hint: did you mean --{}?\n", best.second));
-    }
-    /// How many letters must be added, removed, changed or swapped to make `word` of what was typed; 1 if it is cut off.
-    static std::size_t distance(std::string_view typed, std::string_view word) {
-        if (typed.size() > 1 && word.starts_with(typed)) return 1;
-        std::vector<std::vector<std::size_t>> steps(typed.size() + 1, std::vector<std::size_t>(word.size() + 1));
-        for (std::size_t i = 0; i <= typed.size(); ++i)
-            for (std::size_t j = 0; j <= word.size(); ++j) {
-                if (i == 0 || j == 0) {
-                    steps[i][j] = i + j;
-                    continue;
-                }
-                steps[i][j] = std::min({steps[i - 1][j] + 1, steps[i][j - 1] + 1, steps[i - 1][j - 1] + (typed[i - 1] != word[j - 1])});
-                if (i > 1 && j > 1 && typed[i - 1] == word[j - 2] && typed[i - 2] == word[j - 1])
-                    steps[i][j] = std::min(steps[i][j], steps[i - 2][j - 2] + 1);
-            }
-        return steps.back().back();
-    }
-
-    void diagnose(std::string_view text) const { tools::say(fmt::format("{}: {}\n", name_, escaped(text))); }
-
-    void report(const std::exception& error) {
-        const auto* os = dynamic_cast<const std::system_error*>(&error);
-        if (os && os->code() == std::errc::broken_pipe) { // the reader has seen enough: end as other tools do
-            ::signal(SIGPIPE, SIG_DFL);
-            ::raise(SIGPIPE);
-        }
-        diagnose(dynamic_cast<const std::bad_alloc*>(&error) ? "out of memory" : reason_of(error));
-        const bool usage = dynamic_cast<const ArgumentError*>(&error) || dynamic_cast<const cxxopts::exceptions::exception*>(&error);
-        if (dynamic_cast<const cxxopts::exceptions::no_such_option*>(&error)) suggest(error.what());
-        if (usage) tools::say(fmt::format("hint: {} --help\n", name_));
-        if (const auto* data = dynamic_cast<const DataError*>(&error); data && !data->hint().empty()) hint(data->hint());
-        if (os && os->code() == std::errc::file_exists) tools::say("hint: --force replaces it\n");
-        exit_code_ = std::max(exit_code_, dynamic_cast<const DataError*>(&error) ? Exit::bad_data : Exit::failed);
-    }
+    Timestamp end() const;
+    void parse(int argc, char** argv);
+    std::string help() const;
+    void suggest(const std::string& message) const;
+    void diagnose(std::string_view text) const;
+    void report(const std::exception& error);
 
     std::string name_;
     std::string synopsis_;
     std::string example_;
-    cxxopts::Options options_;
-    cxxopts::ParseResult parsed_;
+    std::unique_ptr<CommandLine> line_;
     Exit exit_code_ = fine;
     std::string_view unnamed_output_;      ///< Where the tool writes BSON if no output is named; empty if it writes none.
     bool done_ = false;                    ///< Whether the output is complete.

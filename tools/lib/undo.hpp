@@ -7,6 +7,8 @@
 
 #include <climits>
 #include <dirent.h>
+#include <fcntl.h>
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <utility>
