@@ -30,7 +30,7 @@ Last play(const std::string& chain_directory, const std::string& full_name) {
     TempDirectory scratch;
     History history(&*chain.full(), chain.dump_start(), chain.consistent_point(),
                     {.scratch = scratch.path(), .form = History::Form::images});
-    Merge<Reader> entries = chain.merged<Reader>();
+    auto entries = chain.merged();
     for (const EntryView& entry : entries) history.add(entry);
     Last last;
     Timestamp before;

@@ -190,7 +190,7 @@ int main(int argc, char** argv) {
         const auto write_oplog = [&](auto write) {
             const Timestamp resume = applier.resume_from();
             Timestamp last;
-            Merge<Input> entries = chain.merged<Input>(continuity);
+            auto entries = chain.merged<Input>(continuity);
             for (const EntryView& entry : entries) {
                 if (bounds.too_late(entry.ts())) break;
                 last = entry.ts();

@@ -427,7 +427,7 @@ Due due(const std::vector<ClusterBackup>& clusters, const BackupConfig& config) 
 class Commands {
   public:
     explicit Commands(Tool& tool) : tool_(tool), arguments_(tool.inputs()) {
-        if (!tool.has("inputs"))
+        if (!tool.has_inputs())
             throw ArgumentError("say what to do: status, list, verify, prune, select or seal, and the backup directory");
         command_ = arguments_[0];
     }

@@ -457,7 +457,7 @@ int main(int argc, char** argv) {
     add_selection(tool);
     return tool.run(argc, argv, [&] {
         const auto output = tool.optional("output");
-        if (!tool.has("inputs")) throw ArgumentError("name the members' chains");
+        if (!tool.has_inputs()) throw ArgumentError("name the members' chains");
         if (!output && !tool.has("check")) throw ArgumentError("name the directory to make: -o OUT");
         if (output && tool.has("check")) throw ArgumentError("--check makes nothing: no -o");
         const std::size_t jobs = wanted_jobs(tool);

@@ -22,11 +22,13 @@ Selection learned(const Tool& tool, const Chain& chain, Readings& readings) {
 
 /// Most entries of a chain are of other documents.
 void add_sifted(const Chain& chain, History& history) {
-    using Slice = SiftedReader<Input, IdSieve>;
+    using Slice = LateReader<SiftedReader<Input, IdSieve>>;
     std::vector<Slice> slices;
     for (const Chain::Slice& slice : chain.slices())
-        slices.emplace_back(Input(Input::source_type(slice.path), slice.name), slice.path, history.sieve(),
-                            [](std::size_t bytes) { progress.add(bytes); });
+        slices.push_back(Slice(slice.path, slice.name, [slice, &history] {
+            return SiftedReader(Input(Input::source_type(slice.path), slice.name), slice.path, history.sieve(),
+                                [](std::size_t bytes) { progress.add(bytes); });
+        }));
     for (Merge entries(std::move(slices), Continuity::chain); const EntryView& entry : entries) history.add(entry);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "lib/tool.hpp"
+#include "lib/spool.hpp"
 
+#include <oplog/stream/late_reader.hpp>
 #include <oplog/stream/merge.hpp>
 
 using namespace oplog;
@@ -16,8 +17,13 @@ int main(int argc, char** argv) {
     tool.streams_bson();
     return tool.run(argc, argv, [&] {
         Output out = tool.open_output(); // opened first, so that a pipe learns of every failure
-        std::vector<Input> inputs;
-        for (const std::string& file : tool.inputs()) inputs.emplace_back(file);
+        std::vector<LateReader<Input>> inputs;
+        for (const std::string& file : tool.inputs()) {
+            if (const std::string path = resolve_input(file); is_regular(path))
+                inputs.emplace_back(path, path);
+            else
+                inputs.emplace_back(Input(file));
+        }
         tool.show_progress();
         Merge merge(std::move(inputs), tool.has("chain") ? Continuity::chain : Continuity::any);
         for (const EntryView& entry : merge) out.write(entry);

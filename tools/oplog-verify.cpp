@@ -150,8 +150,12 @@ class Verification {
                 findings_.add({Finding::Severity::warning, std::nullopt, std::nullopt, warning});
         std::vector<SliceResult> results(chain.slices().size());
         Findings found = verify_chain([&] {
-            std::vector<CheckedSlice> slices;
-            for (std::size_t i = 0; i < results.size(); ++i) slices.emplace_back(chain.slices()[i], results[i]);
+            using Slice = LateReader<CheckedSlice>;
+            std::vector<Slice> slices;
+            for (std::size_t i = 0; i < results.size(); ++i) {
+                const Chain::Slice& slice = chain.slices()[i];
+                slices.push_back(Slice(slice.path, slice.name, [&slice, &result = results[i]] { return CheckedSlice(slice, result); }));
+            }
             return Merge(std::move(slices), continuity_);
         });
         bool all_are_good = true;

@@ -30,3 +30,4 @@
 #include <oplog/restore/take_back.hpp>
 #include <oplog/stream/heavy_hitters.hpp>
 #include <oplog/stream/hot_spots.hpp>
+#include <oplog/stream/late_reader.hpp>

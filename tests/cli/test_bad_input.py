@@ -374,7 +374,8 @@ class ChangingFiles(ToolTest):
         (self.dir / "big.bson").write_bytes(b"".join(data))
         os.mkfifo(self.dir / "fifo")
         process = self.start("merge", "big.bson", "fifo", "-o", "out.bson")
-        with open(self.dir / "fifo", "wb") as fifo:
+        with open(self.dir / "fifo", "wb", buffering=0) as fifo:
+            fifo.write(data[0])
             self.wait_until_read(process)
             with open(self.dir / "big.bson", "r+b") as f:
                 change(f)

@@ -36,9 +36,45 @@ class ManyInputs(ToolTest):
             out = self.run_all(tool, *self.names, preexec_fn=few_files)
             expected = self.run_all(tool, stdin=together) if tool != "range" else self.run_all(tool, *self.names)
             self.assertEqual(out, expected, tool)
-        code, _, err = self.run_tool("merge", *self.names, preexec_fn=few_files)  # all of them at once
+
+    def test_of_slices_in_the_order_of_time_few_are_open_at_once(self):
+        together = b"".join(self.documents)
+        for n in range(1, len(self.documents)):
+            self.write(f"{n:03}.bson", b"".join(self.documents[n - 1:n + 1]))
+        backwards = self.names[::-1]
+        self.assertEqual(self.good("merge", "--chain", *backwards, preexec_fn=few_files), together)
+        self.good("stage", "-q", *backwards, "-o", "staged.bson", preexec_fn=few_files)
+        self.assertEqual(self.read("staged.bson"), self.good("stage", "-q", stdin=together))
+        self.assertEqual(self.good("verify", "--json", *backwards, preexec_fn=few_files), self.good("verify", "--json", stdin=together))
+        history = ("-q", "--ns", "*", "--images")
+        self.assertEqual(self.good("history", *history, *backwards, preexec_fn=few_files), self.good("history", *history, stdin=together))
+
+    def test_slices_of_the_same_time_are_open_together_and_may_be_too_many(self):
+        for name in self.names:
+            self.write(name, self.documents[0])
+        code, _, err = self.run_tool("merge", *self.names, preexec_fn=few_files)
         self.assertEqual(code, 2)
         self.assertRegex(err, r"\Aoplog-merge: \d{3}\.bson: Too many open files\n\Z")
+
+    def test_inputs_are_named_in_a_file_too(self):
+        self.write("names", b"".join(name.encode() + b"\0" for name in self.names[1:]))
+        expected = self.good("cat", *self.names)
+        self.assertEqual(self.good("cat", self.names[0], "--files0-from", "names"), expected)
+        self.assertEqual(self.good("cat", self.names[0], "--files0-from", "-", stdin=self.read("names")), expected)
+        self.write("odd", b"a\nb,c.bson\0")
+        self.write("a\nb,c.bson", self.documents[0])
+        self.assertEqual(self.good("range", "--last", "--files0-from", "odd"), b"100:1\n")
+        self.assertEqual(self.good("slice", "--from", "-1s", "--files0-from", "odd"), self.documents[0])
+        self.write("names", b"")
+        self.fails(2, "{}: names names no file\nhint: {} --help\n", "range", "--files0-from", "names")
+        self.write("names", b"000.bson\n001.bson\n")
+        self.fails(2, "{}: names does not end with a NUL, as each name in it must\nhint: {} --help\n", "range", "--files0-from", "names")
+        self.write("names", b"000.bson\0\0001.bson\0")
+        self.fails(2, "{}: names has an empty name\nhint: {} --help\n", "range", "--files0-from", "names")
+        self.fails(2, "{}: nowhere: No such file or directory\n", "range", "--files0-from", "nowhere")
+        self.write("own", b"000.bson\0")
+        self.fails(2, "{}: the output 000.bson is an input\nhint: {} --help\n", "cat", "-f", "-o", "000.bson", "--files0-from", "own")
+        self.assertEqual(self.read("000.bson"), self.documents[0])
 
     def test_an_input_that_is_missing_is_reported_before_anything_is_written(self):
         before = self.files()

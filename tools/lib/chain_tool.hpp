@@ -24,7 +24,7 @@ namespace oplog::tools {
 class ChainInputs {
   public:
     explicit ChainInputs(const Tool& tool)
-        : named_(tool.has("inputs") || !tool.has("full") ? tool.inputs() : std::vector<std::string>{}), chain_(full(tool), slices()) {
+        : named_(tool.has_inputs() || !tool.has("full") ? tool.inputs() : std::vector<std::string>{}), chain_(full(tool), slices()) {
         if (tool.has("full") && tool.value("full") != "-") named_.push_back(tool.value("full"));
         if (chain_.full()) named_.push_back(chain_.full()->path());
         for (const Chain::Slice& slice : chain_.slices()) // the oplog of a directory may be a link
@@ -74,11 +74,15 @@ class ChainInputs {
 };
 
 /// The entries of a chain in order, every byte of them checked, on several cores if a slice is large.
-inline Merge<CheckedReader<Input>> checked_entries(const Chain& chain, Continuity continuity) {
-    std::vector<CheckedReader<Input>> slices;
+inline auto checked_entries(const Chain& chain, Continuity continuity) {
+    using Slice = LateReader<CheckedReader<Input>>;
+    std::vector<Slice> slices;
     slices.reserve(chain.slices().size());
     for (const Chain::Slice& slice : chain.slices())
-        slices.emplace_back(Input(Input::source_type(slice.path), slice.name), slice.path, [](std::size_t bytes) { progress.add(bytes); });
+        slices.push_back(Slice(slice.path, slice.name, [slice] {
+            return CheckedReader(Input(Input::source_type(slice.path), slice.name), slice.path,
+                                 [](std::size_t bytes) { progress.add(bytes); });
+        }));
     return Merge(std::move(slices), continuity);
 }
 

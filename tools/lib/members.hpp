@@ -236,7 +236,7 @@ class Member {
 
     template <class Use>
     void read(Use use, Check check = Check::frame) {
-        for (Merge<Reader> entries = chain_.merged<Reader>(Continuity::chain, check); const EntryView& entry : entries) {
+        for (auto entries = chain_.merged(Continuity::chain, check); const EntryView& entry : entries) {
             readings_.add(entry);
             use(entry);
         }

@@ -320,6 +320,7 @@ Tool::Tool(std::string name, std::string synopsis, std::string about, std::strin
         ("v,verbose", "say more")
         ("progress", "show progress even if stderr is no terminal")
         ("no-progress", "show none")
+        ("files0-from", "read also the files that FILE names, each name ended by a NUL", takes(), "FILE")
         ("h,help", "show this help")
         ("version", "show the version");
     // clang-format on
@@ -369,6 +370,7 @@ int Tool::run(int argc, char** argv, const std::function<void()>& work) {
             print(name_ + " " OPLOG_VERSION "\n");
             return fine;
         }
+        read_names();
         work();
         progress.stop();
     } catch (const std::exception& error) {
@@ -417,10 +419,10 @@ std::vector<std::string> Tool::operations() const {
 }
 
 std::vector<std::string> Tool::inputs() const {
-    std::vector<std::string> files = has("inputs") ? value<std::vector<std::string>>("inputs") : std::vector<std::string>{"-"};
-    if (!has("inputs") && ::isatty(STDIN_FILENO)) throw ArgumentError("no FILE named, and stdin is a terminal");
-    if (std::ranges::count(files, "-") > 1) throw ArgumentError("stdin can be read only once");
-    return files;
+    if (inputs_.empty() && has("files0-from")) throw ArgumentError(value("files0-from") + " names no file");
+    if (inputs_.empty() && ::isatty(STDIN_FILENO)) throw ArgumentError("no FILE named, and stdin is a terminal");
+    if (std::ranges::count(inputs_, "-") > 1) throw ArgumentError("stdin can be read only once");
+    return inputs_.empty() ? std::vector<std::string>{"-"} : inputs_;
 }
 
 std::vector<std::string> Tool::inputs_in_turn() const {
@@ -546,7 +548,7 @@ void Tool::hint(std::string_view text) const { tools::say(fmt::format("hint: {}\
 /// The last entry of all inputs, which are read for it.
 Timestamp Tool::end() const {
     if (end_) return *end_;
-    std::vector<std::string> files = has("inputs") ? value<std::vector<std::string>>("inputs") : std::vector<std::string>{"-"};
+    std::vector<std::string> files = inputs_.empty() ? std::vector<std::string>{"-"} : inputs_;
     if (line_->parsed.count("full") > 0) files.push_back(value("full"));
     for (const std::string& file : files) {
         const std::string path = resolve_input(file);
@@ -591,6 +593,22 @@ void Tool::parse(int argc, char** argv) {
     for (const std::string& word : words) pointers.push_back(word.c_str());
     line_->options.parse_positional({"inputs"});
     line_->parsed = line_->options.parse(static_cast<int>(words.size()), pointers.data());
+}
+
+/// Of thousands of files the names are longer than a command line may be.
+void Tool::read_names() {
+    if (has("inputs")) inputs_ = value<std::vector<std::string>>("inputs");
+    if (!has("files0-from")) return;
+    const std::string list = value("files0-from");
+    FileSource file(list);
+    std::string names;
+    char buffer[1 << 16];
+    while (const std::size_t got = file.read(buffer, sizeof buffer)) names.append(buffer, got);
+    if (!names.empty() && names.back() != '\0') throw ArgumentError(list + " does not end with a NUL, as each name in it must");
+    for (std::size_t at = 0; at < names.size(); at += inputs_.back().size() + 1) {
+        inputs_.emplace_back(names.c_str() + at);
+        if (inputs_.back().empty()) throw ArgumentError(list + " has an empty name");
+    }
 }
 
 std::string Tool::help() const {

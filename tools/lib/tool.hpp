@@ -158,7 +158,9 @@ class Tool {
     /// The kinds of operations that --op lists; empty if it is not given. Throws ArgumentError.
     std::vector<std::string> operations() const;
 
-    /// The positional arguments; stdin if there are none. Throws ArgumentError.
+    /// Whether inputs are named, as arguments or in a file.
+    bool has_inputs() const { return has("inputs") || has("files0-from"); }
+    /// The inputs that are named; stdin if there are none. Throws ArgumentError.
     std::vector<std::string> inputs() const;
     /// The inputs, all of which exist, to be opened one after the other. Reading them is shown as progress.
     std::vector<std::string> inputs_in_turn() const;
@@ -203,6 +205,7 @@ class Tool {
 
     Timestamp end() const;
     void parse(int argc, char** argv);
+    void read_names();
     std::string help() const;
     void suggest(const std::string& message) const;
     void diagnose(std::string_view text) const;
@@ -212,6 +215,7 @@ class Tool {
     std::string synopsis_;
     std::string example_;
     std::unique_ptr<CommandLine> line_;
+    std::vector<std::string> inputs_;
     Exit exit_code_ = fine;
     std::string_view unnamed_output_;      ///< Where the tool writes BSON if no output is named; empty if it writes none.
     bool done_ = false;                    ///< Whether the output is complete.

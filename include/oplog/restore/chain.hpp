@@ -5,6 +5,7 @@
 #include <oplog/restore/catalog.hpp>
 #include <oplog/restore/dump.hpp>
 #include <oplog/restore/stage.hpp>
+#include <oplog/stream/late_reader.hpp>
 #include <oplog/stream/merge.hpp>
 #include <oplog/stream/range.hpp>
 #include <oplog/stream/readings.hpp>
@@ -133,11 +134,11 @@ class Chain {
 
     /// Merges all slices, to be read once.
     template <class In = Reader>
-    Merge<In> merged(Continuity continuity = Continuity::chain, Check check = Check::frame) const {
-        std::vector<In> readers;
+    Merge<LateReader<In>> merged(Continuity continuity = Continuity::chain, Check check = Check::frame) const {
+        std::vector<LateReader<In>> readers;
         readers.reserve(slices_.size());
-        for (const Slice& slice : slices_) readers.emplace_back(typename In::source_type(slice.path), slice.name, check);
-        return Merge<In>(std::move(readers), continuity);
+        for (const Slice& slice : slices_) readers.emplace_back(slice.path, slice.name, check);
+        return Merge(std::move(readers), continuity);
     }
 
     /// The initial state for staging, with those of the dump's collections for which `selects(ns)` is true.
@@ -175,7 +176,7 @@ class Chain {
             if (!capped->second.tells && !newest.empty()) last[uuid] = newest;
         }
         if (last.empty()) return;
-        for (Merge<Reader> entries = merged(Continuity::gaps); const EntryView& entry : entries) {
+        for (auto entries = merged(Continuity::gaps); const EntryView& entry : entries) {
             if (entry.ts() > span_.last) break;
             for_each_operation(entry, [&](const Operation& operation) {
                 const auto found = operation.is_insert() ? last.find(operation.ui) : last.end();

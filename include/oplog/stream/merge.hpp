@@ -64,7 +64,7 @@ enum class Continuity {
 /// have is passed on once. Throws ContinuityError where slices disagree (same ts, other bytes) and, for
 /// Continuity::chain, where they do not continue each other. Throws DataError for a slice that is out of order. The
 /// merge owns the slices and frees each at its end. Slices that can pass over entries (SiftedReader) may do so while they
-/// alone have entries.
+/// alone have entries, and those that can tell their first timestamp (LateReader) are first read from when it is their turn.
 template <EntryRange Slice>
 class Merge {
   public:
@@ -72,8 +72,8 @@ class Merge {
     explicit Merge(std::vector<Slice> slices, Continuity continuity = Continuity::any) : continuity_(continuity) {
         for (Slice& slice : slices) {
             auto head = std::make_unique<Head>(std::move(slice), heads_.size());
-            if (!head->entry) continue;
-            waiting_.push({head->entry->ts(), head->index});
+            if (!head->first) continue;
+            waiting_.push({*head->first, head->index});
             heads_.push_back(std::move(head));
         }
     }
@@ -104,25 +104,38 @@ class Merge {
 
   private:
     struct Head {
-        Head(Slice from, std::size_t place) : slice(std::move(from)), index(place), at(std::ranges::begin(slice)) { read(); }
+        Head(Slice from, std::size_t place) : slice(std::move(from)), index(place) {
+            if constexpr (requires { slice.first(); }) {
+                first = slice.first();
+            } else {
+                begin();
+                if (entry) first = entry->ts();
+            }
+        }
+
+        void begin() {
+            at.emplace(std::ranges::begin(slice));
+            read();
+        }
 
         void advance() {
             last = entry->ts();
-            ++at;
+            ++*at;
             read();
         }
         void read() {
             entry.reset();
-            if (at == std::ranges::end(slice)) return;
-            entry.emplace(*at);
+            if (*at == std::ranges::end(slice)) return;
+            entry.emplace(**at);
             if (entry->where()) file = &entry->where()->file;
             check_order(*entry);
         }
 
         Slice slice;
-        std::size_t index; ///< In heads_.
-        std::ranges::iterator_t<Slice> at;
-        std::optional<EntryView> entry; ///< None at the end.
+        std::size_t index;                                ///< In heads_.
+        std::optional<Timestamp> first;                   ///< Its first entry's; none if it is empty.
+        std::optional<std::ranges::iterator_t<Slice>> at; ///< None before its turn.
+        std::optional<EntryView> entry;                   ///< None before its turn, and at the end.
         Timestamp last;
         const std::string* file = nullptr;
         OrderCheck check_order;
@@ -151,7 +164,10 @@ class Merge {
     /// Chooses the slices that have the smallest entry, and compares their copies of it.
     void choose() {
         const Timestamp smallest = waiting_.top().ts;
-        for (; !waiting_.empty() && waiting_.top().ts == smallest; waiting_.pop()) at_current_.push_back(heads_[waiting_.top().head].get());
+        for (; !waiting_.empty() && waiting_.top().ts == smallest; waiting_.pop()) {
+            at_current_.push_back(heads_[waiting_.top().head].get());
+            if (Head& head = *at_current_.back(); !head.at) head.begin();
+        }
         runner_up_ = waiting_.empty() ? Timestamp::max() : waiting_.top().ts;
         const Head& one = *at_current_.front();
         for (const Head* other : at_current_)
