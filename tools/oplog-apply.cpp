@@ -3,6 +3,7 @@
 #include "lib/undo.hpp"
 
 #include <fcntl.h>
+#include <filesystem>
 #include <list>
 
 using namespace oplog;
@@ -145,7 +146,7 @@ int main(int argc, char** argv) {
         ("o,output", "the directory to make; -: the documents of one collection, named with --ns, to stdout", takes(), "OUT")
         ("archive", "write one archive, for mongorestore --archive: to stdout, or OUT is a file")
         ("options-to", "before the first byte of the archive, write the options that mongorestore needs to FILE, a line", takes(), "FILE")
-        ("f,force", "replace OUT if it is a dump")
+        ("f,force", "replace OUT if it is a dump or an archive, and the FILE of --options-to")
         ("to", "the state at T, entries at T included", takes(), "T")
         ("before", "the state before T", takes(), "T")
         ("allow-gap", "go on even where entries are missing between slices")
@@ -161,7 +162,7 @@ int main(int argc, char** argv) {
         if (!output) throw ArgumentError("name the directory to make: -o OUT");
         const bool archive = tool.has("archive"), streams = *output == "-" || archive;
         for (const char* const option : {"copy", "gzip", "jobs", "force"})
-            if (streams && tool.has(option) && (option != std::string_view("force") || *output == "-"))
+            if (streams && tool.has(option) && (option != std::string_view("force") || (*output == "-" && !tool.has("options-to"))))
                 throw ArgumentError(fmt::format("--{} is for a directory, not for {}", option, archive ? "--archive" : "-o -"));
         for (const char* const option : {"options-to", "compress"})
             if (tool.has(option) && !archive) throw ArgumentError(fmt::format("--{} is for --archive", option));
@@ -172,6 +173,12 @@ int main(int argc, char** argv) {
         const Chain& chain = inputs.chain();
         const Dump& full = *chain.full();
         inputs.warn_of_dump(tool);
+        if (const auto file = tool.optional("options-to")) {
+            namespace fs = std::filesystem;
+            if (fs::weakly_canonical(fs::absolute(*file)) == fs::weakly_canonical(fs::absolute(*output)))
+                throw ArgumentError("--options-to is the output");
+            tool.refuse_overlap(*file);
+        }
         std::optional<DumpOutput> directory;
         if (!streams)
             directory.emplace(*output, DumpWriter::Options{.if_exists = tool.if_exists(),
@@ -209,7 +216,7 @@ int main(int argc, char** argv) {
             ::fcntl(STDOUT_FILENO, F_SETPIPE_SZ, 1 << 20); // so that there is something to read whenever mongorestore reads
             const RestoreOptions options = options_of_restore(applier);
             if (const auto file = tool.optional("options-to")) {
-                FileSink sink(*file, IfExists::replace, Content::text);
+                FileSink sink(*file, tool.if_exists(), Content::text);
                 const std::string line = options.text() + options_for_speed(applier, options, compression) + "\n";
                 sink.write(line.data(), line.size());
                 sink.close();

@@ -5,6 +5,7 @@ import os
 import shutil
 import unittest
 
+from made_chain import MadeChain
 from support import CHAINS, DATA, MARK, ToolTest, chain, document, entry, field, int32, split_documents, string, timestamp
 
 
@@ -170,6 +171,38 @@ class Apply(ToolTest):
         self.assertEqual(self.run_tool("apply", "-q", "--force", "--jobs", "1", *self.inputs("crud"), "-o", "out")[0], 0)
         shutil.copytree(DATA / "crud/full", self.dir / "full")
         self.usage("the output full/new lies in the input full", "apply", "--full", "full", "-o", "full/new")
+
+    def test_what_is_read_is_never_replaced(self):
+        shutil.copytree(DATA / "crud/full", self.dir / "full")
+        increment = chain("crud")[1]
+        shutil.copy(increment, self.dir / "inc.bson")
+        self.good("apply", "-q", "--full", "full", "--archive", "-o", "full.archive", increment)
+        before = {name: self.read(name) for name in self.files() if (self.dir / name).is_file()}
+        for output in ("full.archive", "full/oplog.bson", "full/shop/a.bson", "full/new", "inc.bson"):
+            full = "full.archive" if output == "full.archive" else "full"
+            why = f"the output {output} " + ("is an input" if output in (full, "inc.bson", "full/oplog.bson") else "lies in the input full")
+            for tool, more in (("apply", ("--archive",)), ("history", ("--ns", "shop.a"))):
+                self.usage(why, tool, "-q", "--force", "--full", full, "inc.bson", *more, "-o", output)
+            self.usage(why, "apply", "-q", "--force", "--full", full, "inc.bson", "--archive", "-o", "out", "--options-to", output)
+        self.usage("--options-to is the output", "apply", "-q", "--full", "full", "--archive", "-o", "out", "--options-to", "./out")
+        code, _, err = self.shell("cd full && oplog-apply -q --full . --archive -o new")
+        self.assertEqual((code, err), (2, "oplog-apply: the output new lies in the input .\nhint: oplog-apply --help\n"))
+        self.write("other", b"x")
+        self.fails(2, "{}: other: File exists\nhint: --force replaces it\n", "apply", "-q", "--full", "full", "--archive", "-o", "out", "--options-to", "other")
+        self.assertEqual({name: self.read(name) for name in before}, before)
+        self.assertFalse((self.dir / "out").exists())
+
+    def test_a_new_name_that_another_collection_has_is_refused(self):
+        made = MadeChain(self)
+        made.dump("shop.a", 1, [{"_id": 1}])
+        made.dump("shop.b", 2, [{"_id": 2}])
+        made.dump("shop.c", 3)
+        inputs = made.write()
+        for to in ("shop.b", "shop.c"):
+            for how in (("--archive",), ()):
+                self.fails(2, f"{{}}: cannot rename: there would be two collections {to}\n", "apply", "-q", *inputs, "--rename", f"shop.a={to}", *how, "-o", "out")
+        self.good("apply", "-q", *inputs, "--rename", "shop.a=shop.b", "--rename", "shop.b=shop.a", "--archive", "-o", "out")
+        self.good("apply", "-q", *inputs, "--rename", "shop.a=shop.b", "--exclude-ns", "shop.b", "--archive", "-f", "-o", "out")
 
 
 if __name__ == "__main__":

@@ -215,7 +215,7 @@ class Archives(unittest.TestCase):
         self.assertEqual((done.returncode, options.read_text()), (2, "--bypassDocumentValidation --keepIndexVersion --numInsertionWorkersPerCollection=4 \n"))
 
         def written():
-            subprocess.run([BIN / "oplog-apply", "-q", "--full", self.dump, "--archive", "--compress", "gzip:0", "-o", "-", "--options-to", options], check=True,
+            subprocess.run([BIN / "oplog-apply", "-q", "--full", self.dump, "--archive", "--compress", "gzip:0", "-f", "-o", "-", "--options-to", options], check=True,
                            stdout=subprocess.DEVNULL, timeout=60, env=ENVIRONMENT)
             return options.read_text()
 

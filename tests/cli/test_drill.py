@@ -98,6 +98,11 @@ class Drill(Cluster):
         self.drill("--method", "replay")
         self.assertEqual(self.record()["result"], "identical")
 
+    def test_a_part_is_no_drill(self):
+        for part in (("--ns", "shop.a"), ("--exclude-ns", "shop.b"), ("--rename", "shop.a=shop.b")):
+            self.assertIn("--drill compares all of a backup", self.drill(*part, expected=2))
+        self.assertFalse((self.directory / "drills.jsonl").exists())
+
     def test_in_chinese(self):
         self.configure(lang="zh")
         self.assertRegex(self.drill(), r"演练成功: 重新导出的数据与备份逐字节一致,恢复耗时\d+秒,共\d+秒\n")

@@ -67,6 +67,14 @@ class Piped(Cluster):
         done = subprocess.run([BIN / "oplog-diff", "--exit-code", made, self.folder / "archive"], capture_output=True, text=True, check=False, env=ENVIRONMENT)
         self.assertEqual((done.returncode, done.stdout), (0, ""), done.stderr)
 
+    def test_a_pattern_that_matches_nothing_restores_nothing(self):
+        for wrong in (("--ns", "shop.x"), ("--exclude-ns", "none.*"), ("--rename", "shopp.a=x.a"), ("--rename", "none.*=x.*")):
+            said = self.restore(*wrong, expected=10)
+            self.assertIn(f"oplog-restore: {wrong[0]} {wrong[1].partition('=')[0]}: no collection of the backup matches", said)
+        self.assertIn("oplog-restore: --ns none.a, --rename none.b: no collection", self.restore("--ns", "none.a", "--ns", "shop.a", "--rename", "none.b=x.b", expected=10))
+        self.assertIsNone(self.calls("arguments"))
+        self.restore("--rename", "shop.*=store.*", "--exclude-ns", "shop.a")
+
     def test_no_copy_of_the_data_is_made(self):
         self.script("mongorestore", f"#!/bin/sh\ndu -s --apparent-size -B1 {self.directory}/.restore.* >{self.folder}/size\ncat >/dev/null\n")
         self.restore()

@@ -425,6 +425,12 @@ std::vector<std::string> Tool::inputs() const {
     return inputs_.empty() ? std::vector<std::string>{"-"} : inputs_;
 }
 
+std::vector<std::string> Tool::read() const {
+    std::vector<std::string> files = inputs_;
+    if (line_->parsed.count("full") > 0) files.push_back(value("full"));
+    return files.empty() ? inputs() : files;
+}
+
 std::vector<std::string> Tool::inputs_in_turn() const {
     std::vector<std::string> files = inputs();
     for (const std::string& file : files)
@@ -484,7 +490,7 @@ std::optional<CompressionOptions> Tool::compression() const {
     return has("compress") ? std::optional(parse_compression(value("compress"))) : std::nullopt;
 }
 
-Output Tool::open_output(Content content, const std::string& option) { return open_output(content, option, inputs()); }
+Output Tool::open_output(Content content, const std::string& option) { return open_output(content, option, read()); }
 
 Output Tool::open_output(Content content, const std::string& option, const std::vector<std::string>& read) {
     const std::string path = optional(option).value_or("-");
@@ -516,7 +522,7 @@ void Tool::refuse_overlap(const std::string& output, const std::vector<std::stri
     namespace fs = std::filesystem;
     std::error_code error;
     const std::string writes = output == "-" ? "/dev/stdout" : output;
-    const fs::path target = fs::weakly_canonical(writes, error);
+    const fs::path target = fs::weakly_canonical(fs::absolute(writes), error); // of what is not there, a relative path would stay one
     const auto within = [](const fs::path& inner, const fs::path& outer) {
         return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
     };
@@ -548,9 +554,7 @@ void Tool::hint(std::string_view text) const { tools::say(fmt::format("hint: {}\
 /// The last entry of all inputs, which are read for it.
 Timestamp Tool::end() const {
     if (end_) return *end_;
-    std::vector<std::string> files = inputs_.empty() ? std::vector<std::string>{"-"} : inputs_;
-    if (line_->parsed.count("full") > 0) files.push_back(value("full"));
-    for (const std::string& file : files) {
+    for (const std::string& file : read()) {
         const std::string path = resolve_input(file);
         std::error_code unknown;
         if (!std::filesystem::is_regular_file(path, unknown))

@@ -176,6 +176,8 @@ class Tool {
     std::optional<CompressionOptions> compression() const;
     IfExists if_exists() const { return has("force") ? IfExists::replace : IfExists::refuse; }
 
+    /// What is read: the inputs, and the full dump.
+    std::vector<std::string> read() const;
     /// Opens the output that an option names for BSON or text; it is none of the files that are read. Close it with finish().
     Output open_output(Content content = Content::bson, const std::string& option = "output");
     Output open_output(Content content, const std::string& option, const std::vector<std::string>& read);
@@ -184,7 +186,7 @@ class Tool {
     void done() { done_ = true; }
 
     /// Throws ArgumentError for an output that is an input or lies in one, because it would destroy its own source.
-    void refuse_overlap(const std::string& output) const { refuse_overlap(output, inputs()); }
+    void refuse_overlap(const std::string& output) const { refuse_overlap(output, read()); }
     static void refuse_overlap(const std::string& output, const std::vector<std::string>& read);
 
     /// Tells the user something that matters, and continues.

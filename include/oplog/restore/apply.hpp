@@ -222,6 +222,7 @@ class Applier {
     void finish() {
         seal();
         for (const AppliedCollection& collection : collections_) require_whole(collection);
+        if (!options_.selection.renaming().empty()) require_one_name_each();
     }
     /// Call this instead of finish() if collections need not be completely known.
     void seal() {
@@ -339,6 +340,17 @@ class Applier {
     Timestamp resume_from() const { return std::min(tracker_.oldest_open().value_or(last_), last_); }
 
   private:
+    /// Throws RenameError where a new name is that of another collection or view.
+    void require_one_name_each() const {
+        std::string_view last;
+        for (const auto& [key, collection] : by_name_) {
+            const auto view = views_.find(key.first);
+            if (key.first == last || (view != views_.end() && !is_timeseries_view(view->second.definition)))
+                throw RenameError("cannot rename: there would be two collections " + key.first);
+            last = key.first;
+        }
+    }
+
     struct StoredView {
         std::string definition;             ///< Its document in system.views.
         std::optional<DumpCollection> base; ///< Set until the view changes.
