@@ -10,6 +10,7 @@
 #include "chain/status_page.hpp"
 
 #include <oplog/entry/glob.hpp>
+#include <oplog/stream/late_reader.hpp>
 #include <oplog/stream/merge.hpp>
 #include <oplog/stream/range.hpp>
 #include <oplog/stream/slice.hpp>
@@ -297,16 +298,12 @@ class Records {
     std::vector<std::string> names_;
 };
 
-/// Proves that these oplogs continue each other, byte for byte. Throws ContinuityError. An increment has no entry in common but
-/// with the one before it, so a few are open at a time, each few beginning with the last of those before.
+/// Proves that these oplogs continue each other, byte for byte. Throws ContinuityError.
 void prove_continuity(const std::vector<const Step*>& steps) {
-    constexpr std::size_t most = 64;
-    for (std::size_t first = 0; first == 0 || first + 1 < steps.size(); first += most - 1) {
-        std::vector<Input> inputs;
-        for (std::size_t i = first; i < std::min(first + most, steps.size()); ++i) inputs.emplace_back(steps[i]->oplog());
-        Merge merge(std::move(inputs), Continuity::chain);
-        while (merge.next()) {
-        }
+    std::vector<LateReader<Input>> inputs;
+    for (const Step* step : steps) inputs.emplace_back(step->oplog(), step->oplog());
+    Merge merge(std::move(inputs), Continuity::chain);
+    while (merge.next()) {
     }
 }
 
@@ -873,13 +870,13 @@ class Commands {
         const std::vector<Step> old(one.increments.begin() + static_cast<std::ptrdiff_t>(first),
                                     one.increments.begin() + static_cast<std::ptrdiff_t>(end));
         const fs::path made = one.directory / "inc" / ".joined";
-        std::vector<Input> inputs;
+        std::vector<LateReader<Input>> inputs;
         std::uint64_t entries = 1;
         Step step;
         verified([&] {
             for (const Step& each : old) {
                 verify(each);
-                inputs.emplace_back(each.oplog());
+                inputs.emplace_back(each.oplog(), each.oplog());
                 entries += each.entries - 1;
                 step.joined.push_back({each.directory.filename().string(), each.sha256});
             }
@@ -1625,17 +1622,21 @@ class Commands {
     /// --to.
     void unmatched() {
         const fs::path full = argument(1, "full backup");
-        auto globs = tool_.value<std::vector<std::string>>("ns");
+        std::vector<std::pair<std::string, std::string>> patterns; // each after its option
+        for (const std::string option : {"ns", "exclude-ns", "rename"})
+            if (tool_.has(option))
+                for (const std::string& text : tool_.value<std::vector<std::string>>(option))
+                    patterns.emplace_back("--" + option, option == "rename" ? text.substr(0, text.find('=')) : text);
         const Timestamp limit = tool_.has("to") ? parse_time(tool_.value("to")).last : Timestamp::max();
         std::set<std::string, std::less<>> seen;
         const auto see = [&](std::string_view ns) {
             if (seen.contains(ns)) return;
             seen.emplace(ns);
-            std::erase_if(globs, [&](const std::string& glob) { return glob_matches(glob, ns); });
+            std::erase_if(patterns, [&](const auto& pattern) { return glob_matches(pattern.second, ns); });
         };
         const Dump dump(full.string());
         for (const DumpCollection& one : dump.collections()) see(one.ns());
-        for (std::size_t i = 2; i < arguments_.size() && !globs.empty(); ++i)
+        for (std::size_t i = 2; i < arguments_.size() && !patterns.empty(); ++i)
             for (const EntryView entry : Input(arguments_[i])) {
                 if (entry.ts() > limit) break;
                 for_each_operation(entry, [&](const Operation& operation) {
@@ -1643,7 +1644,7 @@ class Commands {
                     for (const std::string& ns : namespaces(operation)) see(ns);
                 });
             }
-        for (const std::string& glob : globs) print(escaped(glob) + "\n");
+        for (const auto& [option, pattern] : patterns) print(option + ' ' + escaped(pattern) + '\n');
     }
 
     template <class Work>
@@ -1698,6 +1699,8 @@ int main(int argc, char** argv) {
         ("to", "select, unmatched, open-since: the state with every entry up to T; add-round: what all chains reach; add-drill: what was restored", takes(), "T")
         ("before", "select: the state just before T", takes(), "T")
         ("ns", "unmatched: a pattern of collections", takes<std::vector<std::string>>(), "GLOB")
+        ("exclude-ns", "unmatched: another such", takes<std::vector<std::string>>(), "GLOB")
+        ("rename", "unmatched: another such, before the =", takes<std::vector<std::string>>(), "FROM=TO")
         ("config", "status, report: config.ini", takes(), "FILE")
         ("insecure-config", "config, login: others may read the password")
         ("target", "config, login: of the server to be restored, named on stdin")

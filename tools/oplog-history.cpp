@@ -22,14 +22,11 @@ Selection learned(const Tool& tool, const Chain& chain, Readings& readings) {
 
 /// Most entries of a chain are of other documents.
 void add_sifted(const Chain& chain, History& history) {
-    using Slice = LateReader<SiftedReader<Input, IdSieve>>;
-    std::vector<Slice> slices;
-    for (const Chain::Slice& slice : chain.slices())
-        slices.push_back(Slice(slice.path, slice.name, [slice, &history] {
-            return SiftedReader(Input(Input::source_type(slice.path), slice.name), slice.path, history.sieve(),
-                                [](std::size_t bytes) { progress.add(bytes); });
-        }));
-    for (Merge entries(std::move(slices), Continuity::chain); const EntryView& entry : entries) history.add(entry);
+    const auto open = [&](const Chain::Slice& slice) {
+        return SiftedReader(Input(Input::source_type(slice.path), slice.name), slice.path, history.sieve(),
+                            [](std::size_t bytes) { progress.add(bytes); });
+    };
+    for (auto entries = chain.merged_by(open); const EntryView& entry : entries) history.add(entry);
 }
 
 } // namespace

@@ -19,7 +19,7 @@ int main(int argc, char** argv) {
         Output out = tool.open_output(); // opened first, so that a pipe learns of every failure
         std::vector<LateReader<Input>> inputs;
         for (const std::string& file : tool.inputs()) {
-            if (const std::string path = resolve_input(file); is_regular(path))
+            if (const std::string path = resolve_input(file); is_regular(file))
                 inputs.emplace_back(path, path);
             else
                 inputs.emplace_back(Input(file));

@@ -72,6 +72,8 @@ class Piped(Cluster):
             said = self.restore(*wrong, expected=10)
             self.assertIn(f"oplog-restore: {wrong[0]} {wrong[1].partition('=')[0]}: no collection of the backup matches", said)
         self.assertIn("oplog-restore: --ns none.a, --rename none.b: no collection", self.restore("--ns", "none.a", "--ns", "shop.a", "--rename", "none.b=x.b", expected=10))
+        self.assertIn("oplog-restore: --ns shop.a=b: no collection", self.restore("--ns", "shop.a=b", expected=10))
+        self.restore("--ns", "", expected=2)
         self.assertIsNone(self.calls("arguments"))
         self.restore("--rename", "shop.*=store.*", "--exclude-ns", "shop.a")
 

@@ -75,15 +75,12 @@ class ChainInputs {
 
 /// The entries of a chain in order, every byte of them checked, on several cores if a slice is large.
 inline auto checked_entries(const Chain& chain, Continuity continuity) {
-    using Slice = LateReader<CheckedReader<Input>>;
-    std::vector<Slice> slices;
-    slices.reserve(chain.slices().size());
-    for (const Chain::Slice& slice : chain.slices())
-        slices.push_back(Slice(slice.path, slice.name, [slice] {
+    return chain.merged_by(
+        [](const Chain::Slice& slice) {
             return CheckedReader(Input(Input::source_type(slice.path), slice.name), slice.path,
                                  [](std::size_t bytes) { progress.add(bytes); });
-        }));
-    return Merge(std::move(slices), continuity);
+        },
+        continuity);
 }
 
 struct ChainReading {

@@ -160,7 +160,7 @@ void keep_standard_streams_closed() {
 void raise_file_limit() {
     ::rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-    limit.rlim_cur = limit.rlim_max; // a long chain is many open files
+    limit.rlim_cur = limit.rlim_max; // slices of one time, and a cluster's members, are open together
     ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
@@ -522,7 +522,8 @@ void Tool::refuse_overlap(const std::string& output, const std::vector<std::stri
     namespace fs = std::filesystem;
     std::error_code error;
     const std::string writes = output == "-" ? "/dev/stdout" : output;
-    const fs::path target = fs::weakly_canonical(fs::absolute(writes), error); // of what is not there, a relative path would stay one
+    const fs::path target =
+        fs::weakly_canonical(fs::absolute(writes, error), error); // of what is not there, a relative path would stay one
     const auto within = [](const fs::path& inner, const fs::path& outer) {
         return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
     };

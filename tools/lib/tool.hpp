@@ -176,8 +176,6 @@ class Tool {
     std::optional<CompressionOptions> compression() const;
     IfExists if_exists() const { return has("force") ? IfExists::replace : IfExists::refuse; }
 
-    /// What is read: the inputs, and the full dump.
-    std::vector<std::string> read() const;
     /// Opens the output that an option names for BSON or text; it is none of the files that are read. Close it with finish().
     Output open_output(Content content = Content::bson, const std::string& option = "output");
     Output open_output(Content content, const std::string& option, const std::vector<std::string>& read);
@@ -205,6 +203,8 @@ class Tool {
   private:
     struct CommandLine; // the option parser's
 
+    /// What is read: the inputs, and the full dump.
+    std::vector<std::string> read() const;
     Timestamp end() const;
     void parse(int argc, char** argv);
     void read_names();

@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -135,9 +136,14 @@ class Chain {
     /// Merges all slices, to be read once.
     template <class In = Reader>
     Merge<LateReader<In>> merged(Continuity continuity = Continuity::chain, Check check = Check::frame) const {
-        std::vector<LateReader<In>> readers;
+        return merged_by([check](const Slice& slice) { return In(typename In::source_type(slice.path), slice.name, check); }, continuity);
+    }
+    /// The same by the readers that `open(slice)` returns, each when its turn comes.
+    template <class Open>
+    auto merged_by(Open open, Continuity continuity = Continuity::chain) const {
+        std::vector<LateReader<std::invoke_result_t<Open, const Slice&>>> readers;
         readers.reserve(slices_.size());
-        for (const Slice& slice : slices_) readers.emplace_back(slice.path, slice.name, check);
+        for (const Slice& slice : slices_) readers.emplace_back(slice.path, slice.name, [slice, open] { return open(slice); });
         return Merge(std::move(readers), continuity);
     }
 

@@ -31,19 +31,19 @@ class LateReader {
     /// The timestamp of the first entry; none in an empty file. Call it before all else. Opens a file, and closes it again. Throws
     /// what that and reading an entry throws.
     std::optional<Timestamp> first() {
+        const auto look = [](auto& in) { return in.next() ? std::optional(in.current().ts()) : std::nullopt; };
         if (in_) {
             looked_ = true;
-            has_first_ = in_->next();
-            return has_first_ ? std::optional(in_->current().ts()) : std::nullopt;
+            return first_ = look(*in_);
         }
         Reader in(Reader::source_type(path_), name_);
-        return first_ = in.next() ? std::optional(in.current().ts()) : std::nullopt;
+        return first_ = look(in);
     }
 
     /// Moves to the next entry. Returns false at the end. Throws what `In` throws, and DataError for a file that does not begin with
     /// its first() any more.
     bool next() {
-        if (std::exchange(looked_, false)) return has_first_;
+        if (std::exchange(looked_, false)) return first_.has_value();
         if (in_) return in_->next();
         in_.emplace(open_());
         const bool more = in_->next();
@@ -68,8 +68,7 @@ class LateReader {
     std::function<In()> open_;
     std::optional<In> in_;
     std::optional<Timestamp> first_;
-    bool looked_ = false; ///< Whether first() has read the first entry, if there is one, and next() has not yet moved to it.
-    bool has_first_ = false;
+    bool looked_ = false; ///< Whether first() has moved `in_` to the first entry, and next() has not.
 };
 
 } // namespace oplog

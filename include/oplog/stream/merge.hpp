@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <compare>
+#include <concepts>
 #include <cstddef>
 #include <functional>
 #include <iterator>
@@ -72,8 +73,9 @@ class Merge {
     explicit Merge(std::vector<Slice> slices, Continuity continuity = Continuity::any) : continuity_(continuity) {
         for (Slice& slice : slices) {
             auto head = std::make_unique<Head>(std::move(slice), heads_.size());
-            if (!head->first) continue;
-            waiting_.push({*head->first, head->index});
+            const std::optional<Timestamp> first = head->first();
+            if (!first) continue;
+            waiting_.push({*first, head->index});
             heads_.push_back(std::move(head));
         }
     }
@@ -104,15 +106,19 @@ class Merge {
 
   private:
     struct Head {
-        Head(Slice from, std::size_t place) : slice(std::move(from)), index(place) {
-            if constexpr (requires { slice.first(); }) {
-                first = slice.first();
+        Head(Slice from, std::size_t place) : slice(std::move(from)), index(place) {}
+
+        /// The timestamp of its first entry; none if it is empty.
+        std::optional<Timestamp> first() {
+            if constexpr (requires {
+                              { slice.first() } -> std::same_as<std::optional<Timestamp>>;
+                          }) {
+                return slice.first();
             } else {
                 begin();
-                if (entry) first = entry->ts();
+                return entry ? std::optional(entry->ts()) : std::nullopt;
             }
         }
-
         void begin() {
             at.emplace(std::ranges::begin(slice));
             read();
@@ -133,7 +139,6 @@ class Merge {
 
         Slice slice;
         std::size_t index;                                ///< In heads_.
-        std::optional<Timestamp> first;                   ///< Its first entry's; none if it is empty.
         std::optional<std::ranges::iterator_t<Slice>> at; ///< None before its turn.
         std::optional<EntryView> entry;                   ///< None before its turn, and at the end.
         Timestamp last;
