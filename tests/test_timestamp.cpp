@@ -145,7 +145,7 @@ TEST_CASE("what is no time is refused with the reason") {
                              "2026-11-2", "2026-1-22", "26-11-22", "2026-11-22T", "2026-11-22T14", "2026-11-22T14:6Z", "2026-11-22X14:06Z",
                              "2026-11-22T14:06:Z", "2026-11-22T14:06:59Zx", "2026-11-22T14:06:59ZZ", "2026-11-22T14:06:59 Z", "2026-11-22Z",
                              "2026-11-22T14:06:59.Z", "2026-11-22T14:06.5Z", "Timestamp(1)", "Timestamp(1,2", "Timestamp(1,2)x", "Timestamp(1,-2)",
-                             "{\"$timestamp\":{\"t\":1}}", "{\"$timestamp\":{\"i\":1,\"t\":2}}"}) {
+                             "{\"$timestamp\":{\"t\":1}}", "{\"$timestamp\":{\"t\":1,\"t\":2}}"}) {
         // clang-format on
         CAPTURE(text);
         CHECK(refusal(text) == "time '" + std::string(text) + "' " + forms);
@@ -168,9 +168,19 @@ TEST_CASE("what is no time is refused with the reason") {
 
 TEST_CASE("what shells, JSON and logs print is understood") {
     for (const char* text : {"Timestamp(1610422195, 1)", "Timestamp({ t: 1610422195, i: 1 })", R"({"$timestamp":{"t":1610422195,"i":1}})",
-                             R"( { "$timestamp" : { "t" : 1610422195 , "i" : 1 } } )"})
+                             R"( { "$timestamp" : { "t" : 1610422195 , "i" : 1 } } )", "Timestamp({i:1,t:1610422195})",
+                             R"({"$timestamp":{"i":1,"t":1610422195}})"})
         means(text, {1610422195, 1}, {1610422195, 1});
-    CHECK(refusal("Timestamp(4294967296, 1)").find("out of range") != std::string::npos);
+    for (const char* text :
+         {"Timestamp(4294967296, 1)", "Timestamp(1, 99999999999999999999)", R"({"$date":{"$numberLong":"4294967296000"}})"})
+        CHECK(refusal(text).find("out of range") != std::string::npos);
+    for (const char* text : {R"({"$date":"2021-01-12T03:29:55.248Z"})", R"(ISODate("2021-01-12T03:29:55.248Z"))",
+                             R"({ "$date" : { "$numberLong" : "1610422195248" } })"})
+        means(text, {1610422195, 0}, {1610422195, most});
+    means(R"({"$date":{"$numberLong":"999"}})", {0, 0}, {0, most});
+    for (const char* text : {R"(ISODate(""))", R"(ISODate("2021-01-12"))", R"({"$date":{"$numberLong":"-1000"}})",
+                             R"({"$date":{"$date":"2021-01-12"}})", "Timestamp(1)"})
+        CHECK(refusal(text).find("is neither") != std::string::npos);
     means("2021-01-12T03:29:55.248Z", {1610422195, 0}, {1610422195, most});
     means("2021-01-12T03:29:55.248123+00:00", {1610422195, 0}, {1610422195, most});
 }
@@ -183,7 +193,7 @@ TEST_CASE("a duration is a number and a unit") {
     CHECK(parse_duration("0.1m") == 6);
     CHECK(parse_duration("1d") == 86400);
     CHECK(parse_duration("2w") == 1209600);
-    for (const char* text : {"", "5", "m", "-5m", "5 m", "5mm", "1.m", ".5h", "1e3s", "99999999w", "5y"}) {
+    for (const char* text : {"", "5", "m", "-5m", "5 m", "5mm", "1.m", ".5h", "1e3s", "99999999w", "5y", "0.9s", "0.33m"}) {
         CAPTURE(text);
         CHECK_THROWS_AS(static_cast<void>(parse_duration(text)), ArgumentError);
     }

@@ -1627,7 +1627,7 @@ class Commands {
             if (tool_.has(option))
                 for (const std::string& text : tool_.value<std::vector<std::string>>(option))
                     patterns.emplace_back("--" + option, option == "rename" ? text.substr(0, text.find('=')) : text);
-        const Timestamp limit = tool_.has("to") ? parse_time(tool_.value("to")).last : Timestamp::max();
+        const Timestamp limit = tool_.has("to") ? tool_.time("to").last : Timestamp::max();
         std::set<std::string, std::less<>> seen;
         const auto see = [&](std::string_view ns) {
             if (seen.contains(ns)) return;

@@ -39,8 +39,12 @@ SplitPoints split_points(const Tool& tool) {
         points.size = with_unit("size", tool.value("size"), {{"", 1}, {"k", 1u << 10}, {"K", 1u << 10}, {"M", 1u << 20}, {"G", 1u << 30}});
     if (tool.has("entries")) points.entries = with_unit("entries", tool.value("entries"), {{"", 1}});
     if (tool.has("at"))
-        for (const std::string& times : tool.value<std::vector<std::string>>("at"))
-            for (const std::string& time : tool.split_list("at", times)) points.at.push_back(parse_time(time).first);
+        for (const std::string& times : tool.value<std::vector<std::string>>("at")) {
+            if (oplog::detail::timestamp_literal(times)) // it may have a comma in it
+                points.at.push_back(tool.time_of(times).first);
+            else
+                for (const std::string& time : tool.split_list("at", times)) points.at.push_back(tool.time_of(time).first);
+        }
     if (!points.every && !points.size && !points.entries && points.at.empty())
         throw ArgumentError("say where to cut: --every, --size, --entries or --at");
     return points;

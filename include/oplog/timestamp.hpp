@@ -4,7 +4,9 @@
 #include <oplog/error.hpp>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <cmath>
 #include <compare>
 #include <cstdint>
 #include <ctime>
@@ -86,18 +88,45 @@ inline bool take_char(std::string_view& text, std::string_view any_of) {
     return true;
 }
 
-/// Reads the two numbers of a timestamp as shells and Extended JSON write it, with blanks anywhere.
-inline std::optional<std::pair<std::uint64_t, std::uint64_t>> timestamp_literal(std::string_view text) {
-    for (const std::string_view form : {"Timestamp(#,#)", "Timestamp({t:#,i:#})", R"({"$timestamp":{"t":#,"i":#}})"}) {
-        std::string_view rest = text;
-        std::optional<std::uint64_t> numbers[2];
-        const auto skip_blanks = [&] { rest.remove_prefix(std::min(rest.find_first_not_of(' '), rest.size())); };
-        const bool matches = std::ranges::all_of(form, [&, next = numbers](char c) mutable {
-            skip_blanks();
-            return c == '#' ? (*next++ = take_number(rest)).has_value() : take_char(rest, {&c, 1});
-        });
+/// Matches a time as shells and Extended JSON write it, with blanks anywhere, and returns what stands for each `#`
+/// (digits) and `*` (all up to a quote) of the form.
+inline std::optional<std::array<std::string_view, 2>> match_literal(std::string_view text, std::string_view form) {
+    std::array<std::string_view, 2> parts;
+    auto next = parts.begin();
+    const auto skip_blanks = [&] { text.remove_prefix(std::min(text.find_first_not_of(' '), text.size())); };
+    for (const char c : form) {
         skip_blanks();
-        if (matches && rest.empty()) return std::pair(*numbers[0], *numbers[1]);
+        if (c == '#' || c == '*') {
+            const std::size_t length = std::min(c == '#' ? text.find_first_not_of("0123456789") : text.find('"'), text.size());
+            if (length == 0) return std::nullopt;
+            *next++ = text.substr(0, length);
+            text.remove_prefix(length);
+        } else if (!take_char(text, {&c, 1})) {
+            return std::nullopt;
+        }
+    }
+    skip_blanks();
+    return text.empty() ? std::optional(parts) : std::nullopt;
+}
+
+/// The seconds and the ordinal in a timestamp as shells and Extended JSON write it.
+inline std::optional<std::array<std::string_view, 2>> timestamp_literal(std::string_view text) {
+    for (const std::string_view form : {"Timestamp(#,#)", "Timestamp({t:#,i:#})", R"({"$timestamp":{"t":#,"i":#}})"})
+        if (const auto parts = match_literal(text, form)) return parts;
+    for (const std::string_view form : {"Timestamp({i:#,t:#})", R"({"$timestamp":{"i":#,"t":#}})"})
+        if (const auto parts = match_literal(text, form)) return {{(*parts)[1], (*parts)[0]}};
+    return std::nullopt;
+}
+
+/// The time in a date as shells and Extended JSON write it. What shells also take, without a T or an offset, is UTC there
+/// and local time here, and is none.
+inline std::optional<std::string> date_literal(std::string_view text) {
+    for (const std::string_view form : {R"({"$date":"*"})", R"(ISODate("*"))"})
+        if (const auto parts = match_literal(text, form); parts && parts->front().find('T') != std::string_view::npos)
+            return std::string(parts->front());
+    if (const auto parts = match_literal(text, R"({"$date":{"$numberLong":"#"}})")) {
+        const std::string_view milliseconds = parts->front();
+        return milliseconds.size() > 3 ? std::string(milliseconds.substr(0, milliseconds.size() - 3)) : "0";
     }
     return std::nullopt;
 }
@@ -128,17 +157,23 @@ inline std::time_t local_seconds(std::tm wall, std::string_view text, bool whole
 } // namespace detail
 
 /// Parses `<seconds>[:<ordinal>]`, RFC 3339 (`2026-11-22T14:06:59Z`, with any offset), local time (`YYYY-MM-DD[
-/// HH:MM[:SS]]` in the time zone of the C library), or a timestamp as shells and Extended JSON write it. A fraction of
-/// a second stands for the whole second, because an oplog's clock counts those. Throws ArgumentError.
+/// HH:MM[:SS]]` in the time zone of the C library), or a timestamp or a date as shells and Extended JSON write it. A
+/// fraction of a second stands for the whole second, because an oplog's clock counts those. Throws ArgumentError.
 inline TimeSpan parse_time(std::string_view text) {
     constexpr std::uint64_t limit = std::numeric_limits<std::uint32_t>::max();
     const auto bad = [&](const char* why) -> ArgumentError { return ArgumentError("time '" + std::string(text) + "' " + why); };
     constexpr const char* forms = "is neither <seconds>[:<ordinal>] nor 2026-11-22T14:06:59Z nor 2026-11-22[ 14:06[:59]]";
-    if (const auto literal = detail::timestamp_literal(text)) {
-        if (literal->first > limit || literal->second > limit) throw bad("is out of range: a timestamp's numbers end at 4294967295");
-        const Timestamp ts{static_cast<std::uint32_t>(literal->first), static_cast<std::uint32_t>(literal->second)};
+    if (auto literal = detail::timestamp_literal(text)) {
+        std::uint32_t numbers[2];
+        for (int i : {0, 1}) {
+            const auto number = detail::take_number((*literal)[i]);
+            if (!number || *number > limit) throw bad("is out of range: a timestamp's numbers end at 4294967295");
+            numbers[i] = static_cast<std::uint32_t>(*number);
+        }
+        const Timestamp ts{numbers[0], numbers[1]};
         return {ts, ts};
     }
+    if (const auto date = detail::date_literal(text)) return parse_time(*date);
     std::string_view rest = text;
     const auto number = detail::take_number(rest);
     if (!number) throw bad(forms);
@@ -223,8 +258,8 @@ inline TimeSpan parse_time(std::string_view text) {
     return {{static_cast<std::uint32_t>(start), 0}, {static_cast<std::uint32_t>(last), static_cast<std::uint32_t>(limit)}};
 }
 
-/// Parses a duration: a number, which may have a fraction, and s, m, h, d or w, as in "15m" or "1.5h". Returns whole
-/// seconds. Throws ArgumentError.
+/// Parses a duration: a number, which may have a fraction, and s, m, h, d or w, as in "15m" or "1.5h". Returns seconds.
+/// Throws ArgumentError, also for what is not whole seconds: an oplog's clock counts no less.
 inline std::uint32_t parse_duration(std::string_view text) {
     constexpr std::pair<char, std::uint32_t> units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 7 * 86400}};
     std::string_view rest = text;
@@ -239,9 +274,11 @@ inline std::uint32_t parse_duration(std::string_view text) {
     const auto unit = std::ranges::find(units, rest.empty() ? '\0' : rest.front(), &std::pair<char, std::uint32_t>::first);
     if (!valid || rest.size() != 1 || unit == std::end(units))
         throw ArgumentError("duration '" + std::string(text) + "' is not a number with s, m, h, d or w, as in 15m or 1.5h");
-    number = number * unit->second + 1e-6; // 0.1m are 6 seconds
+    number *= unit->second;
+    if (std::abs(number - std::round(number)) > 1e-6) // 0.1m are 6 seconds
+        throw ArgumentError("duration '" + std::string(text) + "' is not whole seconds, which is what an oplog's clock counts");
     if (number > std::numeric_limits<std::uint32_t>::max()) throw ArgumentError("duration '" + std::string(text) + "' is too long");
-    return static_cast<std::uint32_t>(number);
+    return static_cast<std::uint32_t>(std::round(number));
 }
 
 /// Parses `<seconds>:<ordinal>` and no other form. Throws ArgumentError.

@@ -100,19 +100,25 @@ class Bounds(ToolTest):
             self.usage("the bounds exclude everything", "slice", *bounds, "in.bson", out=MARK)
 
     def test_times_as_others_print_them_are_taken(self):
-        for form in (f"Timestamp({BASE}, 2)", f"Timestamp({{ t: {BASE}, i: 2 }})", f'{{"$timestamp":{{"t":{BASE},"i":2}}}}'):
+        for form in (f"Timestamp({BASE}, 2)", f"Timestamp({{ t: {BASE}, i: 2 }})", f"Timestamp({{ i: 2, t: {BASE} }})",
+                     f'{{"$timestamp":{{"t":{BASE},"i":2}}}}', f'{{"$timestamp":{{"i":2,"t":{BASE}}}}}'):
             self.expect(lambda e: e >= (BASE, 2), "--from", form)
-        self.expect(lambda e: e[0] > BASE, "--after", "2021-01-12T03:29:55.248Z")
+        for form in ("2021-01-12T03:29:55.248Z", 'ISODate("2021-01-12T03:29:55.248Z")', '{"$date":"2021-01-12T03:29:55.248Z"}',
+                     f'{{"$date":{{"$numberLong":"{BASE}248"}}}}'):
+            self.expect(lambda e: e[0] > BASE, "--after", form)
 
     def test_times_count_back_from_the_last_entry(self):
-        end, ordinal = self.times[-1]
+        end = self.times[-1][0]
         self.expect(lambda e: e[0] >= end - 5, "--from", "-5s")
         self.expect(lambda e: e[0] < end - 60, "--before", "-1m")
-        self.expect(lambda e: e >= (end - 5, ordinal), "--last", "5s")
-        self.expect(lambda e: (end - 93600, ordinal) <= e and e[0] <= end - 90000, "--last", "26h", "--to", "-25h")
+        self.expect(lambda e: e[0] >= end - 5, "--last", "5s")
+        self.expect(lambda e: end - 93600 <= e[0] <= end - 90000, "--last", "26h", "--to", "-25h")
         self.expect(lambda e: True, "--last", "100w")
         for bad in ("5", "5x", "-5s", ""):
             self.usage(f"duration '{bad}' is not a number with s, m, h, d or w, as in 15m or 1.5h", "slice", "--last", bad, "in.bson", out=MARK)
+        for options, part in ((("--last", "0.9s"), "0.9s"), (("--from", "-1.0001m"), "1.0001m")):
+            self.usage(f"duration '{part}' is not whole seconds, which is what an oplog's clock counts", "slice", *options, "in.bson", out=MARK)
+        self.fails(2, "{}: nosuch: No such file or directory\n", "slice", "--last", "5s", "nosuch", out=MARK)
         self.usage("--last, --from and --after exclude each other", "slice", "--last", "5s", "--from", "5", "in.bson", out=MARK)
         self.usage("what counts back from the last entry takes files, which can be read twice; - is none", "slice", "--last", "5s", out=MARK)
 

@@ -125,6 +125,8 @@ class Split(ToolTest):
         times = [(100, 1), (100, 2), (101, 1), (200, 1)]
         data = b"".join(entry(*t) for t in times)
         self.expect([times[:1], times[1:2], times[2:3], times[3:]], "--at", "150", "--at", "100:2,1970-01-01T00:01:41Z", stdin=data)
+        self.write("in.bson", data)
+        self.expect([times[:1], times[1:2], times[2:3], times[3:]], "--at", "Timestamp(100, 2)", "--at", "-99s,-1s", "in.bson", stdin=data)
         self.usage("--at has an empty item: '5,'", "split", "--at", "100", "--at", "5,", "-o", "more")
 
     def test_entries_has_no_units(self):

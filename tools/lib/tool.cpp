@@ -103,9 +103,11 @@ void check_time_zone(std::string_view time) {
         throw ArgumentError("the time zone of $TZ is unknown: '" + std::string(zone) + "'");
 }
 
-Timestamp before(Timestamp end, const std::string& duration) {
+/// The whole second that is so long before `end`.
+TimeSpan before(Timestamp end, const std::string& duration) {
     const std::uint32_t seconds = parse_duration(duration);
-    return {end.seconds > seconds ? end.seconds - seconds : 0, end.ordinal};
+    const std::uint32_t then = end.seconds > seconds ? end.seconds - seconds : 0;
+    return {{then, 0}, {then, Timestamp::max().ordinal}};
 }
 
 /// Looks at the raw arguments, because they may not parse.
@@ -459,12 +461,10 @@ void Tool::show_progress() const {
     show_progress(total);
 }
 
-TimeSpan Tool::time(const std::string& option, std::optional<Timestamp> end) const {
-    const std::string text = value(option);
-    if (text.starts_with('-')) {
-        const std::uint32_t then = before(end ? *end : this->end(), text.substr(1)).seconds;
-        return {{then, 0}, {then, Timestamp::max().ordinal}};
-    }
+TimeSpan Tool::time(const std::string& option, std::optional<Timestamp> end) const { return time_of(value(option), end); }
+
+TimeSpan Tool::time_of(const std::string& text, std::optional<Timestamp> end) const {
+    if (text.starts_with('-')) return before(end ? *end : this->end(), text.substr(1));
     check_time_zone(text);
     return parse_time(text);
 }
@@ -477,7 +477,7 @@ Bounds Tool::bounds() const {
     if (has("before")) bounds.before = time("before").first;
     if (has("last")) {
         if (bounds.from || bounds.after) throw ArgumentError("--last, --from and --after exclude each other");
-        bounds.from = before(end(), value("last"));
+        bounds.from = before(end(), value("last")).first;
     }
     const bool empty = (bounds.before == Timestamp::min()) || (bounds.after == Timestamp::max()) ||
                        (bounds.from && bounds.too_late(*bounds.from)) || (bounds.to && bounds.too_early(*bounds.to)) ||
@@ -558,6 +558,7 @@ Timestamp Tool::end() const {
     for (const std::string& file : read()) {
         const std::string path = resolve_input(file);
         std::error_code unknown;
+        if (path != "-" && ::access(path.c_str(), R_OK) != 0) oplog::detail::throw_errno(path);
         if (!std::filesystem::is_regular_file(path, unknown))
             throw ArgumentError("what counts back from the last entry takes files, which can be read twice; " + file + " is none");
         const auto in_parts = range_in_parts(path);

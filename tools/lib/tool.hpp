@@ -171,6 +171,8 @@ class Tool {
     /// The time that an option gives. One that begins with - counts back from `end`, as in -2h; that is, if it is none,
     /// the last entry of the inputs. Throws ArgumentError.
     TimeSpan time(const std::string& option, std::optional<Timestamp> end = {}) const;
+    /// Likewise, of a time in a list.
+    TimeSpan time_of(const std::string& text, std::optional<Timestamp> end = {}) const;
     Bounds bounds() const;
 
     std::optional<CompressionOptions> compression() const;
