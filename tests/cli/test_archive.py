@@ -280,8 +280,30 @@ class Archives(unittest.TestCase):
         path.write_bytes(self.full.replace(b"db\0\x05\0\0\0shop\0", b"db\0\x05\0\0\0../x\0"))
         self.assertIn("'../x' is no database's name", self.apply(path, *self.increments, out="cut", expected=1))
         path.write_bytes(b"no dump")
-        self.assertIn("no archive of mongodump", self.apply(path, *self.increments, out="cut", expected=1))
+        self.assertIn("offset 0: no archive of mongodump", self.apply(path, *self.increments, out="cut", expected=1))
+        at = self.full.index(b"\x02collection\0")
+        path.write_bytes(self.full[:at] + b"\x10" + self.full[at + 1:])
+        self.assertTrue(self.apply(path, *self.increments, out="cut", expected=1).startswith(f"oplog-apply: {path}: offset "))
         self.assertFalse((self.folder / "cut").exists())
+
+    def test_an_archive_with_two_collections_of_one_name_is_refused(self):
+        header = int.from_bytes(self.full[4:8], "little")
+        prelude = split_documents(self.full[4:self.full.index(b"\xff\xff\xff\xff")])
+        at = 4 + header + sum(map(len, prelude[1:]))
+        path = self.folder / "full.archive"
+        for twice in prelude[1:]:
+            path.write_bytes(self.full[:at] + twice + self.full[at:])
+            said = self.apply(path, *self.increments, out="cut", expected=1)
+            self.assertRegex(said, f"^oplog-apply: {path}: offset {at + len(twice)}: the archive has two collections ")
+        self.assertFalse((self.folder / "cut").exists())
+
+    def test_messages_name_the_archive_and_not_where_it_is_unpacked(self):
+        path = self.folder / "full.archive"
+        path.write_bytes(self.full.replace(b'"indexes":[', b'"indexes":x'))
+        for tool, *arguments in (["apply", *self.increments, "-o", self.folder / "cut", "--full", path], ["diff", path, self.dump]):
+            done = subprocess.run([BIN / f"oplog-{tool}", *arguments], capture_output=True, check=False, text=True, timeout=60)
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stderr, f"^oplog-{tool}: {path}: [a-z]*/[a-z.]*metadata.json: ")
 
 
 class EveryTool(unittest.TestCase):

@@ -259,6 +259,12 @@ class Time(StageTest):
             entries = self.staged("--full", "full", "inc.bson", "--to", "100:4", *args)
             self.assertEqual(sum(e["op"] == "i" for e in entries), 1)
 
+    def test_a_rename_onto_another_collection_of_the_dump_is_refused(self):
+        self.dump(noop(3), noop(4), b=metadata("b", letter="B"))
+        self.write("inc.bson", noop(4) + noop(5))
+        self.fails(2, "{}: shop/b.bson: two collections would have this file\n", "stage", "--full", "full", "inc.bson", "--rename", "shop.a=shop.b", "-o", "out")
+        self.assertFalse((self.dir / "out").exists())
+
     def test_a_renamed_collection_lacks_its_unfinished_index_too(self):
         self.write("full/shop/a.metadata.json", metadata("a", "old_1", "x_1", letter="A"))
         self.write("inc.bson", noop(3) + noop(4) + build(5, "commit", "a", "x_1"))

@@ -57,7 +57,8 @@ class UnpackedArchives {
         }
         std::string path = directory_ + "/" + std::to_string(++count_);
         std::filesystem::create_directory(path);
-        unpack(ArchiveReader(InputSource(dump), dump), path);
+        unpack(dump, path);
+        show_as(path, dump);
         return path;
     }
 
@@ -75,13 +76,20 @@ class UnpackedArchives {
         sink.write(text.data(), text.size());
         sink.close();
     }
-    static void unpack(ArchiveReader archive, const std::string& directory) {
+    static void unpack(const std::string& name, const std::string& directory) {
+        ArchiveReader archive(InputSource(name), name);
         const ArchivePrelude& prelude = archive.prelude();
         bson::Builder versions;
         const bson::Value version =
             versions.string("ServerVersion", prelude.server_version).string("ToolVersion", prelude.tool_version).finish();
         write(directory + "/prelude.json", to_json(version.view()));
-        const auto file_of = [&](const auto&... which) { return file(directory, which...); };
+        const auto file_of = [&](const auto&... which) {
+            try {
+                return file(directory, which...);
+            } catch (const DataError& error) {
+                throw error.within(name);
+            }
+        };
         std::set<std::string> views; // which end like the others, and have no documents
         for (const ArchiveCollection& collection : prelude.collections) {
             if (!collection.metadata.empty()) write(file_of(collection.database, collection.name, ".metadata.json"), collection.metadata);

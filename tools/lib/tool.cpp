@@ -26,6 +26,9 @@
 namespace oplog::tools {
 namespace {
 
+/// Directories that messages do not name, each with what they name instead.
+std::vector<std::pair<std::string, std::string>> shown_as;
+
 /// The descriptor of a BSON stream that is not complete yet, or -1.
 std::atomic<int> open_stream{-1};
 
@@ -253,6 +256,8 @@ std::string about(double seconds) {
     if (minutes > 0) return fmt::format("{} min {} s", minutes, whole % 60);
     return fmt::format("{} s", whole);
 }
+
+void show_as(const std::string& path, const std::string& name) { shown_as.emplace_back(path, name); }
 
 void say(std::string_view text) { static_cast<void>(!::write(STDERR_FILENO, text.data(), text.size())); }
 
@@ -645,7 +650,17 @@ void Tool::suggest(const std::string& message) const {
     if (!best.second.empty()) tools::say(fmt::format("hint: did you mean --{}?\n", best.second));
 }
 
-void Tool::diagnose(std::string_view text) const { tools::say(fmt::format("{}: {}\n", name_, escaped(text))); }
+void Tool::diagnose(std::string_view text) const {
+    std::string shown(text);
+    for (const auto& [path, name] : shown_as)
+        for (std::size_t at = 0; (at = shown.find(path, at)) != shown.npos;) {
+            const char next = shown.c_str()[at + path.size()];
+            const std::string instead = next == '/' ? name + ": " : next >= '0' && next <= '9' ? path : name;
+            shown.replace(at, path.size() + (next == '/'), instead);
+            at += instead.size();
+        }
+    tools::say(fmt::format("{}: {}\n", name_, escaped(shown)));
+}
 
 void Tool::report(const std::exception& error) {
     const auto* os = dynamic_cast<const std::system_error*>(&error);

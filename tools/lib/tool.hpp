@@ -57,6 +57,8 @@ std::string about(double seconds);
 
 /// Writes text to stderr. If nobody can be told (it is closed, a disk is full), the exit code must do.
 void say(std::string_view text);
+/// From here on, what is in the directory `path` is called what it is of `name` in messages.
+void show_as(const std::string& path, const std::string& name);
 
 /// Shows on stderr, about once a second, how much of the input has been read.
 class Progress {

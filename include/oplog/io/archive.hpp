@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -107,21 +108,27 @@ class BasicArchiveReader {
     /// Reads the prelude. `name` is for messages.
     BasicArchiveReader(Source source, std::string name) : source_(std::move(source)), name_(std::move(name)) {
         guarded([&] {
-            if (!fill(4) || word() != detail::archive_magic) throw DataError(Fault::not_oplog, "no archive of mongodump");
+            if (!fill(4) || word() != detail::archive_magic) fail(Fault::not_oplog, "no archive of mongodump");
             at_ += 4;
             const auto header = next_document();
             if (!header) fail(Fault::malformed, "an archive without a header");
-            if (const auto version = header->find("version"); version && version->string() != detail::archive_version)
-                throw DataError(Fault::not_supported, "an archive of version " + std::string(version->string()) + ", and known is " +
-                                                          std::string(detail::archive_version));
-            if (const auto server = header->find("server_version")) prelude_.server_version = server->string();
-            if (const auto tool = header->find("tool_version")) prelude_.tool_version = tool->string();
+            each_field(*header, [&](const bson::Element& field) {
+                if (field.key() == "version" && field.string() != detail::archive_version)
+                    throw DataError(Fault::not_supported, "an archive of version " + std::string(field.string()) + ", and known is " +
+                                                              std::string(detail::archive_version));
+                if (field.key() == "server_version") prelude_.server_version = field.string();
+                if (field.key() == "tool_version") prelude_.tool_version = field.string();
+            });
+            std::set<std::pair<std::string, std::string>> names;
             while (const auto document = next_document()) {
-                const auto text = [&](const char* key) {
-                    const auto found = document->find(key);
-                    return found ? std::string(found->string()) : std::string();
-                };
-                prelude_.collections.push_back({text("db"), text("collection"), text("metadata"), text("type")});
+                ArchiveCollection& one = prelude_.collections.emplace_back();
+                each_field(*document, [&](const bson::Element& field) {
+                    for (const auto& [key, text] : {std::pair("db", &one.database), std::pair("collection", &one.name),
+                                                    std::pair("metadata", &one.metadata), std::pair("type", &one.type)})
+                        if (field.key() == key) *text = field.string();
+                });
+                if (!names.emplace(one.database, one.name).second)
+                    fail(Fault::ambiguous, "the archive has two collections " + one.database + "." + one.name);
             }
         });
     }
@@ -180,6 +187,15 @@ class BasicArchiveReader {
     [[noreturn]] void fail(Fault fault, const std::string& why) const {
         throw DataError(fault, "offset " + std::to_string(offset_ + at_) + ": " + why);
     }
+    /// Of a document that was just read, for errors have its place then.
+    template <class Work>
+    void each_field(const bson::Document& document, Work work) const {
+        try {
+            for (const bson::Element& field : document) work(field);
+        } catch (const DataError& error) {
+            throw error.within("offset " + std::to_string(offset_ + at_ - document.bytes().size()));
+        }
+    }
     std::string ns() const { return item_.database + "." + item_.collection; }
 
     /// Has so many bytes in the buffer; false if there are none at all.
@@ -215,23 +231,27 @@ class BasicArchiveReader {
         if (size < bson::min_document_size || size > bson::max_document_size)
             fail(Fault::bad_length, std::to_string(size) + " is no document's length");
         fill(size);
-        const bson::Document document(std::string_view(buffer_).substr(at_, size));
-        at_ += size;
-        return document;
+        try {
+            const bson::Document document(std::string_view(buffer_).substr(at_, size));
+            at_ += size;
+            return document;
+        } catch (const DataError& error) {
+            throw error.within("offset " + std::to_string(offset_ + at_));
+        }
     }
     detail::ArchiveHeader next_header() {
         const auto document = next_document();
         if (!document) fail(Fault::malformed, "a block without a header");
         detail::ArchiveHeader header;
         bool has_name = false;
-        for (const bson::Element& field : *document) {
+        each_field(*document, [&](const bson::Element& field) {
             const std::string_view key = field.key();
             if (key == "db") header.database = field.string();
             if (key == "collection") header.collection = field.string();
             if (key == "EOF") header.is_end = field.boolean();
             if (key == "CRC") header.crc = static_cast<std::uint64_t>(field.integer());
             has_name = has_name || key == "collection";
-        }
+        });
         if (!has_name) fail(Fault::missing_field, "a block that names no collection");
         return header;
     }

@@ -670,9 +670,12 @@ class DumpWriter {
             throw DataError(Fault::bad_value, "impossible database name '" + std::string(database) + "'");
         return std::string(database) + "/" + dump_file_name(collection) + std::string(extension) + (options_.gzip ? ".gz" : "");
     }
-    /// The path to write a file to. Creates its directory.
+    /// The path to write a file to. Creates its directory. Throws RenameError for a file that is there: the names of
+    /// collections in the source differ.
     std::string place(std::string_view relative) const {
         const std::filesystem::path file = std::filesystem::path(temporary_) / relative;
+        if (std::filesystem::exists(std::filesystem::symlink_status(file)))
+            throw RenameError(std::string(relative) + ": two collections would have this file");
         std::filesystem::create_directories(file.parent_path());
         return file.string();
     }
