@@ -307,6 +307,12 @@ void prove_continuity(const std::vector<const Step*>& steps) {
     }
 }
 
+/// Throws DataError for a full dump that lacks a file of a collection, as a restore would.
+void require_whole_dump(const fs::path& full) {
+    const Dump dump(full.string());
+    for (const DumpCollection& collection : dump.collections()) static_cast<void>(collection.read_metadata());
+}
+
 /// Reads a step to its last byte and compares it with its record.
 void verify(const Step& step) {
     std::map<fs::path, const Step::File*> recorded;
@@ -326,6 +332,7 @@ void verify(const Step& step) {
         recorded.erase(file);
     }
     if (!recorded.empty()) throw DataError(Fault::incomplete, recorded.begin()->first.string() + ": missing");
+    if (step.type == "full") require_whole_dump(step.directory);
 }
 
 /// The same of a chain, and that its steps continue each other.
@@ -1428,6 +1435,7 @@ class Commands {
         verified([&] {
             examine(full);
             examine(slice);
+            require_whole_dump(full.directory);
         });
         if (probe && slice.first_sha256 != probe->last_sha256)
             throw Failure(discontinuity, "the oplog of the dump's time begins with entry " + to_string(slice.first) +

@@ -185,6 +185,7 @@ class Config(unittest.TestCase):
     def test_what_is_wrong_is_named_with_its_line(self):
         for text, message in (("[default]\nfoo = 1\n", "line 2: unknown key 'foo'"), ("dbbak_dir = /b\n", "line 1: before the section [default]"),
                               ("[other]\n", "line 1: section [other]: there is only [default]"), ("[default]\njust text\n", "line 2: neither a key with a value nor a comment"),
+                              ("[default]\nlang = e\0n\n", "line 2: has a NUL, as no text has"),
                               ("[default]\nlang = en\nlang = zh\n", "line 3: lang again; it is on line 2 already")):
             self.write(text)
             self.refused(message)

@@ -132,6 +132,29 @@ class Steps(Chain):
         done = subprocess.run(["sh", "-c", 'ulimit -n 80; exec "$@"', "sh", BIN / "oplog-chain", "verify", self.folder], capture_output=True, text=True, env=ENVIRONMENT)
         self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "19700101_00_16_40  ok\n", ""))
 
+    def test_a_dump_without_all_files_of_a_collection_is_no_full_backup(self):
+        def cut(name):
+            self.full(100, 103, expected=ASK_AGAIN, slice_=b"")  # makes the step, and leaves it
+            (self.step / "full" / name).unlink()
+            self.write(self.step / "slice/local/oplog.rs.bson", b"".join(entry(n) for n in (98, 100, 103)))
+            return self.chain("add-full", self.step, "--probe", self.folder / ".work/probe", "--started", "1000", expected=UNVERIFIED)
+        self.assertRegex(cut("shop/a.bson"), "^oplog-chain: .*/full/shop/a.bson: missing, and with it the documents of shop.a: the dump is not whole")
+        self.assertRegex(cut("shop/a.metadata.json"), "^oplog-chain: .*/full/shop/a.metadata.json: missing, and with it the options and indexes of shop.a")
+
+    def test_verify_refuses_such_a_dump_that_was_filed(self):
+        self.full(100, 103)
+        full = next(self.folder.glob("1*/full"))
+        (full / "shop/a.bson").unlink()
+        record = json.loads((full / "step.json").read_text())
+        record["files"] = [file for file in record["files"] if file["path"] != "shop/a.bson"]
+        for path in self.folder.glob("1*/**/step.json"):  # as they were before each proved itself
+            old = record if path.parent == full else json.loads(path.read_text())
+            path.write_text(json.dumps({key: value for key, value in old.items() if key not in ("previous", "sha256")} | {"format": 1}, separators=(",", ":")))
+        (full.parent / "chain.json").unlink()
+        done = subprocess.run([BIN / "oplog-chain", "verify", self.folder], capture_output=True, text=True, check=False, env=ENVIRONMENT)
+        self.assertEqual(done.returncode, UNVERIFIED)
+        self.assertIn("full/shop/a.bson: missing, and with it the documents of shop.a", done.stdout)
+
     def test_an_increment_that_does_not_continue_is_none(self):
         self.full(100, 103)
         error = self.inc(104, 110, expected=DISCONTINUITY)

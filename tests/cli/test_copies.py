@@ -73,6 +73,37 @@ class Command(Copying):
         self.configure()
         self.assertIn("copy: copy_command is not set", self.run_tool("copy", expected=2))
 
+    def test_the_next_attempt_copies_what_is_there_then(self):
+        self.run_tool("full")
+        self.tick("a")
+        self.run_tool("inc")
+        self.run_tool("full")
+        old, new = self.chains(".")
+        prune = f"{BIN}/oplog-chain prune $OPLOG_DIRECTORY --keep 1"
+        self.configure(copy_command=self.copying(f"[ -e {self.folder}/tried ] || {{ touch {self.folder}/tried; {prune}; exit 1; }}"))
+        self.run_tool("copy")
+        first, second = self.listed()
+        self.assertIn(f"{old}/full", first)
+        self.assertEqual((second, self.status()["uncopied"]), ([f"{new}/full", f"{new}/slice", f"{new}/chain.json"], []))
+        self.run_tool("full")
+        (self.folder / "tried").unlink()
+        self.configure(copy_command=self.copying("[ -e tried ] || { rm -r $OPLOG_DIRECTORY/2*; exit 1; }"))
+        self.run_tool("copy")  # nothing is left to be copied
+        self.assertEqual(len(self.listed()), 1)
+
+    def test_one_that_ends_what_runs_it_is_a_failure_like_others(self):
+        metrics = self.folder / "oplog.prom"
+        self.configure(copy_command="kill -9 $PPID", metrics_file=metrics, on_event=f"echo $OPLOG_STEP $OPLOG_EVENT >>{self.folder}/events")
+        self.assertIn("oplog-backup: a process of this program was ended by signal 9\n", self.run_tool("full", expected=1))
+        self.assertEqual((self.folder / "events").read_text(), "full success\ncopy failure\n")
+        self.assertRegex(metrics.read_text(), r'\noplog_backup_exit_code\{.*step="copy"\} 1\n')
+
+    def test_a_pause_that_is_no_number_is_said_at_once(self):
+        self.configure()
+        for name, value in (("RETRY", "0.5"), ("RETRY", "abc"), ("EVENT", "08"), ("EVENT", "-1")):
+            name = f"OPLOG_BACKUP_{name}_SECONDS"
+            self.assertIn(f"oplog-backup: {name}={value} is no number of seconds up to 99999\n", self.run_tool("status", expected=2, **{name: value}))
+
     def test_a_cycle_goes_on_meanwhile_and_all_is_copied_at_its_end(self):
         started = self.folder / "started"
         self.configure(increments=1, copy_command=self.copying(f"touch {started}; while [ ! -e {self.folder}/go ]; do sleep 0.1; done"))

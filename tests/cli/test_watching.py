@@ -93,6 +93,19 @@ class Metrics(Watching):
         self.assertEqual(after["lag_seconds"], {})  # the server did not say
         self.assertEqual({path.name for path in self.folder.iterdir()} - {"config.ini", "dbbak", "oplog.prom", "servers", "tools"}, set())
 
+    def test_copies_have_a_last_success_too_which_a_failure_leaves(self):
+        begun = int(time.time())
+        self.configure(metrics_file=self.metrics_file, copy_command="true")
+        self.run_tool("full")
+        success = self.metrics()["last_success_timestamp_seconds"]
+        self.assertEqual(set(success), {"full", "copy"})
+        self.assertGreaterEqual(success["copy"], begun)
+        self.configure(metrics_file=self.metrics_file, copy_command="exit 3")
+        self.tick("a")
+        self.run_tool("inc", expected=1)
+        after = self.metrics()
+        self.assertEqual((after["exit_code"], after["last_success_timestamp_seconds"]["copy"]), ({"full": 0, "inc": 0, "copy": 1}, success["copy"]))
+
     def test_what_the_server_has_more_is_the_lag_by_its_clock(self):
         self.second -= 5 * DAY  # so much slow
         self.replace_oplog(entry(self.second))

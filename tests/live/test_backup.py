@@ -7,6 +7,7 @@ With the real mongodump and mongorestore where they are found, else with the sta
 to test with (unless OPLOG_REQUIRE_LIVE=1, then 2).
 """
 
+import contextlib
 import json
 import os
 import random
@@ -642,6 +643,14 @@ class Failing(Backup):
             _, err = self.run_backup(command, expected=1)
             self.assertRegex(err, "(?i)no space left|disk is full")
             self.check_clean()
+        filler = self.directory / "filler"
+        with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as full:
+            while True:
+                full.write(bytes(4096))
+        _, err = self.run_backup("inc", expected=1)  # no room, not even for what is said
+        self.assertRegex(err, "(?i)no space left|disk (is|may be) full")
+        self.assertNotRegex(err, "(?m)^oplog-backup: $")
+        filler.unlink()
         chain, = self.status()["chains"]
         self.assertEqual((chain["state"], chain["increments"]), ("open", 1))
         self.run_backup("verify")

@@ -172,6 +172,7 @@ class BackupConfig {
                 in_section = true;
                 continue;
             }
+            if (line.find('\0') != line.npos) fail("has a NUL, as no text has");
             const std::size_t equals = line.find_first_of("=:");
             if (equals == line.npos) fail("neither a key with a value nor a comment");
             if (!in_section) fail("before the section [default]");

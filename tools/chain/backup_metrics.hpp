@@ -89,6 +89,7 @@ struct StepEnds {
     struct End {
         std::string step;
         std::int64_t code, at, seconds;
+        std::int64_t succeeded = 0; ///< When one last did; 0 if that is not known.
     };
     std::vector<End> all;
 
@@ -100,23 +101,26 @@ struct StepEnds {
             const JsonFile json(path);
             for (const bson::Element& element : json.field("steps").array()) {
                 const auto field = [&](const char* key) { return JsonFile::field(element.document(), key); };
-                ends.all.push_back(
-                    {std::string(field("step").string()), field("code").integer(), field("at").integer(), field("seconds").integer()});
+                const auto succeeded = element.document().find("succeeded");
+                ends.all.push_back({std::string(field("step").string()), field("code").integer(), field("at").integer(),
+                                    field("seconds").integer(), succeeded ? succeeded->integer() : 0});
             }
         } catch (const Error&) {
             ends.all.clear(); // of a run that was ended as it wrote: there will be others
         }
         return ends;
     }
-    void add(const End& end) {
-        std::erase_if(all, [&](const End& one) { return one.step == end.step; });
-        all.push_back(end);
+    void add(End end) {
+        const auto before = std::ranges::find(all, end.step, &End::step);
+        end.succeeded = end.code == 0 ? end.at : before != all.end() ? before->succeeded : 0;
+        if (before != all.end()) all.erase(before);
+        all.push_back(std::move(end));
     }
     void save(const fs::path& directory) const {
         std::string text = "{\"steps\":[";
         for (const End& one : all)
-            text += fmt::format("{}{{\"step\":{},\"code\":{},\"at\":{},\"seconds\":{}}}", text.ends_with('[') ? "" : ",",
-                                json_quoted(one.step), one.code, one.at, one.seconds);
+            text += fmt::format("{}{{\"step\":{},\"code\":{},\"at\":{},\"seconds\":{},\"succeeded\":{}}}", text.ends_with('[') ? "" : ",",
+                                json_quoted(one.step), one.code, one.at, one.seconds, one.succeeded);
         text += "]}\n";
         FileSink file((directory / ".steps.json").string(), IfExists::replace, Content::text);
         file.write(text.data(), text.size());
@@ -174,6 +178,8 @@ class Metrics {
         : labels_("directory=" + quoted(directory.string())) {
         describe("last_success_timestamp_seconds", "When a step last succeeded, by the clock of the machine that backs up.");
         for (const auto& [step, at] : of.successes) sample(at, "step", step);
+        for (const StepEnds::End& end : ends.all) // of what no chain tells, as of copies
+            if (end.succeeded > 0 && !of.successes.contains(end.step)) sample(end.succeeded, "step", end.step);
         describe("last_end_timestamp_seconds", "When a step last ended, whether or not it succeeded.");
         for (const StepEnds::End& end : ends.all) sample(end.at, "step", end.step);
         describe("exit_code", "With what a step last ended: 0 is success.");
