@@ -18,7 +18,8 @@ from bson.son import SON
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-VERSION = "stand-in of the oplog project's tests"
+from version import VERSION
+
 ANY_TEXT = CodecOptions(unicode_decode_error_handler="replace")  # what is no UTF-8 is passed on as it is, in raw documents
 RAW = ANY_TEXT.with_options(document_class=RawBSONDocument)
 EXACT = ANY_TEXT.with_options(document_class=SON, datetime_conversion=DatetimeConversion.DATETIME_MS)

@@ -1,0 +1,1 @@
+VERSION = "stand-in of the oplog project's tests"
