@@ -123,6 +123,9 @@ TEST_CASE("a change that lacks what it needs is damaged") {
     check_damaged(R"({"op":"i","ns":"shop.a"})", "an insert without 'o'");
     check_damaged(R"({"op":"i","ns":"shop.a","o":{"id":1}})", "an insert without 'o._id'");
     check_damaged(R"({"op":"d","ns":"shop.a","o":{"^id":1}})", "a delete without 'o._id'");
+    check_damaged(R"({"op":"i","ns":"shop.a","o":{"_id":[1]}})", "an insert with an _id of the type array, which no server stores");
+    for (const char* ui : {R"("abc")", R"({"$binary":{"base64":"AAAA","subType":"04"}})", "null"})
+        check_damaged(R"({"op":"i","ns":"shop.a","ui":)" + std::string(ui) + R"(,"o":{"_id":1}})", "an operation whose 'ui' is no UUID");
     check_damaged(R"({"op":"u","ns":"shop.a","o":{"_id":1,"x":1}})", "an update without 'o2'");
     check_damaged(R"({"op":"u","ns":"shop.a","o":{"_id":1,"x":1},"o2":{"id":1}})", "an update without 'o2._id'");
     check_damaged(R"({"op":"u","ns":"shop.a","n":{"$v":2,"diff":{"u":{"x":1}}},"o2":{"_id":1}})", "unknown field 'n'");

@@ -192,6 +192,25 @@ class Apply(ToolTest):
         self.assertEqual({name: self.read(name) for name in before}, before)
         self.assertFalse((self.dir / "out").exists())
 
+    def test_a_view_that_takes_the_name_of_a_collection_is_refused(self):
+        """The entry in which the collection went is missing."""
+        for taken in (True, False):
+            made = MadeChain(self)
+            made.dump("shop.a", 1, [{"_id": 1}])
+            if not taken:
+                made.drop("shop.a")
+            made.insert("shop.system.views", {"_id": "shop.a", "viewOn": "b", "pipeline": []})
+            inputs = made.write()
+            for how in (("--archive",), ()):
+                if taken:
+                    self.fails(1, "{}: there would be two collections shop.a, or it and a view: an entry is missing in which the one went (--exclude-ns leaves them out)\n",
+                               "apply", "-q", *inputs, *how, "-o", "out")
+                else:
+                    self.good("apply", "-q", *inputs, *how, "-o", "as" + "".join(how))
+            code, _, err = self.run_tool("stage", *inputs, "-f", "-o", "staged")
+            self.assertEqual((code, "the view shop.a takes the name of a collection: an entry is missing in which that one went" in err), (int(taken), taken), err)
+            self.assertEqual(self.run_tool("verify", *inputs)[0], int(taken))
+
     def test_a_new_name_that_another_collection_has_is_refused(self):
         made = MadeChain(self)
         made.dump("shop.a", 1, [{"_id": 1}])

@@ -68,10 +68,15 @@ class Dumps(ToolTest):
         self.write("full/shop/old_view.metadata.json", b'{"options":{"viewOn":"a","pipeline":[]},"indexes":[]}')
         self.write("full/shop/ts.metadata.json", metadata("ts", "timeseries", options={"timeseries": {"timeField": "t"}}, indexes=[]))
         self.write("full/shop/system.buckets.ts.bson", b"")
-        self.write("full/shop/old.bson", document(int32("_id", 1)))
-        self.write("full/shop/old.metadata.json", b"")
         self.write("full/shop/prelude.json", b"{}")
         os.mkdir(self.dir / "full/empty_database")
+        self.accepted()
+
+    def test_metadata_is_empty_only_where_a_mongodump_without_a_prelude_wrote_it(self):
+        self.write("full/shop/old.bson", document(int32("_id", 1)))
+        self.write("full/shop/old.metadata.json", b"")
+        self.refused("full/shop/old.metadata.json: empty")
+        self.remove("full/prelude.json")
         self.accepted()
 
     def test_a_time_series_with_a_long_name_comes_out_as_mongorestore_finds_it(self):

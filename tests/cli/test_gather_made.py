@@ -198,8 +198,9 @@ class Refused(Made):
         self.assertIn("config: its chain a ends at ", err)
 
     def test_a_document_with_an_array_in_its_shard_key(self):
-        self.s0.insert("app.a", {"_id": [1]})
-        self.refused("collection app.a on s0: a document with an array in its shard key, '_id'")
+        self.cluster.shard("app.k", 2, key={"n": 1}, splits=[5])
+        self.s0.insert("app.k", {"_id": 1, "n": [1]})
+        self.refused("collection app.k on s0: a document with an array in its shard key, 'n'")
 
     def test_a_chunk_on_a_shard_that_is_none(self):
         self.config.set("config.chunks", 1, {"shard": "s7"})

@@ -378,6 +378,9 @@ inline Verdict judge_change(const Operation& operation) {
     if (operation.is_update() && !operation.o2) throw missing("o2");
     const auto id = operation.id();
     if (!id) throw missing(operation.is_update() ? "o2._id" : "o._id");
+    if (operation.is_insert() && (id->is(bson::Type::array) || id->is(bson::Type::regex) || id->is(bson::Type::undefined)))
+        throw DataError(Fault::bad_value,
+                        "an insert with an _id of the type " + std::string(name(id->type())) + ", which no server stores");
     if (operation.ns == "admin.system.version")
         if (Verdict verdict = judge_version(operation, *id); verdict.meaning != Meaning::followed) return verdict;
     if (operation.is_update()) check_update(operation.o, *operation.o2);

@@ -198,7 +198,10 @@ struct Operation {
                 has_o = true;
                 break;
             case 'o' << 8 | '2': o2 = element.document(); break;
-            case 'u' << 8 | 'i': ui = element.binary_data(); break;
+            case 'u' << 8 | 'i':
+                ui = element.binary_data();
+                if (ui.size() != 16) throw DataError(Fault::bad_value, "an operation whose 'ui' is no UUID");
+                break;
             case 't' << 8 | 's':
             case 't' << 8:
             case 'v' << 8:

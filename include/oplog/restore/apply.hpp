@@ -222,7 +222,7 @@ class Applier {
     void finish() {
         seal();
         for (const AppliedCollection& collection : collections_) require_whole(collection);
-        if (!options_.selection.renaming().empty()) require_one_name_each();
+        require_one_name_each();
     }
     /// Call this instead of finish() if collections need not be completely known.
     void seal() {
@@ -260,7 +260,7 @@ class Applier {
     /// time.
     void write(DumpWriter& out, std::size_t jobs = 1, const ReadProgress& progress = {}) {
         for (const auto& [ns, view] : views_)
-            if (!is_timeseries_view(view.definition)) write_view(ns, view, out);
+            if (!is_timeseries_view(bson::Document(view.definition))) write_view(ns, view, out);
         if (const auto& prelude = dump_->prelude()) {
             if (prelude->ends_with(".gz") == out.gzip())
                 out.take(*prelude, dump_->relative(*prelude));
@@ -330,7 +330,7 @@ class Applier {
     std::map<std::string, Metadata> views() const {
         std::map<std::string, Metadata> views;
         for (const auto& [ns, view] : views_)
-            if (!is_timeseries_view(view.definition)) views.emplace(ns, view_metadata(ns, view));
+            if (!is_timeseries_view(bson::Document(view.definition))) views.emplace(ns, view_metadata(ns, view));
         return views;
     }
     /// Transactions that were not committed, and are left out.
@@ -340,14 +340,19 @@ class Applier {
     Timestamp resume_from() const { return std::min(tracker_.oldest_open().value_or(last_), last_); }
 
   private:
-    /// Throws RenameError where a new name is that of another collection or view.
+    /// Throws RenameError where a new name is that of another collection or view, and DataError where two have one name
+    /// already.
     void require_one_name_each() const {
         std::string_view last;
         for (const auto& [key, collection] : by_name_) {
             const auto view = views_.find(key.first);
-            if (key.first == last || (view != views_.end() && !is_timeseries_view(view->second.definition)))
-                throw RenameError("cannot rename: there would be two collections " + key.first);
+            const bool again = key.first == last || (view != views_.end() && !is_timeseries_view(bson::Document(view->second.definition)));
             last = key.first;
+            if (!again || is_hidden_in_dumps(key.first)) continue;
+            if (!options_.selection.renaming().empty()) throw RenameError("cannot rename: there would be two collections " + key.first);
+            throw DataError(Fault::incomplete,
+                            "there would be two collections " + key.first +
+                                ", or it and a view: an entry is missing in which the one went (--exclude-ns leaves them out)");
         }
     }
 
@@ -520,10 +525,6 @@ class Applier {
             views_[ns] = {apply_upsert(*operation.o2, operation.o), std::nullopt};
             detail::check_view(bson::Document(views_[ns].definition));
         }
-    }
-    static bool is_timeseries_view(const std::string& definition) {
-        const auto on = bson::Document(definition).find("viewOn");
-        return on && on->is(bson::Type::string) && on->string().starts_with(buckets_prefix);
     }
     static Metadata view_metadata(const std::string& ns, const StoredView& view) {
         Metadata metadata;

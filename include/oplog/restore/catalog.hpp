@@ -47,6 +47,12 @@ inline bool is_capped(const bson::Document& options) {
 /// order is that of `_id`.
 inline bool is_capped_cluster(const bson::Document& options) { return is_capped(options) && options.find("clusteredIndex"); }
 
+/// Whether a view with this definition is a time series.
+inline bool is_timeseries_view(const bson::Document& definition) {
+    const auto on = definition.find("viewOn");
+    return on && on->is(bson::Type::string) && on->string().starts_with(buckets_prefix);
+}
+
 /// The message about an operation whose name and UUID mean two different collections.
 inline std::string of_another(std::string_view what, std::string_view ns) {
     return std::string(what) + " is for another collection " + std::string(ns) +

@@ -247,8 +247,9 @@ inline void require_named_compression(const std::string& path) {
 }
 
 /// Reads a metadata file. Throws DataError with the file's name.
-inline Metadata read_metadata_file(const std::string& path) {
+inline Metadata read_metadata_file(const std::string& path, bool may_be_empty = true) {
     const std::string json = read_whole(path);
+    if (json.empty() && !may_be_empty) throw DataError(Fault::truncated, path + ": empty");
     try {
         return Metadata::parse(json);
     } catch (const DataError& error) {
@@ -263,6 +264,7 @@ struct DumpCollection {
     std::string name;
     std::string data;     ///< The path of the .bson[.gz]; empty for a view, or if there is none.
     std::string metadata; ///< The path of the .metadata.json[.gz]; empty if there is none.
+    bool is_old = true;   ///< Whether the mongodump may be one that wrote empty metadata, and no prelude.
 
     /// The namespace that users know.
     std::string ns() const { return database + "." + name; }
@@ -273,7 +275,7 @@ struct DumpCollection {
         if (metadata.empty()) fail_missing(missing_metadata(), "options and indexes");
         for (const std::string& file : {metadata, data})
             if (!file.empty()) require_named_compression(file);
-        Metadata result = read_metadata_file(metadata);
+        Metadata result = read_metadata_file(metadata, is_old);
         result.collection = name;
         if (result.is_view() && !data.empty())
             throw DataError(Fault::inconsistent, data + ": documents of " + ns() + ", which is a view by " + metadata);
@@ -332,7 +334,10 @@ class Dump {
         if (const DumpCollection* slice = find("local.oplog.rs"); slice && oplog_) fail_both(*oplog_, slice->data, "two oplogs");
         if (!plain_.empty() && !gzip_.empty())
             fail_both(gzip_, plain_, "mongorestore reads either compressed files, with --gzip, or plain ones, and passes over the others");
-        for (const DumpCollection& collection : collections_) remember({collection.data, collection.metadata});
+        for (DumpCollection& collection : collections_) {
+            collection.is_old = !prelude_;
+            remember({collection.data, collection.metadata});
+        }
         remember({oplog_.value_or("")});
     }
 

@@ -327,7 +327,13 @@ class Stager {
         if (operation.is_no_op()) return Edit::keep();
         if (const auto edit = judge(operation)) return *edit;
         if (operation.collection() == "system.indexes") return take_index(operation);
-        if (operation.collection() == views_collection && entry_->document().find("h")) return place_view(operation);
+        if (operation.collection() == views_collection) {
+            if (operation.is_insert() && consistent_point_ && !fuzzy() && catalog_.find(*view_of(operation)) &&
+                !is_timeseries_view(operation.o))
+                refuse("the view " + std::string(*view_of(operation)) +
+                       " takes the name of a collection: an entry is missing in which that one went");
+            if (entry_->document().find("h")) return place_view(operation);
+        }
         const bool is_unmade = !operation.is_delete() && (operation.collection() == views_collection || is_of_users(operation.ns));
         if (is_unmade && !catalog_.find(operation.ns)) {
             catalog_.find_or_create(operation.ns);
