@@ -55,7 +55,7 @@ class UnpackedArchives {
             directory_ = made;
             undo_.watch(directory_);
         }
-        std::string path = directory_ + "/" + std::to_string(++count_);
+        std::string path = directory_ + "/" + std::to_string(++count_) + ".dump"; // no such path is how another begins
         std::filesystem::create_directory(path);
         unpack(dump, path);
         show_as(path, dump);

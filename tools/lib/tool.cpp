@@ -106,6 +106,11 @@ void check_time_zone(std::string_view time) {
         throw ArgumentError("the time zone of $TZ is unknown: '" + std::string(zone) + "'");
 }
 
+/// Throws std::system_error for an input that cannot be opened.
+void require_readable(const std::string& path) {
+    if (path != "-" && ::access(path.c_str(), R_OK) != 0) oplog::detail::throw_errno(path);
+}
+
 /// The whole second that is so long before `end`.
 TimeSpan before(Timestamp end, const std::string& duration) {
     const std::uint32_t seconds = parse_duration(duration);
@@ -440,9 +445,7 @@ std::vector<std::string> Tool::read() const {
 
 std::vector<std::string> Tool::inputs_in_turn() const {
     std::vector<std::string> files = inputs();
-    for (const std::string& file : files)
-        if (const std::string path = resolve_input(file); path != "-" && ::access(path.c_str(), R_OK) != 0)
-            oplog::detail::throw_errno(path);
+    for (const std::string& file : files) require_readable(resolve_input(file));
     show_progress();
     return files;
 }
@@ -563,7 +566,7 @@ Timestamp Tool::end() const {
     for (const std::string& file : read()) {
         const std::string path = resolve_input(file);
         std::error_code unknown;
-        if (path != "-" && ::access(path.c_str(), R_OK) != 0) oplog::detail::throw_errno(path);
+        require_readable(path);
         if (!std::filesystem::is_regular_file(path, unknown))
             throw ArgumentError("what counts back from the last entry takes files, which can be read twice; " + file + " is none");
         const auto in_parts = range_in_parts(path);
@@ -654,9 +657,9 @@ void Tool::diagnose(std::string_view text) const {
     std::string shown(text);
     for (const auto& [path, name] : shown_as)
         for (std::size_t at = 0; (at = shown.find(path, at)) != shown.npos;) {
-            const char next = shown.c_str()[at + path.size()];
-            const std::string instead = next == '/' ? name + ": " : next >= '0' && next <= '9' ? path : name;
-            shown.replace(at, path.size() + (next == '/'), instead);
+            const bool inside = shown.c_str()[at + path.size()] == '/';
+            const std::string instead = inside ? name + ": " : name;
+            shown.replace(at, path.size() + inside, instead);
             at += instead.size();
         }
     tools::say(fmt::format("{}: {}\n", name_, escaped(shown)));

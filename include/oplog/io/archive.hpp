@@ -187,14 +187,21 @@ class BasicArchiveReader {
     [[noreturn]] void fail(Fault fault, const std::string& why) const {
         throw DataError(fault, "offset " + std::to_string(offset_ + at_) + ": " + why);
     }
-    /// Of a document that was just read, for errors have its place then.
+    /// Does work on the document there, so that errors have its place.
+    template <class Work>
+    static decltype(auto) placed(std::uint64_t offset, Work work) {
+        try {
+            return work();
+        } catch (const DataError& error) {
+            throw error.within("offset " + std::to_string(offset));
+        }
+    }
+    /// Of a document that was just read.
     template <class Work>
     void each_field(const bson::Document& document, Work work) const {
-        try {
+        placed(offset_ + at_ - document.bytes().size(), [&] {
             for (const bson::Element& field : document) work(field);
-        } catch (const DataError& error) {
-            throw error.within("offset " + std::to_string(offset_ + at_ - document.bytes().size()));
-        }
+        });
     }
     std::string ns() const { return item_.database + "." + item_.collection; }
 
@@ -231,13 +238,9 @@ class BasicArchiveReader {
         if (size < bson::min_document_size || size > bson::max_document_size)
             fail(Fault::bad_length, std::to_string(size) + " is no document's length");
         fill(size);
-        try {
-            const bson::Document document(std::string_view(buffer_).substr(at_, size));
-            at_ += size;
-            return document;
-        } catch (const DataError& error) {
-            throw error.within("offset " + std::to_string(offset_ + at_));
-        }
+        const auto document = placed(offset_ + at_, [&] { return bson::Document(std::string_view(buffer_).substr(at_, size)); });
+        at_ += size;
+        return document;
     }
     detail::ArchiveHeader next_header() {
         const auto document = next_document();
