@@ -25,7 +25,20 @@ int main(int argc, char** argv) {
         for (const std::string& op : tool.operations()) wanted.only(op);
 
         TwoPasses inputs(tool.inputs());
-        if (wanted.looks_ahead()) inputs.first([&](const EntryView& entry) { wanted.learn(entry); });
+        Timestamp last;
+        std::optional<FormatError> disorder;
+        if (wanted.looks_ahead())
+            inputs.first([&](const EntryView& entry) {
+                wanted.learn(entry);
+                if (entry.ts() < last && !disorder)
+                    disorder.emplace(
+                        *entry.where(), Fault::out_of_order,
+                        fmt::format("out of order: entry {} after {}, and collections are renamed, so that a name means one or another",
+                                    to_string(entry.ts()), to_string(last)),
+                        "oplog-merge puts entries in order");
+                last = std::max(last, entry.ts());
+            });
+        if (disorder && wanted.needs_order()) throw *disorder;
         warn_of_unmatched(tool, wanted.unmatched());
         tool.show_progress();
         std::uint64_t entries = 0, kept = 0, altered = 0;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """oplog-filter: which operations stay, under which names."""
 import json
+import shutil
 import subprocess
 import unittest
 
@@ -105,6 +106,26 @@ class Filter(ToolTest):
         self.assertEqual(self.good("filter", stdin=twice), twice)
         self.assertEqual(len(self.operations(self.good("filter", "--ns", "shop.a", stdin=twice))), 2 + 4)
 
+    def test_disorder_where_a_name_means_one_collection_or_another_is_refused(self):
+        self.write("early.bson", b"".join(self.entries[:4]))
+        self.write("late.bson", b"".join(self.entries[4:]))
+        message = "{}: early.bson: offset 0: document 1: out of order: entry 1:1 after 7:1, and collections are renamed, so that a name means one or another\nhint: oplog-merge puts entries in order\n"
+        self.fails(1, message, "filter", "--ns", "shop.agg", "late.bson", "early.bson", "-o", "out.bson")
+        self.good("filter", "--quiet", "--ns", "shop.*", "late.bson", "early.bson")
+        self.assertEqual([ns for _, ns, *_ in self.operations(self.good("filter", "--ns", "shop.agg", "early.bson", "late.bson"))],
+                         ["", "shop.$cmd", "shop.tmp.agg_out.1", "shop.$cmd", "shop.agg"])
+
+    def test_an_entry_that_its_new_name_makes_too_large_is_refused(self):
+        many = one(2, "c", "admin.$cmd", field(4, "applyOps", array(*[document(*operation("i", "shop.a", int32("_id", i))) for i in range(60000)])))
+        self.write("many.bson", one(1, "n", "", string("msg", "periodic noop")) + many)
+        self.good("filter", "-q", "--rename", "shop.a=shop.b", "many.bson")
+        shutil.copytree(DATA / "crud/full", self.dir / "full")
+        for tool in (["filter"], ["stage"]):
+            code, _, err = self.run_tool(*tool, "--rename", "shop.a=shop." + "b" * 250, "many.bson", "-o", "out.bson")
+            self.assertEqual(code, 1, err)
+            self.assertRegex(err, r"many.bson: offset \d+: document 2: .*under its new names it would have \d+ bytes, over the limit of 16793600")
+            self.assertNotIn("out.bson", self.files())
+
     def test_what_cannot_be_followed_is_refused_and_leaves_no_file(self):
         for args, reason in ((("--rename", "shop.a=other.a"), "entry 7:1: other.a is there already: what is renamed to it would be mixed with it (exclude or rename it too)"),
                              (("--ns", "shop.x", "--rename", "shop.agg=other.a"), None)):
@@ -124,7 +145,7 @@ class Filter(ToolTest):
         self.usage("--rename shop.a: write FROM=TO", "filter", "--rename", "shop.a", "in.bson", out=MARK)
         for to, why in (("shop.", "a name is <database>.<collection> or <database>.*"), ("a b.c", "a database's name has no / \\ . \" $, space or NUL in it"),
                         ("x" * 64 + ".c", "a database's name has at most 63 bytes"), ("shop." + "x" * 251, "<database>.<collection> has at most 255 bytes"),
-                        ("shop.a$", "a collection's name has no $ or NUL in it"), ("shop..a", "a collection's name neither begins nor ends with a dot"),
+                        ("shop.a$", "a collection's name has no $ or NUL in it"), ("shop..a", "a collection's name does not begin with a dot"), ("shop.a.", "a collection's name does not end with a dot"),
                         ("shop.system.a", "system collections keep their names"), ("shop.a.system.b", "system collections keep their names")):
             for tool in ("filter", "stage"):
                 self.usage(f"cannot rename shop.a to {to}: {why}", tool, "--rename", f"shop.a={to}", "in.bson", out=MARK)
@@ -139,7 +160,8 @@ class Filter(ToolTest):
             code, _, err = self.run_tool("filter", *args, "in.bson")
             self.assertEqual((code, err), (0, "".join(warn % one for one in unmatched)), args)
         self.write("gone.bson", one(1, "c", "old.$cmd", int32("dropDatabase", 1)))
-        self.assertEqual(len(split_documents(self.good("filter", "--ns", "old.x", "gone.bson"))), 1)
+        self.assertEqual(len(split_documents(self.good("filter", "--ns", "old.*", "gone.bson"))), 1)
+        self.assertEqual(self.good("filter", "--quiet", "--ns", "old.x", "gone.bson"), b"")
         self.assertEqual(self.run_tool("filter", "--ns", "new.x", "gone.bson")[2], warn % "--ns new.x")
         code, out, err = self.run_tool("cat", "--ns", "shop.x", "--ns", "*.a", "in.bson")
         self.assertEqual((code, err), (0, "oplog-cat: warning: --ns shop.x: no collection matches\n"))

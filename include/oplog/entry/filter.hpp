@@ -38,8 +38,9 @@ inline bool is_temporary(std::string_view ns) {
 /// included and none is excluded. Names invented by the server (see is_temporary()) count only if there are no others.
 /// This takes two passes over the entries: first learn() all of them, then apply() to each in the same order. A time
 /// series is selected by its own name, together with its buckets and its view. Operations that name no collection (the
-/// server's no-ops, commits and aborts of transactions) are kept. Names are matched as they are before any renaming.
-/// Unless something is renamed, order and duplicates do not matter.
+/// server's no-ops, commits and aborts of transactions) are kept, and a dropDatabase where all of the database is
+/// selected: the collections go by entries of their own. Names are matched as they are before any renaming.
+/// Unless needs_order(), order and duplicates do not matter.
 ///
 /// Takes a few hundred bytes of memory for each collection that is dropped or renamed.
 class Selection {
@@ -66,6 +67,11 @@ class Selection {
 
     /// Whether nothing is filtered or renamed.
     bool everything() const noexcept { return !by_name() && renaming_.empty() && ops_.empty() && !no_noops_; }
+    /// Whether the order of the entries matters: of a renamed collection one name by itself is wanted, and another is not.
+    /// Call this after learning.
+    bool needs_order() const noexcept {
+        return std::ranges::any_of(collections_, [](const Renamed& each) { return each.has_wanted_name && each.has_other_name; });
+    }
     /// Whether the entries must be learned first.
     bool looks_ahead() const noexcept { return by_name() || !renaming_.empty(); }
 
@@ -122,6 +128,7 @@ class Selection {
             kept_ = dropped_ = 0;
             edit = edit_operations(entry.document(), [&](const Operation& operation) { return decide(operation); });
             if (edit.kind == Edit::Kind::replace || !dropped_of_.empty()) finish_apply_ops(entry, edit);
+            for (const bson::Value& document : edit.with) require_size(document.view().bytes());
         });
         return edit;
     }
@@ -165,6 +172,7 @@ class Selection {
         bool included = false;
         bool excluded = false;
         bool named = false; ///< Whether a user gave it one of its names, and not only the server.
+        bool has_wanted_name = false, has_other_name = false;
     };
     struct Verdict {
         bool keep = false;
@@ -211,6 +219,7 @@ class Selection {
         if (is_new) collections_.emplace_back();
         Renamed& collection = collections_[source->second];
         for (const std::string& name : {from, to}) {
+            (chosen(name) ? collection.has_wanted_name : collection.has_other_name) = true;
             if (is_temporary(name)) continue;
             const auto matches = [&](const Glob& glob) { return glob.matches(name); };
             collection.named = true;
@@ -284,7 +293,7 @@ class Selection {
             keep = selected(ns, now_);
             replaces_other = !keep && drops_target(operation) && selected(logical_namespace(command.target), now_);
             break;
-        case CommandScope::database: keep = chosen_database(command.database); break;
+        case CommandScope::database: keep = keeps_drop_database(operation, command.database); break;
         case CommandScope::unknown:
             keep = chosen_database(command.database);
             if (keep && wanted_op)
@@ -308,6 +317,20 @@ class Selection {
         for (const std::string& name : {command.ns, command.target})
             if (!name.empty() && renaming_.collides(name)) fail_collision(name);
         return rename_or_keep(operation);
+    }
+
+    /// A dropDatabase must not drop what is not selected. Since MongoDB 3.6, which added `wall`, each collection has gone
+    /// before it by an entry of its own.
+    bool keeps_drop_database(const Operation& operation, std::string_view database) const {
+        const bool takes_all =
+            (includes_.empty() || std::ranges::any_of(includes_, [&](const Glob& glob) { return glob.matches_all_of(database); })) &&
+            std::ranges::none_of(excludes_, [&](const Glob& glob) { return glob.may_match_in(database); });
+        const bool is_old = operation.document.find("h") && !operation.document.find("wall");
+        if (!takes_all && is_old && chosen_database(database))
+            throw RenameError("dropDatabase of " + std::string(database) +
+                              ", by a server before 3.6, drops what is selected together with what is not: select all of it (" +
+                              std::string(database) + ".*)");
+        return takes_all;
     }
 
     /// dropTarget is the UUID of the target; older servers wrote just true.

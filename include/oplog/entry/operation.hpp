@@ -57,18 +57,25 @@ constexpr std::size_t max_namespace_size = 255;
 /// The message about a longer namespace.
 constexpr std::string_view namespace_too_long = "<database>.<collection> has at most 255 bytes";
 
-/// Why no server or no driver accepts this name for a collection; empty if they do. "*" as the collection stands for
-/// every collection of the database.
-inline std::string_view why_no_name(const Namespace& name) {
+/// Why no server has a collection, a view or a time series of this name; empty if one may.
+inline std::string_view why_on_no_server(const Namespace& name) {
     using namespace std::string_view_literals;
     if (name.database.size() > 63) return "a database's name has at most 63 bytes";
     if (name.database.find_first_of("/\\. \"$\0"sv) != name.database.npos)
         return "a database's name has no / \\ . \" $, space or NUL in it";
-    if (name.collection.starts_with('.') || name.collection.ends_with('.')) return "a collection's name neither begins nor ends with a dot";
+    if (name.collection.starts_with('.')) return "a collection's name does not begin with a dot";
     if (name.collection.find_first_of("$\0"sv) != name.collection.npos) return "a collection's name has no $ or NUL in it";
+    const std::size_t prefix = name.collection.starts_with(buckets_prefix) ? buckets_prefix.size() : 0;
+    if (name.database.size() + 1 + name.collection.size() - prefix > max_namespace_size) return namespace_too_long;
+    return {};
+}
+/// Why no server or no driver accepts this name for a collection; empty if they do. "*" as the collection stands for
+/// every collection of the database.
+inline std::string_view why_no_name(const Namespace& name) {
+    if (const std::string_view why = why_on_no_server(name); !why.empty()) return why;
+    if (name.collection.ends_with('.')) return "a collection's name does not end with a dot";
     if (name.collection.starts_with("system.") || name.collection.find(".system.") != name.collection.npos)
         return "system collections keep their names";
-    if (name.database.size() + 1 + name.collection.size() > max_namespace_size) return namespace_too_long;
     if (!bson::is_utf8(name.database) || !bson::is_utf8(name.collection)) return "a name is UTF-8";
     return {};
 }
@@ -447,6 +454,13 @@ Edit edit(const Operation& operation, Decide& decide, int depth) {
 template <class Decide>
 Edit edit_operations(const bson::Document& entry, Decide decide) {
     return detail::edit(Operation(entry), decide, 1);
+}
+
+/// Throws DataError for an edited entry that is larger than any that a server, or a tool, reads.
+inline void require_size(std::string_view entry) {
+    if (entry.size() > bson::max_document_size)
+        throw DataError(Fault::too_large, "under its new names it would have " + std::to_string(entry.size()) +
+                                              " bytes, over the limit of " + std::to_string(bson::max_document_size));
 }
 
 /// New names for collections and databases.
