@@ -166,11 +166,12 @@ class Members {
     std::size_t jobs_;
 };
 
-/// Whether a directory was made by this tool, and may be replaced.
+/// Whether a directory may be replaced: it is a dump, or what --keep-shards makes.
 bool is_gathered(const std::string& path) {
     const std::string script = path + "/" + script_name;
     std::error_code unknown;
-    return std::filesystem::is_regular_file(script, unknown) && read_whole(script).starts_with(ShardScript::first_line);
+    return std::filesystem::is_regular_file(script, unknown) ? read_whole(script).starts_with(ShardScript::first_line)
+                                                             : DumpWriter::is_dump(path);
 }
 
 /// The time that the options name; none if they do not.
@@ -468,7 +469,7 @@ int main(int argc, char** argv) {
         if (output)
             out.emplace(*output,
                         DumpWriter::Options{
-                            .if_exists = tool.if_exists(), .gzip = tool.has("gzip"), .inputs = directories, .is_ours = is_gathered});
+                            .if_exists = tool.if_exists(), .gzip = tool.has("gzip"), .inputs = directories, .may_replace = is_gathered});
         const std::string scratch = scratch_directory(out ? std::optional(out->path()) : std::nullopt);
         Members members(directories, jobs);
         members.survey(bound.value_or(Timestamp::max()));

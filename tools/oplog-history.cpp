@@ -95,6 +95,7 @@ int main(int argc, char** argv) {
         });
         if (chain.full()) chain.full()->require_unchanged();
         tool.finish(out);
+        if (chain.full()) warn_of_unmatched(tool, history, {"ns"});
         if (unknown)
             tool.warn(
                 chain.full()

@@ -4,11 +4,13 @@
 #include "lib/undo.hpp"
 #include "lib/undo_script.hpp"
 
+#include <oplog/entry/reencoding.hpp>
 #include <oplog/restore/take_back.hpp>
 
 #include <array>
 #include <ctime>
 #include <filesystem>
+#include <set>
 
 using namespace oplog;
 using namespace oplog::tools;
@@ -72,16 +74,31 @@ std::string duration(std::int64_t seconds) {
 
 using Counts = std::array<std::uint64_t, outcomes>;
 
+/// Whether values of the collection must be unique, beyond `_id`s that are spelled the same.
+bool has_unique_values(const CollectionLife& life) {
+    const auto is_unique = [](const bson::Value& index) {
+        const auto unique = bson::Document(index).find("unique");
+        return unique && unique->truthy();
+    };
+    return bson::Document(life.collection.metadata.options).find("collation") ||
+           std::ranges::any_of(life.collection.metadata.indexes, is_unique);
+}
+
 /// The findings, for people.
 struct Summary {
     std::map<std::string, Counts> namespaces;
     std::vector<std::string> conflicts; ///< The first few.
     std::vector<std::string> dropped;
+    std::set<std::string> gone; ///< Their names when they were dropped.
     std::uint64_t left_alone = 0;
+    std::set<std::string> unique; ///< Collections of which a document is left alone, and whose values must be unique.
+    std::uint64_t otherwise = 0;  ///< Documents that a replay writes otherwise.
+    std::string first_otherwise;
 
     void add(const TakenBack& taken) {
         ++namespaces[std::string(taken.ns)][static_cast<std::size_t>(taken.outcome)];
         if (taken.outcome != Outcome::conflict && taken.outcome != Outcome::unapplicable) return;
+        if (has_unique_values(*taken.life)) unique.emplace(taken.ns);
         if (++left_alone > shown_conflicts) return;
         conflicts.push_back(fmt::format("{}: {} {}: {}", to_string(taken.outcome), taken.ns, value_json(taken.id),
                                         taken.outcome == Outcome::conflict ? "changed by another operation at " + to_string(*taken.other)
@@ -127,6 +144,7 @@ class UndoOutput : public TakeBackOutput {
     }
     void begin_dropped(const CollectionLife& life, const std::string& ns, const CollectionEvent& end) override {
         const auto [database, name] = split_namespace(ns);
+        summary_.gone.insert(life.collection.ns());
         summary_.dropped.push_back(
             fmt::format("{} ({}) comes back as dropped/{}/{}", life.collection.ns(), to_string(end), database, dump_file_name(name)));
         if (!out_) return;
@@ -201,17 +219,31 @@ class UndoOutput : public TakeBackOutput {
         if (&*taken.life != life_) finish_replay();
         if (!life_) {
             life_ = taken.life;
-            has_unique_ = bson::Document(life_->collection.metadata.options).find("collation") || // of several spellings of an _id
-                          std::ranges::any_of(life_->collection.metadata.indexes, [](const bson::Value& index) {
-                              const auto unique = bson::Document(index).find("unique");
-                              return unique && unique->truthy();
-                          });
+            has_unique_ = has_unique_values(*life_);
         }
+        count_otherwise(taken);
         if (!taken.target || (has_unique_ && taken.now)) entry("d", taken.ns, taken.id);
         if (!taken.target) return;
         if (!has_unique_) return entry("i", taken.ns, *taken.target);
         if (!later_) later_ = std::make_unique<ChangeLog>(scratch_);
         later_offsets_.push_back(later_->append_entry(*taken.target));
+    }
+    /// Counts a document that mongorestore, which decodes and encodes what it replays, would write otherwise.
+    void count_otherwise(const TakenBack& taken) {
+        std::optional<std::string> otherwise; // the path of the first such value
+        const auto look = [&](const bson::Document& document) {
+            for_each_reencoded(document, "", [&](Reencoding, const std::string& path) {
+                if (!otherwise) otherwise = path.substr(1);
+            });
+        };
+        look(bson::Document(taken.id));
+        if (taken.target) look(bson::Document(*taken.target));
+        if (taken.target && taken.now && !has_unique_) // it replaces a document
+            for (const bson::Element& field : bson::Document(*taken.target))
+                if (field.is(bson::Type::timestamp) && field.timestamp() == Timestamp() && field.key() != "_id" && !otherwise)
+                    otherwise = field.key();
+        if (otherwise && summary_.otherwise++ == 0)
+            summary_.first_otherwise = fmt::format("{} of {} {}", *otherwise, taken.ns, value_json(taken.id));
     }
     void finish_replay() {
         if (later_) later_->seal();
@@ -297,6 +329,14 @@ void tell(const Tool& tool, const Summary& summary, const TakeBack& undo, const 
     if (summary.left_alone > shown_conflicts)
         tool.say(fmt::format("and {} more that are left alone{}", summary.left_alone - shown_conflicts,
                              output ? ": report.jsonl has them all" : ""));
+    for (const std::string& ns : output ? summary.unique : std::set<std::string>{})
+        tool.warn(fmt::format("{} has values that must be unique, and documents of it are left alone: where one has a value that another "
+                              "gets back, mongorestore stops midway in replay/; undo.js leaves out just that one",
+                              ns));
+    if (output && summary.otherwise > 0)
+        tool.warn(fmt::format(
+            "documents that mongorestore writes otherwise when it replays them: {}, the first for {}; before/ has each as it was",
+            summary.otherwise, summary.first_otherwise));
     for (const Finding& finding : undo.by_hand()) tool.say("by hand: " + to_string(finding));
     for (const std::string& dropped : summary.dropped) tool.say(dropped);
     Counts total{};
@@ -360,17 +400,24 @@ int main(int argc, char** argv) {
                                   .choice = choice(tool),
                                   .on_conflict = on_conflict(tool),
                                   .report = [&](const Finding& finding) { tool.warn(to_string(finding)); }};
+        std::vector<std::pair<std::string, std::string>> renames;
         if (tool.has("rename"))
             for (const std::string& text : tool.value<std::vector<std::string>>("rename")) {
                 const std::size_t equals = text.find('=');
                 if (equals == text.npos) throw ArgumentError("--rename " + text + ": write FROM=TO");
-                options.renaming.add(text.substr(0, equals), text.substr(equals + 1));
+                renames.emplace_back(text.substr(0, equals), text.substr(equals + 1));
+                options.renaming.add(renames.back().first, renames.back().second);
             }
+        const std::vector<TakeBack::TransactionName> transactions = options.choice.transactions;
         const ChainInputs inputs(tool);
         const Chain& chain = inputs.chain();
         inputs.warn_of_dump(tool);
         std::optional<DumpOutput> out;
-        if (output) out.emplace(*output, DumpWriter::Options{.if_exists = tool.if_exists(), .inputs = inputs.named(), .is_ours = is_undo});
+        if (output)
+            out.emplace(*output, DumpWriter::Options{.if_exists = tool.if_exists(),
+                                                     .inputs = inputs.named(),
+                                                     .may_replace = is_undo,
+                                                     .replaces = "what an earlier run made"});
         const std::string scratch = options.scratch;
         TakeBack undo(*chain.full(), *chain.dump_start(), *chain.consistent_point(), std::move(options));
         Readings readings;
@@ -386,6 +433,13 @@ int main(int argc, char** argv) {
             out->close();
             warn_of_old(tool, *out);
         }
+        warn_of_unmatched(tool, undo, {"ns", "exclude-ns"});
+        for (const auto& [from, to] : renames)
+            if (std::ranges::none_of(summary.gone, [&](const std::string& ns) { return glob_matches(from, ns); }))
+                tool.warn("--rename " + from + "=" + to + ": no collection that comes back has that name");
+        for (std::size_t i = 0; i < transactions.size(); ++i)
+            if (!undo.has_transaction(transactions[i]))
+                tool.warn("--txn " + tool.value<std::vector<std::string>>("txn")[i] + ": no operation that is chosen belongs to it");
         tell(tool, summary, undo, output);
     });
 }

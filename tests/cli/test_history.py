@@ -156,7 +156,7 @@ class History(ToolTest):
         self.assertEqual(self.good("history", *inputs, "--ns", "shop.a", "-o", "out.jsonl"), b"")
         self.assertEqual(self.read("out.jsonl"), canonical)
         self.assertIn(b'\n\t"op": "u",\n', self.good("history", *inputs, "--ns", "shop.a", "--pretty"))
-        self.assertEqual(self.good("history", *inputs, "--ns", "shop.b"), b"")
+        self.assertEqual(self.run_tool("history", *inputs, "--ns", "shop.b"), (0, b"", "oplog-history: warning: --ns shop.b: no collection matches\n"))
 
     def test_entries_of_the_document_are_checked_and_others_passed_by(self):
         self.chain.dump("shop.a", 1, [{"_id": 1}, {"_id": 2}])
@@ -181,6 +181,12 @@ class History(ToolTest):
         self.fails(1, f"{{}}: {damaged}", "history", *inputs, "--ns", "shop.a", "--id", "2")
         self.fails(1, f"{{}}: {damaged}", "undo", *inputs, "--from", "100:2", "--to", "100:3", "-o", "undo")
         self.assertEqual(len(self.good("history", *inputs, "--ns", "shop.a", "--id", "1").splitlines()), 1)
+
+    def test_a_session_of_a_wrong_type_has_its_place(self):
+        self.chain.dump("shop.a", 1, [{"_id": 1, "n": 1}])
+        offset = sum(map(len, self.chain.entries))
+        self.chain.insert("shop.a", {"_id": 2}, lsid="x", txnNumber=Long(5))
+        self.fails(1, f"{{}}: inc.bson: offset {offset}: document 2: 100:2: a session whose 'lsid' is no document, or whose 'txnNumber' is no number\n", "history", *self.chain.write(), "--ns", "shop.a")
 
     def test_a_failure_leaves_no_output(self):
         self.chain.dump("shop.a", 1, [{"_id": 1}])

@@ -3,11 +3,12 @@
 """oplog-undo: chosen operations are taken back, and nothing else; compared with a model that knows nothing of oplogs."""
 import json
 import random
+import shutil
 import struct
 import unittest
 
-from made_chain import Long, MadeChain, encode
-from support import ToolTest, field, split_documents
+from made_chain import Long, MadeChain, Time, encode
+from support import ToolTest, document, field, split_documents
 
 
 def canonical(value):
@@ -260,6 +261,73 @@ class Undo(ToolTest):
         self.assertEqual(json.dumps(marked["target"][".z"]), '[{".2": {"$numberInt": "1"}, ".$date": "x"}]')
         self.assertEqual(marked["id"], '{"b":{"$numberInt":"1"},"7":{"$numberInt":"2"}}')
 
+    def test_a_document_goes_into_no_other_collection_that_has_the_name_since(self):
+        self.chain.dump("shop.a", 1, [{"_id": 1, "n": 1}, {"_id": 2, "n": 2}])
+        self.chain.dump("shop.b", 2, [{"_id": 1, "n": 5}])
+        for ns in ("shop.a", "shop.b"):
+            self.chain.set(ns, 1, {"n": 9})
+        self.chain.drop("shop.a")
+        self.chain.create("shop.a", 3)
+        self.chain.insert("shop.a", {"_id": 1, "new": 1})
+        self.chain.rename("shop.a", "shop.b", drop_target=2)
+        self.chain.create("shop.a", 4)
+        for conflict in ("before", "replay"):
+            lines = self.undo("--from", "100:2", "--to", "100:3", "--conflict", conflict, "-f")
+            self.assertEqual([(line["ns"], line["verdict"], line["now"], line["reason"]) for line in lines],
+                             [(ns, "unapplicable", None, f"its collection went, and another one has the name {ns} since") for ns in ("shop.a", "shop.b")])
+            self.assertEqual(self.read("undo/replay/oplog.bson"), b"")
+        self.chain = MadeChain(self)  # where no other has the name, they come back
+        self.chain.dump("shop.a", 1, [{"_id": 1, "n": 1}, {"_id": 2, "n": 2}])
+        self.chain.set("shop.a", 1, {"n": 9})
+        self.chain.drop("shop.a")
+        self.assertEqual([line["verdict"] for line in self.undo("--from", "100:2", "--to", "100:2", "--conflict", "before", "-f")], ["inserted"])
+
+    def test_a_rename_to_another_database_is_taken_back_whatever_its_copies_are_marked_as(self):
+        self.chain.dump("shop.a", 1, [{"_id": 1, "n": 1}, {"_id": 2, "n": 2}])
+        self.chain.create("other.tmpabcde.renameCollection", 2)
+        for identity in (1, 2):
+            self.chain.insert("other.tmpabcde.renameCollection", {"_id": identity, "n": identity}, fromMigrate=True)
+        self.chain.rename("other.tmpabcde.renameCollection", "other.a")
+        self.chain.drop("shop.a")
+        lines = self.undo("--from", "100:2", "--to", "100:6", said=["other.a was written anew", "other.a: 0 restored, 2 deleted", "comes back as dropped/shop/a"])
+        self.assertEqual([(line["ns"], line["verdict"]) for line in lines], [("other.a", "deleted")] * 2)
+
+    def test_what_a_replay_would_write_otherwise_is_warned_of(self):
+        odd = field(4, "a", document(field(0x10, "5", b"\1\0\0\0")))
+        self.chain.dump("shop.a", 1)
+        self.write("full/shop/a.bson", document(field(0x10, "_id", b"\1\0\0\0"), odd) + encode({"_id": 2}))
+        for identity in (1, 2):
+            self.chain.delete("shop.a", identity)
+        self.undo("--from", "100:2", "--to", "100:3", said=["documents that mongorestore writes otherwise when it replays them: 1, the first for a of shop.a {\"$numberInt\":\"1\"}; before/"])
+        self.chain = MadeChain(self)
+        self.chain.dump("shop.a", 1, [{"_id": 1, "t": Time(0, 0)}])
+        self.chain.set("shop.a", 1, {"n": 1})
+        self.undo("--from", "100:2", "--to", "100:2", "-f", said=["the first for t of shop.a"])
+
+    def test_documents_left_alone_where_values_are_unique_are_warned_of(self):
+        unique = {"v": {"$numberInt": "2"}, "key": {"k": {"$numberInt": "1"}}, "name": "k_1", "unique": True}
+        self.chain.dump("shop.a", 1, [{"_id": 1, "k": 1}], indexes=[unique])
+        self.chain.delete("shop.a", 1)
+        self.chain.insert("shop.a", {"_id": 2, "k": 1})
+        self.undo("--from", "100:2", "--to", "100:3")
+        self.chain.set("shop.a", 2, {"n": 1})
+        said = "shop.a has values that must be unique, and documents of it are left alone"
+        self.undo("--from", "100:2", "--to", "100:3", "-f", said=[said])
+        self.assertNotIn(said, self.undo("--from", "100:2", "--to", "100:3", "--check", out=None))
+
+    def test_what_is_named_and_not_there_is_warned_of(self):
+        self.chain.dump("shop.a", 1, [{"_id": 1, "n": 1}])
+        self.chain.transaction([self.chain.set_operation("shop.a", 1, {"n": 7})])
+        self.chain.add({"op": "i", "ns": "shop.system.views", "ui": b"\x09" * 16, "o": {"_id": "shop.v", "viewOn": "a", "pipeline": []}})
+        given = ("--from", "100:2", "--to", "100:3", "--ns", "shop.*", "--ns", "nope.*", "--exclude-ns", "shop.v", "--exclude-ns", "shop.b", "--rename", "shop.a=shop.c", "--check")
+        said = self.undo(*given, out=None).splitlines()
+        self.assertEqual([line for line in said if "warning" in line],
+                         ["oplog-undo: warning: --ns nope.*: no collection matches", "oplog-undo: warning: --exclude-ns shop.b: no collection matches",
+                          "oplog-undo: warning: --rename shop.a=shop.c: no collection that comes back has that name"])
+        self.undo("--txn", "aaaaaaaa/7", "--txn", "aaaaaaaa/8", "--check", out=None, said=["--txn aaaaaaaa/8: no operation that is chosen belongs to it", "1 operation chosen"])
+        code, _, err = self.run_tool("history", *self.chain.write(), "--ns", "shop.a", "--ns", "shop.q")
+        self.assertEqual((code, err), (0, "oplog-history: warning: --ns shop.q: no collection matches\n"))
+
     def test_check_makes_nothing_and_an_undo_replaces_only_another(self):
         self.chain.dump("shop.a", 1, [{"_id": 1, "n": 1}])
         self.chain.delete("shop.a", 1)
@@ -270,6 +338,12 @@ class Undo(ToolTest):
         self.write("other/keep", b"x")
         code, _, err = self.run_tool("undo", *self.chain.write(), "--from", "100:2", "--to", "100:2", "-o", "other", "-f")
         self.assertEqual((code, self.read("other/keep")), (2, b"x"), err)
+        shutil.copytree(self.dir / "full", self.dir / "dump")
+        code, _, err = self.run_tool("undo", *self.chain.write(), "--from", "100:2", "--to", "100:2", "-o", "dump", "-f")
+        self.assertEqual((code, err), (2, "oplog-undo: dump holds other things than what an earlier run made: not replaced\nhint: oplog-undo --help\n"))
+        self.assertEqual(self.read("dump/shop/a.bson"), self.read("full/shop/a.bson"))
+        (self.dir / "empty").mkdir()
+        self.undo("--from", "100:2", "--to", "100:2", "-f", out="empty")
 
     def test_a_choice_must_be_made(self):
         self.chain.dump("shop.a", 1)

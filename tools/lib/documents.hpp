@@ -7,6 +7,7 @@
 #include <oplog/bson/json_parser.hpp>
 #include <oplog/entry/glob.hpp>
 
+#include <initializer_list>
 #include <iterator>
 #include <set>
 #include <string>
@@ -66,6 +67,15 @@ inline std::vector<Glob> wanted_namespaces(const Tool& tool) {
     if (tool.has("ns"))
         for (const std::string& glob : tool.value<std::vector<std::string>>("ns")) globs.emplace_back(glob);
     return globs;
+}
+
+/// Warns of patterns that match no collection of `log`, which is a History or a TakeBack.
+template <class Log>
+void warn_of_unmatched(Tool& tool, const Log& log, std::initializer_list<const char*> options) {
+    for (const char* const option : options)
+        if (tool.has(option))
+            for (const std::string& glob : tool.value<std::vector<std::string>>(option))
+                if (!log.has_collection(Glob(glob))) tool.warn(fmt::format("--{} {}: no collection matches", option, glob));
 }
 
 } // namespace oplog::tools

@@ -19,7 +19,7 @@ const undoWord = String(typeof APPLY !== 'undefined' ? APPLY : process.env.APPLY
 const undoWrites = !['', '0', 'false', 'no'].includes(undoWord);
 const undoDirectory = process.env.UNDO_DIRECTORY || __dirname;
 const undoMost = 500, undoMostBytes = 8 << 20;
-const undoCounts = {}, undoInexact = 'mongosh cannot write it byte for byte; replay/ can';
+const undoCounts = {}, undoInexact = 'mongosh cannot write it byte for byte; see replay/ and before/';
 let undoWaiting = {};
 
 function undoCount(item, what) {

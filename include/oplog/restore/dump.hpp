@@ -513,13 +513,14 @@ class DumpWriter {
     struct Options {
         IfExists if_exists = IfExists::refuse;
         TakeOver take_over = TakeOver::link;
-        bool gzip = false;                                  ///< Compress collections, metadata and oplog, as mongodump --gzip does.
-        std::vector<std::string> inputs{};                  ///< Files and directories that the new dump must not be, contain, or lie in.
-        bool (*is_ours)(const std::string& path) = nullptr; ///< Whether a directory that is not a dump may be replaced, too.
+        bool gzip = false;                 ///< Compress collections, metadata and oplog, as mongodump --gzip does.
+        std::vector<std::string> inputs{}; ///< Files and directories that the new dump must not be, contain, or lie in.
+        bool (*may_replace)(const std::string& path) = is_dump; ///< Whether a directory that is not empty may be replaced.
+        const char* replaces = "a dump";                        ///< What may_replace() looks for.
     };
 
     /// Prepares to write to `path`. Throws ArgumentError for an impossible place, and std::system_error (EEXIST) for
-    /// one that is taken. Only a dump or an empty directory is ever replaced.
+    /// one that is taken. Only an empty directory and what Options::may_replace() allows is ever replaced.
     DumpWriter(const std::string& path, Options options) : options_(std::move(options)) {
         namespace fs = std::filesystem;
         fs::path target = fs::weakly_canonical(path);
@@ -529,8 +530,8 @@ class DumpWriter {
         if (fs::exists(fs::symlink_status(target))) {
             if (options_.if_exists == IfExists::refuse) detail::throw_errno(path, EEXIST);
             if (!fs::is_directory(target)) throw ArgumentError(path + " is no directory: not replaced");
-            if (!is_dump(path_) && !(options_.is_ours && options_.is_ours(path_)))
-                throw ArgumentError(path + " holds other things than a dump: not replaced");
+            if (!fs::is_empty(target) && !options_.may_replace(path_))
+                throw ArgumentError(path + " holds other things than " + options_.replaces + ": not replaced");
         }
         temporary_ = detail::make_hidden_directory(path_, path);
     }
@@ -543,6 +544,12 @@ class DumpWriter {
     }
 
     /// The final path.
+    /// Whether a directory holds only collections, an oplog and a prelude, so that nobody would miss anything. The
+    /// names of databases can be anything.
+    static bool is_dump(const std::string& path) {
+        const Dump dump(path);
+        return dump.others().empty() && (dump.oplog() || dump.prelude() || !dump.collections().empty());
+    }
     const std::string& path() const noexcept { return path_; }
     /// The path until close(), which a signal would leave behind.
     const std::string& temporary() const noexcept { return temporary_; }
@@ -683,14 +690,6 @@ class DumpWriter {
             throw RenameError(std::string(relative) + ": two collections would have this file");
         std::filesystem::create_directories(file.parent_path());
         return file.string();
-    }
-
-    /// Whether a directory holds only collections, an oplog and a prelude, so that nobody would miss anything. The
-    /// names of databases can be anything.
-    static bool is_dump(const std::string& path) {
-        const Dump dump(path);
-        namespace fs = std::filesystem;
-        return dump.others().empty() && (dump.oplog() || dump.prelude() || !dump.collections().empty() || fs::is_empty(path));
     }
 
     void refuse_inputs(const std::string& named) const {

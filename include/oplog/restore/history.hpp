@@ -110,6 +110,10 @@ class History {
         for (const auto& [place, offset] : order) use(lines.entry(offset));
     }
 
+    /// Whether any collection matches, under any of its names. Call this after write(). Without a full dump not all are
+    /// known.
+    bool has_collection(const Glob& glob) const { return versions_.has_collection(glob); }
+
   private:
     bool has_wanted_id(const Operation& operation) {
         const auto id = (operation.is_update() && operation.o2 ? *operation.o2 : operation.o).find("_id");
@@ -201,8 +205,11 @@ class History {
         const auto lsid = source.find("lsid"), number = source.find("txnNumber");
         if (lsid) out.append(*lsid);
         if (number) out.append(*number);
-        if (lsid && number)
+        if (lsid && number) {
+            if (!lsid->is(bson::Type::document) || !number->is_number())
+                versions_.fail(step.source, Fault::wrong_type, "a session whose 'lsid' is no document, or whose 'txnNumber' is no number");
             out.string("session", oplog::to_string(TransactionId{std::string(lsid->document().bytes()), number->integer()}));
+        }
         if (const auto entry = source.find("entry")) out.append(*entry);
         if (step.event) {
             out.string("event", oplog::to_string(*step.event));

@@ -132,12 +132,20 @@ class TakeBack : VersionLog {
     void write(TakeBackOutput& out) {
         applier_.seal();
         end(applier_);
+        for (const auto& [ns, metadata] : applier_.views()) views_.insert(ns);
+        for (const CollectionLife& life : lives()) owners_[life.collection.ns()] = &life; // those that ended come first
         for (CollectionLife& life : lives())
             if (is_selected(life)) write(life, out);
         tell_commands();
         tell_parts();
     }
 
+    /// Whether any collection or view matches, under any of its names. Call this after write().
+    bool has_collection(const Glob& glob) const {
+        return VersionLog::has_collection(glob) || std::ranges::any_of(views_, [&](const std::string& ns) { return glob.matches(ns); });
+    }
+    /// Whether a chosen operation belongs to the transaction. Call this after write().
+    bool has_transaction(const TransactionName& name) const { return found_.contains({name.session, name.number}); }
     /// What remains to be done by hand, in the order of time. Call this after write().
     const std::vector<Finding>& by_hand() const noexcept { return by_hand_; }
     /// Transactions of which some operations are chosen and others are not. Call this after write().
@@ -174,10 +182,11 @@ class TakeBack : VersionLog {
         return is_within(entry) && (choice.ops.empty() || choice.ops.contains(std::string(operation.op))) && is_of_transaction(entry);
     }
     /// Whether an entry is one to choose. What moves between the shards of a cluster is nobody's change: it must stay where it went.
+    /// Servers before 6.0 mark in the same way what a rename to another database copies.
     bool is_within(const EntryView& entry) const {
         if (!options_.choice.bounds.contains(entry.ts())) return false;
         const auto moves = entry.document().find("fromMigrate");
-        return !moves || !moves->truthy();
+        return !moves || !moves->truthy() || (is_temporary(entry.ns()) && split_namespace(entry.ns()).collection.starts_with("tmp"));
     }
     /// Whether the current entry is a command to choose.
     bool chooses_command() const { return options_.choice.commands() && is_within(current()); }
@@ -192,6 +201,7 @@ class TakeBack : VersionLog {
         for (const TransactionName& name : names) {
             if (name.number != number->integer() || !digits.starts_with(name.session)) continue;
             found = true;
+            found_.emplace(name.session, name.number);
             const auto [other, is_new] = sessions_.emplace(name.session, digits);
             if (!is_new && other->second != digits)
                 entry.fail(Fault::ambiguous,
@@ -249,6 +259,7 @@ class TakeBack : VersionLog {
         }
     }
     void view(const std::string& ns, const std::string& before, ChangeLog&) override {
+        views_.insert(ns);
         if (!chooses_command()) return;
         tell({ns}, nullptr,
              "view " + ns +
@@ -345,6 +356,8 @@ class TakeBack : VersionLog {
         out.end_dropped();
     }
 
+    /// Whether a later collection got the name, so that a document of this one would go there.
+    bool is_replaced(const CollectionLife& life) const { return owners_.at(life.collection.ns()) != &life; }
     static bool only_temporary(const CollectionLife& life) { return std::ranges::all_of(life.names, is_temporary); }
     static bool is_of_server(const CollectionLife& life) {
         const std::string& database = life.collection.database;
@@ -416,6 +429,8 @@ class TakeBack : VersionLog {
             taken.outcome = Outcome::unchanged;
             if (!others.empty() && log.options_.on_conflict == OnConflict::skip)
                 taken.outcome = Outcome::conflict;
+            else if (!end && log.is_replaced(life))
+                replaced();
             else if (!others.empty() && log.options_.on_conflict == OnConflict::replay && !replay())
                 taken.outcome = Outcome::unapplicable;
             if (taken.outcome != Outcome::unchanged) {
@@ -485,6 +500,11 @@ class TakeBack : VersionLog {
                 }
             }
             return true;
+        }
+        void replaced() {
+            taken.outcome = Outcome::unapplicable;
+            taken.other = log.ts_of(life.events.back().source);
+            taken.reason = "its collection went, and another one has the name " + life.collection.logical_ns() + " since";
         }
         bool unapplicable(const Change& change, std::string reason) {
             taken.other = log.ts_of(log.log().tag(change) >> 1);
@@ -560,9 +580,12 @@ class TakeBack : VersionLog {
     TransactionInfo transaction_; ///< The role of the current entry.
     bool counts_ = false;         ///< Whether the transaction of the current entry already has operations.
     std::vector<Counts> transactions_;
-    std::map<std::string, std::string> sessions_; ///< The sessions, by the digits that name them.
+    std::set<std::string> views_;
+    std::set<std::pair<std::string, std::int64_t>> found_; ///< The named transactions that there are.
+    std::map<std::string, std::string> sessions_;          ///< The sessions, by the digits that name them.
     std::vector<Told> told_;
     std::set<std::string> dropped_;
+    std::map<std::string, const CollectionLife*> owners_; ///< The last collection of each name.
     std::vector<Finding> by_hand_;
     std::vector<std::string> parts_;
     std::uint64_t operations_ = 0;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <oplog/entry/glob.hpp>
 #include <oplog/restore/apply.hpp>
 #include <oplog/restore/apply_collection.hpp>
 #include <oplog/restore/change_log.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -91,6 +93,12 @@ class VersionLog : public ApplyWatcher {
     /// All collections that existed, those that ended first in front. Call this after end(). Their order and the
     /// changes in them may be modified.
     std::vector<CollectionLife>& lives() noexcept { return lives_; }
+    /// Whether any collection matches, under any of its names. Call this after end().
+    bool has_collection(const Glob& glob) const {
+        return std::ranges::any_of(lives_, [&](const CollectionLife& life) {
+            return std::ranges::any_of(life.names, [&](const std::string& name) { return glob.matches(name); });
+        });
+    }
     /// The log with the changes. Call this after end().
     const ChangeLog& log() const noexcept { return *log_; }
     /// What is known about the entry that a step comes from; for an operation of a transaction that is the commit. The
