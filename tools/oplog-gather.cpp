@@ -303,7 +303,10 @@ class Gatherer {
         const auto ns = name(collection.ns);
         if (!ns) return false;
         if (collection.fault) throw *collection.fault;
-        if (!names_.insert(*ns).second) throw RenameError("--rename makes two collections one: " + logical_namespace(*ns));
+        if (!names_.insert(*ns).second) {
+            if (!selection_->renaming().empty()) throw RenameError("--rename makes two collections one: " + logical_namespace(*ns));
+            throw DataError(Fault::inconsistent, "there are two collections " + logical_namespace(*ns) + ", as their UUIDs tell");
+        }
         if (keep_shards_ && collection.parts.front().shard != no_shard) {
             const std::string& primary = cluster_->primary(std::string(split_namespace(collection.ns).database));
             const auto [at, is_new] = primaries_.emplace(split_namespace(*ns).database, primary);
@@ -369,7 +372,7 @@ class Gatherer {
                 write_metadata(where);
             }
             const Applier& applier = part.shard == no_shard ? *config_ : *cluster_->shards()[part.shard].applier;
-            AppliedDocuments documents = applier.documents(*part.collection);
+            AppliedDocuments documents = applier.documents(*part.collection, collection.chunks ? Check::structure : Check::frame);
             std::uint64_t written = 0;
             try {
                 while (const auto document = documents.next()) {

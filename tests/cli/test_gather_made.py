@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """oplog-gather on clusters made by hand: what is rare on real ones, and what is wrong."""
 import json
+import os
 import shutil
 import subprocess
 import unittest
@@ -190,6 +191,20 @@ class Refused(Made):
         self.refused("c/full/oplog.bson: no entries", members=self.members)
         (self.dir / "c/full/oplog.bson").unlink()
         self.refused("c/full: no oplog.bson in it", members=self.members)
+
+    def test_damage_in_a_document_has_its_place_too(self):
+        for path in ("b/full/admin/system.version", "a/full/config/shards"):
+            self.write(f"{path}.metadata.json", json.dumps({"indexes": [], "uuid": "0" * 31 + "9", "collectionName": path.split("/")[-1], "type": "collection"}).encode())
+            self.write(f"{path}.bson", b"\x0b\0\0\0\x99_id\0\0\0"[:10] + b"\0")
+            self.refused(f"{path}.bson: offset 0: ", members=self.members)
+            for extension in (".bson", ".metadata.json"):
+                (self.dir / (path + extension)).unlink()
+
+    def test_what_is_no_file_is_refused_and_not_waited_for(self):
+        for path in ("c/inc9", "c/slice"):
+            os.mkfifo(self.dir / path)
+            self.refused(f"{path}: neither a regular file nor a link to one", members=self.members)
+            os.remove(self.dir / path)
 
     def test_a_time_in_the_window_can_be_checked(self):
         self.good("gather", *self.members, "--check", "--to", "100:20")

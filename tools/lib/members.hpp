@@ -105,7 +105,9 @@ struct MemberFiles {
         return false;
     }
     void add(const std::filesystem::path& path) {
-        if (!path.filename().string().starts_with('.')) slices.push_back(resolve_input(path.string()));
+        if (path.filename().string().starts_with('.')) return;
+        slices.push_back(resolve_input(path.string()));
+        require_regular_file(slices.back());
     }
 };
 
@@ -248,7 +250,7 @@ class Member {
     void for_each_dumped(std::string_view ns, Use use) const {
         const DumpCollection* const dumped = chain_.full()->find(ns);
         if (!dumped || dumped->data.empty()) return;
-        for (DocumentReader documents(dumped->data); documents.next();) use(documents.current());
+        for (DocumentReader documents(dumped->data, Check::structure); documents.next();) use(documents.current());
     }
     void identify_by_dump() {
         for_each_dumped("admin.system.version", [&](const bson::Document& document) { identify(document); });

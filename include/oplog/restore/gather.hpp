@@ -127,7 +127,7 @@ class Cluster {
         for (AppliedCollection& collection : applier.collections()) {
             if (collection.ns() != ns) continue;
             Applier::require_whole(collection);
-            AppliedDocuments documents = applier.documents(collection);
+            AppliedDocuments documents = applier.documents(collection, Check::structure);
             while (const auto document = documents.next()) use(bson::Document(*document));
         }
     }
