@@ -263,6 +263,9 @@ TEST_CASE("a capped collection drops what is too much at its front") {
     h.add("i", "shop.a", R"({"_id":4})", 1);
     h.apply();
     CHECK(h.documents_of("shop.a") == R"({"_id":4})");
+    h.add("i", "shop.a", R"({"_id":5,"s":")" + std::string(5000, 'x') + R"("})", 1);
+    h.apply();
+    CHECK(h.documents_of("shop.a").starts_with(R"({"_id":5,"s":"xx)")); // what was just inserted stays, however large it is
 }
 
 TEST_CASE("a capped collection that is clustered drops nothing") {

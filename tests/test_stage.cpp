@@ -493,12 +493,13 @@ TEST_CASE("A time series is made coarser once") {
         bson::Builder more;
         more.begin_document("timeseries").string("granularity", granularity).end();
         if (seconds > 0) more.int32("expireAfterSeconds", seconds);
-        return of('A', shop("collMod", "a", more));
+        return of('A', shop("collMod", "system.buckets.a", more));
     };
     const std::vector<std::string> entries{coarser("minutes"), coarser("hours", 5)};
     for (const int dumped_at : {0, 1, 2}) {
-        Catalog catalog = one('A', {"_id_"});
-        catalog.find_or_create("shop.a").granularity = dumped_at;
+        Catalog catalog;
+        dumped(catalog, "shop.system.buckets.a", 'A');
+        catalog.find_or_create("shop.system.buckets.a").granularity = dumped_at;
         const Staged staged(from(std::move(catalog), 9), entries);
         CHECK(staged.documents.size() == (dumped_at == 0 ? 2 : 1));
         CHECK((staged.documents.back().find("timeseries") == std::string::npos) == (dumped_at == 2));

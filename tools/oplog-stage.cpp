@@ -29,6 +29,8 @@ class Staging {
     /// The last staged entry.
     Timestamp time() const noexcept { return time_; }
     const Selection& selected() const noexcept { return selection_; }
+    /// The collections that write() found to be missing in the dump; see Stager.
+    const std::vector<std::string>& made_in_config() const noexcept { return made_in_config_; }
 
     /// Writes the oplog. Returns the final state of the collections.
     template <class Writer>
@@ -41,6 +43,7 @@ class Staging {
                    [&](const EntryView& entry) { select(wanted, entry, [&](const EntryView& selected) { stager.add(selected, write); }); },
                    {.bounds = bounds_, .continuity = continuity_});
         stager.finish(write);
+        made_in_config_ = stager.made_in_config();
         return std::move(stager.catalog());
     }
 
@@ -109,6 +112,7 @@ class Staging {
                 if (!metadata.is_view() && !metadata.is_timeseries()) continue;
                 const std::string ns = selection_.renaming().collection(each.ns()).value_or(each.ns());
                 catalog.find_or_create(join_namespace(split_namespace(ns).database, views_collection));
+                catalog.add_view(ns);
             }
         for (const auto& [ns, collection] : dumped.collections()) {
             if (split_namespace(ns).collection == views_collection || !selection_.selects(ns)) continue; // it comes with views
@@ -130,6 +134,7 @@ class Staging {
     Readings readings_;
     Stager::Start start_;
     Timestamp first_, time_;
+    std::vector<std::string> made_in_config_;
 };
 
 /// The metadata that the staged dump must have for a collection; none if it can stay as it is. mongorestore builds the
@@ -174,6 +179,15 @@ void take_collections(const Dump& full, const Selection& selection, const Catalo
             out.take(dumped.metadata, renamed ? out.metadata_name(database, name) : full.relative(dumped.metadata));
     }
     if (full.prelude()) out.take(*full.prelude(), full.relative(*full.prelude()));
+}
+
+void make_empty(DumpWriter& out, const std::string& ns) {
+    const auto [database, name] = split_namespace(ns);
+    Metadata metadata;
+    metadata.collection = name;
+    metadata.type = "collection";
+    out.open_data(database, name).close();
+    out.write_metadata(database, metadata);
 }
 
 /// Whether the output of a run without a full dump is meant to be a file.
@@ -250,6 +264,7 @@ int main(int argc, char** argv) {
             catalog = staging.write(oplog);
             oplog.close();
             if (full) take_collections(*full, staging.selected(), catalog, *dump);
+            for (const std::string& ns : staging.made_in_config()) make_empty(*dump, ns);
             if (full) full->require_unchanged();
             dump->close();
             warn_of_old(tool, *dump);

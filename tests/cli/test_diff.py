@@ -64,6 +64,13 @@ class Diff(ToolTest):
         both = self.good("diff", "a", "b", "--documents", "--json").splitlines()
         self.assertEqual(([json.loads(line).get("change") for line in both[:3]].count("changed"), json.loads(both[3])["changed"], len(both)), (1, 1, 4))
 
+    def test_damage_after_the_time_that_is_wanted_has_its_place(self):
+        self.collection("full/shop/a", [document(int32("_id", 1))])
+        first = document(string("op", "n"), string("ns", ""), field(3, "o", document()), timestamp("ts", 100, 1))
+        self.write("full/oplog.bson", first)
+        self.write("inc.bson", first + document(string("op", "c"), string("ns", "shop.$cmd"), field(3, "o", document(string("startIndexBuild", "a"))), timestamp("ts", 100, 2)))
+        self.fails(1, f"{{}}: inc.bson: offset {len(first)}: document 2: startIndexBuild without 'indexes'\n", "diff", "--full", "full", "inc.bson")
+
     def test_nothing_is_printed_where_nothing_differs(self):
         self.collection("a/shop/a", [document(int32("_id", 1)), document(int32("_id", 2))], uuid="0" * 32)
         self.collection("b/shop/a", [document(int32("_id", 2)), document(int32("_id", 1))], uuid="1" * 32)

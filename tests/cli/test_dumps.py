@@ -196,6 +196,12 @@ class Dumps(ToolTest):
         self.collection("shop/a%zz")
         self.refused("full/shop/a%zz.bson: no collection's name, escaped as mongodump does it")
 
+    def test_a_name_that_no_mongorestore_takes_is_refused(self):
+        for file, why in (("a%24b", "a collection's name has no $ or NUL in it"), (".a", "a collection's name does not begin with a dot")):
+            self.collection(f"shop/{file}")
+            self.refused(f"full/shop/{file}.bson: {why}, and no mongorestore takes this one")
+            self.remove(f"full/shop/{file}.bson", f"full/shop/{file}.metadata.json")
+
     # ---- what is no file ----
 
     def test_what_is_no_regular_file_is_refused_at_once(self):

@@ -8,7 +8,7 @@ import time
 import unittest
 
 from support import document, field, int32, split_documents, string, timestamp
-from test_stage import StageTest, UUID, array, boolean, command, insert, metadata, noop, one, spec, uuid
+from test_stage import StageTest, UUID, array, boolean, command, create_index, insert, metadata, noop, one, spec, uuid
 
 OLD = (field(0x12, "h", struct.pack("<q", 77)),)
 
@@ -131,6 +131,23 @@ class OfOtherServers(MeaningTest):
         self.assertEqual(told[-1]["ns"], "admin.$cmd")
         self.assertEqual(self.good("cat", "--relaxed", "applied/config/chunks.bson"), b'{"_id":"c1"}\n{"_id":"c2","n":2}\n')
 
+    def test_a_setting_of_the_cluster_is_made_with_its_collection(self):
+        made = command(2, "create", "settings", ui="B", database="config")
+        setting = one(3, "i", "config.settings", string("_id", "ReadWriteConcernDefaults"), ui="B")
+        told, found = self.passes(made, setting, insert(4, "shop.a", 99, ui="A"))
+        self.assertEqual([t["ns"] for t in told], ["", "config.settings", "shop.a"])  # mongorestore would pass over the command
+        self.assertEqual(self.read("staged/config/settings.bson"), b"")
+        self.assertEqual(json.loads(self.read("staged/config/settings.metadata.json"))["collectionName"], "settings")
+        self.assertEqual(self.good("cat", "--relaxed", "applied/config/settings.bson"), b'{"_id":"ReadWriteConcernDefaults"}\n')
+
+    def test_buckets_of_a_time_series_are_told_by_their_uuid_once_an_entry_has_it(self):
+        self.write("full/shop/system.buckets.ts.bson", document(int32("_id", 1)))
+        self.write("full/shop/ts.metadata.json", json.dumps({"options": {"timeseries": {"timeField": "t", "granularity": "seconds", "bucketMaxSpanSeconds": 3600}},
+                                                             "indexes": [], "collectionName": "ts", "type": "timeseries"}).encode())
+        first = one(2, "d", "shop.system.buckets.ts", int32("_id", 7), ui="B")
+        self.passes(first, one(3, "d", "shop.system.buckets.ts", int32("_id", 1), ui="B"))
+        self.refused(first, one(3, "d", "shop.system.buckets.ts", int32("_id", 1), ui="C"), reason="this is for another collection shop.system.buckets.ts", at=3, filters=False)
+
     def test_what_nobody_can_follow_is_refused_by_all(self):
         for entry, reason in ((command(2, "convertToCapped", "a", int32("size", 4096), ui="A"), "convertToCapped of shop.a cannot be followed"),
                               (one(2, "c", "shop.$cmd", string("importCollection", "shop.a")), "importCollection"), (one(2, "c", "shop.$cmd", string("truncateRange", "shop.a")), "truncateRange"),
@@ -159,6 +176,24 @@ class Damaged(MeaningTest):
                           ((), "without a name")):
             self.refused(one(2, "c", "shop.$cmd", *o), reason=reason)
         self.refused(one(2, "c", "admin.$cmd", field(4, "applyOps", array(insert(2, "shop.a", 5))), boolean("partialTxn", True)), reason="without its 'lsid'", filters=False)
+
+    def test_names_that_no_server_gives(self):
+        for entry, reason in ((command(2, "create", "a$b", ui="B"), "create of shop.a$b: a collection's name has no $ or NUL in it"),
+                              (command(2, "create", ".b", ui="B"), "does not begin with a dot"), (command(2, "create", "b", ui="B", database="d" * 64), "has at most 63 bytes"),
+                              (command(2, "create", "b", ui="B", database="a b"), "a database's name has no"), (command(2, "create", "b" * 251, ui="B"), "has at most 255 bytes"),
+                              (one(2, "c", "shop.$cmd", string("renameCollection", "shop.a"), string("to", "shop/x.b"), ui="A"), "renameCollection to shop/x.b: a database's name has no"),
+                              (one(2, "i", "shop.system.views", string("_id", "shop.$v"), string("viewOn", "a"), field(4, "pipeline", document())), "the view shop.$v")):
+            self.refused(entry, reason=reason, filters=False)
+        self.passes(command(2, "create", "b" * 250, ui="B"), command(3, "create", "system.buckets." + "c" * 250, field(3, "timeseries", document(string("timeField", "t"))), ui="C"))
+
+    def test_a_document_that_grows_too_large_is_named(self):
+        big = field(2, "s", struct.pack("<i", 9 << 20) + bytes([120]) * ((9 << 20) - 1) + b"\0")
+        other = big.replace(b"\2s\0", b"\2t\0", 1)
+        self.write("inc.bson", noop(1) + one(2, "i", "shop.a", int32("_id", 5), big, ui="A") +
+                   one(3, "u", "shop.a", int32("$v", 2), field(3, "diff", document(field(3, "i", document(other)))), ui="A", o2=(int32("_id", 5),)))
+        code, _, err = self.run_tool("apply", "--full", "full", "inc.bson", "-o", "applied")
+        self.assertEqual((code, err), (1, 'oplog-apply: shop.a: the document of {"_id":{"$numberInt":"5"}}: an update makes a document of 18874396 bytes\n'))
+        self.assertNotIn("applied", self.files())
 
     def test_no_verdict_depends_on_the_entry_before(self):
         self.write("inc.bson", noop(1) + insert(2, "other.b", 1) + noop(3) + noop(4) + insert(5, "shop.a", 2))
@@ -192,6 +227,39 @@ class Collections(MeaningTest):
                     code, out, err = self.run_tool(tool, "--allow-gap", "--full", "full", "before.bson", "after.bson", "-o", "out", *force)
                     self.assertEqual((code, "after.bson: offset" in err, reason in err), (1, True, True), err)
                     self.assertNotIn("out", self.files())
+
+
+    def test_a_collection_and_a_view_of_one_name_after_a_gap(self):
+        def view(ordinal, name, on="b"):
+            return one(ordinal, "i", "shop.system.views", string("_id", f"shop.{name}"), string("viewOn", on), field(4, "pipeline", document()), ui="C")
+
+        series = command(5, "create", "system.buckets.a", field(3, "timeseries", document(string("timeField", "t"))), ui="B")
+        onto = one(6, "c", "shop.$cmd", string("renameCollection", "shop.a"), string("to", "shop.v"), ui="A")
+        made = command(2, "create", "system.views", ui="C")
+        for before, after, reason in ((made, view(5, "a"), "the view shop.a"), (made, series + view(6, "a", "system.buckets.a"), "the view shop.a"),
+                                      (made, command(5, "create", "a", string("viewOn", "b"), field(4, "pipeline", document())), "create of shop.a"),
+                                      (made + view(3, "v"), command(5, "create", "v", ui="B"), "create of shop.v"), (made + view(3, "v"), onto, "renameCollection to shop.v"),
+                                      (command(3, "create", "v", string("viewOn", "b")), onto, "renameCollection to shop.v")):
+            self.write("before.bson", noop(1) + before)
+            for gap in (noop(4), one(4, "d", "shop.system.views", string("_id", "shop.v"), ui="C"), command(4, "drop", "system.views", ui="C")):
+                if gap != noop(4) and "shop.a" in reason:
+                    continue
+                self.write("after.bson", gap + after)
+                for tool in ("stage", "apply"):
+                    code, out, err = self.run_tool(tool, "--allow-gap", "--full", "full", "before.bson", "after.bson", "-o", "out", "-f")
+                    if gap == noop(4):
+                        self.assertEqual((code, "after.bson: offset" in err, f"{reason}, which is there already" in err), (1, True, True), err)
+                    else:
+                        self.assertEqual(code, 0, err)
+
+    def test_a_changed_index_that_is_not_there(self):
+        change = command(3, "collMod", "a", field(3, "index", document(string("name", "y_1"), boolean("hidden", True))), ui="A")
+        self.refused(noop(2), change, reason="collMod changes an index of shop.a that is not there: an entry is missing in which it came", at=3, filters=False)
+        self.passes(create_index(2, "a", "y_1", ui="A"), change)
+        self.dump(noop(1), change, noop(4), a=metadata("a", letter="A"))  # it may have been dropped while the dump ran
+        self.write("inc.bson", noop(4) + insert(5, "shop.a", 5, ui="A"))
+        for tool in ("stage", "apply"):
+            self.good(tool, "-q", "--full", "full", "inc.bson", "-o", tool)
 
 
 class Moving(MeaningTest):

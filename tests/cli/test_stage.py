@@ -374,6 +374,16 @@ class Rewriting(StageTest):
         for name in "ac":
             self.assertIn(f"note: the full dump has shop.{name}, clustered and capped, which mongorestore cannot create\n", out)
 
+    def test_what_capped_collections_give_up_is_left_out_where_the_server_refuses_it(self):
+        self.write("full/shop/a.metadata.json", metadata("a", letter="A", options={"capped": True, "size": 4096}))
+        entries = [insert(2, "shop.a", 3, ui="A"), one(3, "d", "shop.a", int32("_id", 1), ui="A"), command(4, "create", "y", boolean("capped", True), int32("size", 4096), ui="E"),
+                   insert(5, "shop.y", 1, ui="E"), one(6, "d", "shop.y", int32("_id", 1), ui="E"), command(7, "create", "z", ui="F"), one(8, "d", "shop.z", int32("_id", 1), ui="F")]
+        everything = [["i", "shop.a"], ["d", "shop.a"], ["create", "y"], ["i", "shop.y"], ["d", "shop.y"], ["create", "z"], ["d", "shop.z"]]
+        for version, is_refused in (("5.0.0", 1), ("5.0.6", 1), ("5.2.1", 1), ("4.4.2", 0), ("5.0.7", 0), ("5.0.32", 0), ("5.3.0", 0), ("6.0.5", 0), ("unknown", 0)):
+            self.write("full/prelude.json", json.dumps({"ServerVersion": version}).encode())
+            self.assertEqual(self.commands(*entries), [each for each in everything if not is_refused or each[0] != "d" or each[1] == "shop.z"], version)
+            self.shell("rm -r out")
+
     def test_commands_that_mongorestore_does_not_know(self):
         self.write("inc.bson", noop(1) + command(2, "frobnicate", "a"))
         message = f"inc.bson: offset {len(noop(1))}: document 2: 100:2: the command frobnicate is not known; stage up to before it (--before 100:2)"

@@ -252,7 +252,14 @@ Verdict judge_options(const Command& command, const bson::Document& o, const Opt
     return {Meaning::followed};
 }
 
+/// Throws DataError for a new name that no server gives.
+inline void check_new_name(std::string_view what, std::string_view ns) {
+    if (const std::string_view why = why_on_no_server(split_namespace(ns)); !why.empty())
+        throw DataError(Fault::bad_value, std::string(what) + " " + std::string(ns) + ": " + std::string(why));
+}
+
 inline Verdict judge_create(const Operation& operation, const Command& command) {
+    check_new_name("create of", command.ns);
     if (const auto id_index = operation.o.find("idIndex")) check_index(id_index->document());
     if (const auto series = operation.o.find("timeseries")) {
         const std::string_view name = split_namespace(command.ns).collection;
@@ -294,8 +301,11 @@ inline Verdict judge_coll_mod(const Operation& operation, const Command& command
         if (!change.find("name") && !change.find("keyPattern"))
             throw DataError(Fault::missing_field, "collMod of an index without its name");
     }
-    if (const auto series = operation.o.find("timeseries"))
+    if (const auto series = operation.o.find("timeseries")) {
         check_fields("collMod of a time series", series->document(), {"granularity", "bucketMaxSpanSeconds", "bucketRoundingSeconds"}, {});
+        if (!split_namespace(command.ns).collection.starts_with(buckets_prefix))
+            throw DataError(Fault::inconsistent, "collMod of " + command.ns + ", which is no time series");
+    }
     return judge_options(command, operation.o, coll_mod_options);
 }
 
@@ -323,6 +333,7 @@ inline Verdict judge_command(const Operation& operation) {
         if (target && !target->is(bson::Type::boolean) && !target->is_number() &&
             !(target->is(bson::Type::binary) && target->value().size() == 21))
             throw DataError(Fault::bad_value, "renameCollection with a 'dropTarget' that is neither a UUID nor a flag");
+        check_new_name("renameCollection to", command.target);
         return {Meaning::followed};
     }
     case CommandKind::create_indexes:
@@ -389,7 +400,10 @@ inline Verdict judge_change(const Operation& operation) {
         if (!id->is(bson::Type::string)) throw DataError(Fault::missing_field, "a view's definition without a name");
         if (!id->string().starts_with(std::string(database) + '.'))
             throw DataError(Fault::inconsistent, "a view of another database: " + std::string(id->string()));
-        if (operation.is_insert()) check_view(operation.o);
+        if (operation.is_insert()) {
+            check_new_name("the view", id->string());
+            check_view(operation.o);
+        }
         if (operation.is_update()) check_view_update(*id, operation.o);
     }
     return {Meaning::followed};

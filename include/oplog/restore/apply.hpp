@@ -14,6 +14,7 @@
 #include <oplog/restore/finding.hpp>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <exception>
@@ -39,6 +40,7 @@ struct AppliedCollection : CollectionMetadata {
     bool has_data = true;               ///< Whether the documents of `base` still count.
     bool whole = false;                 ///< Whether nothing of it is missing: it is in the dump, or its creation was seen.
     std::string first_seen;             ///< If it is not whole: where it was seen first.
+    bool logs_what_it_drops = false;    ///< Whether entries tell what a capped collection drops at its front.
     ChangeList changes;                 ///< Its documents' changes since the full dump.
 
     /// Whether its documents are exactly those of the full dump.
@@ -55,9 +57,12 @@ class AppliedDocuments {
     /// of the full dump are checked as `check` says.
     AppliedDocuments(const ChangeLog& log, AppliedCollection& collection, Check check = Check::frame, ReadProgress progress = {})
         : log_(&log), collection_(&collection), check_(check), progress_(std::move(progress)) {
-        // Old servers do not log which documents a capped collection drops at its front.
+        // Before feature compatibility version 5.0 servers do not log which documents a capped collection drops at its
+        // front, and let nobody delete others.
         const bson::Document options(collection.metadata.options);
-        drops_oldest_ = !collection.is_as_dumped() && is_capped(options) && !is_capped_cluster(options);
+        const auto removes = [](const Change& change) { return change.kind() == ChangeKind::removal; };
+        drops_oldest_ = !collection.is_as_dumped() && is_capped(options) && !is_capped_cluster(options) && !collection.logs_what_it_drops &&
+                        std::ranges::none_of(collection.changes, removes);
         open();
         if (!drops_oldest_) return;
         while (const auto document = read()) bytes_ += document->size(), ++documents_;
@@ -71,7 +76,9 @@ class AppliedDocuments {
     std::optional<std::string_view> next() {
         if (!drops_oldest_) return read();
         while (const auto document = read()) {
-            const bool too_much = (most_bytes_ > 0 && bytes_ > most_bytes_) || (most_documents_ > 0 && documents_ > most_documents_);
+            // The last one stays, however large it is.
+            const bool too_much =
+                documents_ > 1 && ((most_bytes_ > 0 && bytes_ > most_bytes_) || (most_documents_ > 0 && documents_ > most_documents_));
             bytes_ -= document->size(), --documents_;
             if (!too_much) return document;
         }
@@ -168,6 +175,7 @@ class Applier {
 
     /// Applies to a dump, which must outlive the applier.
     Applier(const Dump& dump, Options options) : dump_(&dump), options_(std::move(options)), log_(options_.scratch) {
+        logs_what_capped_drop_ = dump.compatibility_version() >= std::array{5, 0};
         for (const DumpCollection& dumped : dump.collections()) add_dumped(dumped);
     }
     /// Applies to nothing; useful only with a watcher.
@@ -186,16 +194,18 @@ class Applier {
 
     /// Takes an entry after the last wanted one; see Stager::look_ahead() for the reason.
     void look_ahead(const EntryView& entry) {
-        if (!is_of_index_build(entry)) return;
-        const Operation operation(entry);
-        const Command command = parse_command(operation);
-        const bool starts = command.kind == CommandKind::start_index_build;
-        for_each_index(operation, [&](const bson::Document& spec) {
-            const std::string key = build_key(operation, command, detail::index_name(spec));
-            if (starts)
-                started_later_.insert(key);
-            else if (!started_later_.contains(key))
-                building_.insert(key);
+        entry.with_place([&] {
+            if (!is_of_index_build(entry)) return;
+            const Operation operation(entry);
+            const Command command = parse_command(operation);
+            const bool starts = command.kind == CommandKind::start_index_build;
+            for_each_index(operation, [&](const bson::Document& spec) {
+                const std::string key = build_key(operation, command, detail::index_name(spec));
+                if (starts)
+                    started_later_.insert(key);
+                else if (!started_later_.contains(key))
+                    building_.insert(key);
+            });
         });
     }
 
@@ -514,6 +524,7 @@ class Applier {
             const auto old = views_.find(ns);
             options_.watcher->view(ns, old == views_.end() ? "" : old->second.definition, log_);
         }
+        if (operation.is_insert() && is_after_dump() && by_name(ns)) refuse(there_already("the view", ns));
         if (operation.is_delete()) {
             views_.erase(ns);
         } else if (operation.is_insert()) {
@@ -564,6 +575,7 @@ class Applier {
         added.number = added_++;
         added.database = database;
         added.name = std::move(name);
+        added.logs_what_it_drops = logs_what_capped_drop_;
         by_name_.emplace(name_key(added), std::prev(collections_.end()));
         return added;
     }
@@ -656,7 +668,14 @@ class Applier {
             });
             return;
         case CommandKind::drop_indexes: return drop_indexes(find_or_make(operation.ui, command.ns), operation.o);
-        case CommandKind::coll_mod: return modify_collection(find_or_make(operation.ui, command.ns), operation.o);
+        case CommandKind::coll_mod: {
+            AppliedCollection& collection = find_or_make(operation.ui, command.ns);
+            const auto index = operation.o.find("index");
+            if (index && collection.whole && is_after_dump() &&
+                detail::changed_index(collection, index->document()) == collection.metadata.indexes.end())
+                refuse(no_such_index(command));
+            return modify_collection(collection, operation.o);
+        }
         case CommandKind::empty_capped:
             if (AppliedCollection* const collection = known(operation.ui, command.ns)) {
                 if (options_.watcher) return options_.watcher->emptied(*collection, log_);
@@ -678,7 +697,12 @@ class Applier {
 
     void apply_create(const Operation& operation, const Command& command) {
         if (split_namespace(command.ns).collection == views_collection) return;
-        if (operation.o.find("viewOn")) { // some servers log views like this
+        const bool is_view = operation.o.find("viewOn").has_value(); // some servers log views like this
+        // The dump may have been made after this.
+        if (!is_view && !(options_.consistent_point && is_after_dump()) && known(operation.ui, command.ns)) return;
+        if (is_after_dump() && (by_uuid(operation.ui) || by_name(command.ns) || views_.contains(command.ns)))
+            refuse(there_already("create of", command.ns));
+        if (is_view) {
             bson::Builder definition;
             definition.string("_id", command.ns);
             for (const bson::Element& option : operation.o)
@@ -686,9 +710,6 @@ class Applier {
             views_[command.ns] = {definition.finish(), std::nullopt};
             return;
         }
-        if (!(options_.consistent_point && is_after_dump()) && known(operation.ui, command.ns)) return; // the dump was made after this
-        if (is_after_dump() && (by_uuid(operation.ui) || by_name(command.ns)))
-            refuse("create of " + command.ns + ", which is there already: entries are missing in which that collection went");
         AppliedCollection& made = make(operation.ui, command.ns);
         made.whole = true;
         set_created(made, operation.o);
@@ -708,8 +729,9 @@ class Applier {
         } else if (drop_target && drop_target->truthy()) {
             if (AppliedCollection* const target = by_name(command.target); target && target != collection) erase(*target, Ending::replaced);
         }
-        if (const AppliedCollection* const other = by_name(command.target); is_after_dump() && other && other != collection)
-            refuse("renameCollection to " + command.target + ", which is there already: entries are missing in which that collection went");
+        const AppliedCollection* const other = by_name(command.target);
+        if (is_after_dump() && ((other && other != collection) || views_.contains(command.target)))
+            refuse(there_already("renameCollection to", command.target));
         const auto [database, name] = split_namespace(command.target);
         collection->metadata_changed |= collection->database != database || collection->name != name;
         if (options_.watcher) options_.watcher->rename(*collection, command.target, log_);
@@ -734,7 +756,13 @@ class Applier {
         } else {
             Writer file = out.open_data(database, collection.name);
             AppliedDocuments documents(log_, collection, Check::frame, report);
-            while (const auto document = documents.next()) file.write(*document);
+            try {
+                while (const auto document = documents.next()) file.write(*document);
+            } catch (const FormatError&) {
+                throw; // with its place
+            } catch (const DataError& error) {
+                throw error.within(collection.logical_ns());
+            }
             file.close();
         }
 
@@ -750,6 +778,7 @@ class Applier {
     ChangeLog log_;
     std::list<AppliedCollection> collections_; ///< a list, because others point into it
     NameIndex by_name_;
+    bool logs_what_capped_drop_ = false;
     std::uint64_t added_ = 0; ///< The number of collections added.
     std::map<std::string, AppliedCollection*, std::less<>> by_uuid_;
     std::map<std::string, StoredView> views_;

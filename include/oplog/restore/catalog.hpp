@@ -6,8 +6,10 @@
 #include <oplog/restore/time_series.hpp>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -59,6 +61,15 @@ inline std::string of_another(std::string_view what, std::string_view ns) {
            " than the one there is, as their UUIDs tell: entries are missing in which the one went and the other came";
 }
 
+/// The message about a collection or view that gets a name which another one has.
+inline std::string there_already(std::string_view what, std::string_view ns) {
+    return std::string(what) + " " + std::string(ns) + ", which is there already: entries are missing in which the other one went";
+}
+/// The message about a collMod of an index that does not exist.
+inline std::string no_such_index(const Command& command) {
+    return std::string(command.name) + " changes an index of " + command.ns + " that is not there: an entry is missing in which it came";
+}
+
 /// What is known about a collection at a point of an oplog.
 struct Collection {
     std::string uuid;                     ///< 16 bytes; empty if unknown.
@@ -67,6 +78,7 @@ struct Collection {
     std::string time_field, meta_field;   ///< The fields of a time series that the full dump has.
     int granularity = -1;                 ///< The granularity of a time series; see granularity().
     bool is_capped = false;               ///< Whether it is capped in the full dump.
+    bool is_made_capped = false;          ///< Whether it is capped by the entry that creates it.
     bool is_capped_cluster = false;       ///< Whether it is both clustered and capped in the full dump.
     bool indexes_changed = false;         ///< Whether the indexes, or the name that they belong to, changed since the dump.
 
@@ -113,6 +125,12 @@ class Catalog {
         const auto found = collections_.find(ns);
         return found == collections_.end() ? nullptr : &found->second;
     }
+    /// Whether a view has that name. A time series is a view, too.
+    bool has_view(std::string_view ns) const { return views_.contains(ns); }
+    void add_view(std::string_view ns) { views_.emplace(ns); }
+    void drop_view(std::string_view ns) {
+        if (const auto found = views_.find(ns); found != views_.end()) views_.erase(found);
+    }
     /// Whether a database has any collection.
     bool has_database(std::string_view database) const {
         const std::string prefix = std::string(database) + '.';
@@ -133,20 +151,27 @@ class Catalog {
         if (!uuid.empty()) by_uuid_[made.uuid] = ns;
         return made;
     }
+    /// Gives a collection the UUID by which entries tell it from others. The metadata of a time series has none.
+    void identify(std::string_view ns, std::string_view uuid) {
+        collections_.find(ns)->second.uuid = uuid;
+        by_uuid_[std::string(uuid)] = ns;
+    }
     /// The collection with that name. If there is none, creates one about which nothing is known.
     Collection& find_or_create(std::string_view ns) {
         Collection* const found = find(ns);
         return found ? *found : create(ns, {});
     }
-    /// Drops a collection, if it exists.
+    /// Drops a collection, if it exists. The views of a database go with the collection that defines them.
     void drop(std::string_view ns) {
+        if (const auto [database, name] = split_namespace(ns); name == views_collection) drop_views(database);
         const auto found = collections_.find(ns);
         if (found == collections_.end()) return;
         by_uuid_.erase(found->second.uuid);
         collections_.erase(found);
     }
-    /// Drops every collection of a database.
+    /// Drops every collection and view of a database.
     void drop_database(std::string_view database) {
+        drop_views(database);
         const std::string prefix = std::string(database) + '.';
         for (auto at = collections_.lower_bound(prefix); at != collections_.end() && at->first.starts_with(prefix);) {
             by_uuid_.erase(at->second.uuid);
@@ -210,7 +235,13 @@ class Catalog {
     }
 
   private:
+    void drop_views(std::string_view database) {
+        const std::string prefix = std::string(database) + '.';
+        for (auto at = views_.lower_bound(prefix); at != views_.end() && at->starts_with(prefix);) at = views_.erase(at);
+    }
+
     Collections collections_;
+    std::set<std::string, std::less<>> views_;
     std::map<std::string, std::string, std::less<>> by_uuid_;
 };
 

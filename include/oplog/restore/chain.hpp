@@ -10,6 +10,7 @@
 #include <oplog/stream/range.hpp>
 #include <oplog/stream/readings.hpp>
 
+#include <array>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -42,7 +43,10 @@ Catalog catalog_of(const Dump& dump, Selects selects) {
         if (const std::string* other = metadata.uuid.empty() ? nullptr : catalog.find_uuid(metadata.uuid_bytes()))
             dumped.fail_same_uuid(*other);
         // A restored view or time series brings along the collection that defines it, which is in no dump.
-        if (metadata.is_view() || metadata.is_timeseries()) catalog.find_or_create(join_namespace(dumped.database, views_collection));
+        if (metadata.is_view() || metadata.is_timeseries()) {
+            catalog.find_or_create(join_namespace(dumped.database, views_collection));
+            catalog.add_view(dumped.ns());
+        }
         if (metadata.is_view() || detail::is_nothing(dumped)) continue;
         const std::string name = (metadata.is_timeseries() ? std::string(buckets_prefix) : "") + dumped.name;
         Collection& collection = catalog.create(join_namespace(dumped.database, name), metadata.uuid_bytes());
@@ -154,6 +158,10 @@ class Chain {
         if (full_) start.catalog = catalog_of(*full_, selects);
         start.dump_start = dump_start();
         start.consistent_point = consistent_point();
+        // SERVER-63201 lets deletes be replayed there.
+        if (const auto version = full_ ? full_->server_version() : std::nullopt)
+            start.gives_up_by_itself =
+                *version >= std::array{5, 0, 0} && *version < std::array{5, 3, 0} && !((*version)[1] == 0 && (*version)[2] >= 7);
         return start;
     }
     /// The same for all collections.

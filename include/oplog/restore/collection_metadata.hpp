@@ -205,13 +205,16 @@ inline bool keeps_original(const CollectionMetadata& collection, const bson::Doc
     return false;
 }
 
+/// The index that the `index` of a collMod means; indexes.end() if there is none.
+inline std::vector<bson::Value>::iterator changed_index(CollectionMetadata& collection, const bson::Document& change) {
+    const auto name = change.find("name"), key = change.find("keyPattern");
+    if (name) return find_index(collection, name->string());
+    return std::ranges::find_if(collection.metadata.indexes,
+                                [&](const bson::Value& spec) { return key && spec.view().find("key")->value() == key->value(); });
+}
 /// Changes an index as a collMod says.
 inline void modify_index(CollectionMetadata& collection, const bson::Document& change) {
-    const auto name = change.find("name"), key = change.find("keyPattern");
-    const auto index = std::ranges::find_if(collection.metadata.indexes, [&](const std::string& spec) {
-        const bson::Document document(spec);
-        return name ? index_name(document) == name->string() : key && document.find("key")->value() == key->value();
-    });
+    const auto index = changed_index(collection, change);
     if (index == collection.metadata.indexes.end()) return; // it was dropped before the dump
     bson::Value modified = modified_index(index->view(), change);
     if (modified == *index) return;

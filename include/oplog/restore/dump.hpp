@@ -12,6 +12,7 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <cstdio>
 #include <fcntl.h>
 #include <filesystem>
 #include <linux/fs.h>
@@ -362,6 +363,37 @@ class Dump {
     const std::optional<std::string>& oplog() const noexcept { return oplog_; }
     /// The path of prelude.json, which says where the dump came from; none if there is none.
     const std::optional<std::string>& prelude() const noexcept { return prelude_; }
+    /// The version of the server that the dump is of, as {6, 0, 5}; none if there is no prelude.json that says so. Throws
+    /// DataError.
+    std::optional<std::array<int, 3>> server_version() const {
+        if (!prelude_) return std::nullopt;
+        const auto parsed = [&] {
+            try {
+                return parse_json(read_whole(*prelude_));
+            } catch (const DataError& error) {
+                throw error.within(*prelude_);
+            }
+        };
+        const std::string prelude = parsed();
+        const auto text = bson::Document(prelude).find("ServerVersion");
+        std::array<int, 3> version{};
+        const bool is_version = text && text->is(bson::Type::string) &&
+                                std::sscanf(std::string(text->string()).c_str(), "%d.%d.%d", &version[0], &version[1], &version[2]) == 3;
+        return is_version ? std::optional(version) : std::nullopt;
+    }
+    /// The source's feature compatibility version, as {6, 0}; none if the dump does not have it. Throws DataError.
+    std::optional<std::array<int, 2>> compatibility_version() const {
+        const DumpCollection* const versions = find("admin.system.version");
+        if (!versions || versions->data.empty()) return std::nullopt;
+        for (DocumentReader documents(versions->data, Check::structure); documents.next();) {
+            const auto id = documents.current().find("_id"), version = documents.current().find("version");
+            std::array<int, 2> parts{};
+            if (id && id->is(bson::Type::string) && id->string() == "featureCompatibilityVersion" && version &&
+                version->is(bson::Type::string) && std::sscanf(std::string(version->string()).c_str(), "%d.%d", &parts[0], &parts[1]) == 2)
+                return parts;
+        }
+        return std::nullopt;
+    }
     /// Files and directories that mongodump does not write.
     const std::vector<std::string>& others() const noexcept { return others_; }
     /// Collections without both metadata and documents. mongodump leaves such files of a collection that is dropped or
@@ -400,7 +432,7 @@ class Dump {
         return directory;
     }
     /// Whether mongorestore accepts this as the name of a database. It stops at any other name.
-    static bool is_database_name(std::string_view name) { return name.size() < 64 && name.find_first_of("/\\. \"$") == name.npos; }
+    static bool is_database_name(std::string_view name) { return why_on_no_server({name, {}}).empty(); }
     [[noreturn]] static void fail_both(const std::string& one, const std::string& other, const std::string& reason) {
         throw DataError(Fault::ambiguous, one + " and " + other + ": " + reason);
     }
@@ -457,6 +489,8 @@ class Dump {
                 unnamed[file] = paths;
                 continue;
             }
+            if (const std::string_view why = why_on_no_server({database, *name}); !why.empty() && database != "local")
+                throw DataError(Fault::bad_value, paths.any() + ": " + std::string(why) + ", and no mongorestore takes this one");
             if (name->empty()) throw DataError(Fault::incomplete, paths.metadata + ": no collectionName says which collection this is");
             const auto [at, is_first] = named.emplace(*name, paths);
             if (!is_first) fail_both(at->second.any(), paths.any(), "both are of " + database + "." + *name);
@@ -509,6 +543,12 @@ enum class TakeOver {
 /// beside it and written to disk. Several threads may write different files.
 class DumpWriter {
   public:
+    /// Whether a directory holds only collections, an oplog and a prelude, so that nobody would miss anything. The
+    /// names of databases can be anything.
+    static bool is_dump(const std::string& path) {
+        const Dump dump(path);
+        return dump.others().empty() && (dump.oplog() || dump.prelude() || !dump.collections().empty());
+    }
     /// The options of a new dump.
     struct Options {
         IfExists if_exists = IfExists::refuse;
@@ -544,12 +584,6 @@ class DumpWriter {
     }
 
     /// The final path.
-    /// Whether a directory holds only collections, an oplog and a prelude, so that nobody would miss anything. The
-    /// names of databases can be anything.
-    static bool is_dump(const std::string& path) {
-        const Dump dump(path);
-        return dump.others().empty() && (dump.oplog() || dump.prelude() || !dump.collections().empty());
-    }
     const std::string& path() const noexcept { return path_; }
     /// The path until close(), which a signal would leave behind.
     const std::string& temporary() const noexcept { return temporary_; }

@@ -62,10 +62,13 @@ struct Removed {
 /// - A dump does not have system.views, and a restored server has it only if there is a view. In the same way it has
 ///   the collections of users and roles only if there is a user or a role. They are created before the first entry on
 ///   them.
+/// - mongorestore passes over commands on the database config, where setDefaultRWConcern creates config.settings.
+///   Collections that are created there must be in the restored dump, empty: see made_in_config().
 /// - Replay remembers by a former name whether a collection has a collation, so indexes without a collation say so
 ///   explicitly.
 /// - A server creates a collection that is both clustered and capped only for an oplog entry. Those of the full dump
 ///   must be left out of it and written before the first entry: see write_as_entries().
+/// - MongoDB 5.0.0 to 5.0.6, 5.1 and 5.2 log what capped collections give up as deletes, and refuse to replay those.
 /// - Entries without any effect on the content of a dump are left out, except for no-ops: see meaning_of(). The same
 ///   goes for options that mean nothing to another server, and for what a command tells about the source's files (o2).
 /// - An applyOps on config.$cmd would be ignored as a whole, so it is moved to admin.$cmd. Retryable writes that were
@@ -85,6 +88,9 @@ class Stager {
         bool is_checked = false;                   ///< Whether the entries have passed through an Examiner.
         /// Indexes (namespace, name) that the dump has, but that were still being built at the wanted time.
         std::set<std::pair<std::string, std::string>> unfinished;
+        /// Whether the source deletes in capped collections only to make room, and refuses a replay of that: MongoDB 5.0.0
+        /// to 5.0.6, 5.1 and 5.2. Every server makes the same room by itself.
+        bool gives_up_by_itself = false;
     };
     using Report = oplog::Report;
 
@@ -92,7 +98,7 @@ class Stager {
     Stager(Start start, Report report)
         : catalog_(std::move(start.catalog)), dump_start_(start.dump_start), consistent_point_(start.consistent_point),
           removed_(std::move(start.removed)), left_out_(std::move(start.left_out)), is_checked_(start.is_checked),
-          report_(std::move(report)) {
+          gives_up_by_itself_(start.gives_up_by_itself), report_(std::move(report)) {
         leave_out(start.unfinished);
         for (const auto& [ns, collection] : catalog_.collections())
             if (collection.is_capped_cluster) {
@@ -156,21 +162,31 @@ class Stager {
     /// `started` and `unfinished`, which hold namespaces (renamed) and names of indexes.
     static void look_ahead(const EntryView& entry, const Renaming& renaming, std::set<std::pair<std::string, std::string>>& started,
                            std::set<std::pair<std::string, std::string>>& unfinished) {
-        if (!is_of_index_build(entry)) return;
-        const Operation operation(entry);
-        const Command command = parse_command(operation);
-        const bool starts = command.kind == CommandKind::start_index_build;
-        for (const std::string& name : index_names(operation)) {
-            std::pair index(renaming.collection(command.ns).value_or(command.ns), name);
-            if (starts)
-                started.insert(std::move(index));
-            else if (!started.contains(index))
-                unfinished.insert(std::move(index));
-        }
+        entry.with_place([&] {
+            if (!is_of_index_build(entry)) return;
+            const Operation operation(entry);
+            const Command command = parse_command(operation);
+            const bool starts = command.kind == CommandKind::start_index_build;
+            for (const std::string& name : index_names(operation)) {
+                std::pair index(renaming.collection(command.ns).value_or(command.ns), name);
+                if (starts)
+                    started.insert(std::move(index));
+                else if (!started.contains(index))
+                    unfinished.insert(std::move(index));
+            }
+        });
     }
 
     /// What the entries so far have removed, up to the consistent point.
     Removed& removed() noexcept { return found_removed_; }
+    /// The namespaces of the collections that the restored dump must have in addition, without documents. Call this after
+    /// the last entry.
+    std::vector<std::string> made_in_config() const {
+        std::vector<std::string> made;
+        for (const auto& [ns, collection] : catalog_.collections())
+            if (ns.starts_with("config.") && !collection.dumped_as && !is_internal(ns)) made.push_back(ns);
+        return made;
+    }
     /// Collections and indexes in their state after the entries so far.
     Catalog& catalog() noexcept { return catalog_; }
 
@@ -207,6 +223,7 @@ class Stager {
     void put(const Edit& edit, Write& write) {
         if (edit.kind == Edit::Kind::drop) return;
         const std::string_view document = edit.kind == Edit::Kind::keep ? entry_->bytes() : std::string_view(edit.with.front());
+        require_size(document);
         if (report_ && !entry_->is_ordinary()) check_replay(bson::Document(document), entry_);
         if (entry_->is_command())
             pass_on(bson::Document(document), write);
@@ -324,14 +341,23 @@ class Stager {
 
     /// Handles an insert, update or delete, or another operation that is not a command.
     Edit place(const Operation& operation) {
+        Edit edit = place_change(operation);
+        if (gives_up_by_itself_ && operation.is_delete()) {
+            const std::string* const ns = catalog_.find_uuid(operation.ui);
+            const Collection* const collection = catalog_.find(ns ? *ns : operation.ns);
+            if (collection && (collection->is_capped || collection->is_made_capped)) return Edit::drop();
+        }
+        return edit;
+    }
+    Edit place_change(const Operation& operation) {
         if (operation.is_no_op()) return Edit::keep();
         if (const auto edit = judge(operation)) return *edit;
         if (operation.collection() == "system.indexes") return take_index(operation);
         if (operation.collection() == views_collection) {
-            if (operation.is_insert() && consistent_point_ && !fuzzy() && catalog_.find(*view_of(operation)) &&
-                !is_timeseries_view(operation.o))
-                refuse("the view " + std::string(*view_of(operation)) +
-                       " takes the name of a collection: an entry is missing in which that one went");
+            const std::string_view view = *view_of(operation);
+            if (operation.is_insert() && consistent_point_ && !fuzzy() && catalog_.find(view)) refuse(there_already("the view", view));
+            if (operation.is_insert()) catalog_.add_view(view);
+            if (operation.is_delete()) catalog_.drop_view(view);
             if (entry_->document().find("h")) return place_view(operation);
         }
         const bool is_unmade = !operation.is_delete() && (operation.collection() == views_collection || is_of_users(operation.ns));
@@ -402,6 +428,7 @@ class Stager {
                 missing_.try_emplace(std::string(operation.ns), std::move(finding)); // unless it is dropped while the dump runs
             return Edit::drop();
         }
+        if (holder->uuid.empty() && !operation.ui.empty()) catalog_.identify(operation.ns, operation.ui);
         known_ns_ = operation.ns;
         known_uuid_ = operation.ui;
         return Edit::keep();
@@ -522,6 +549,10 @@ class Stager {
             const std::string o = bson::Builder().string("drop", split_namespace(command.ns).collection).finish();
             return Edit::replace(with_o(operation, bson::Document(o)));
         }
+        if (command.kind == CommandKind::create && command.database == "config" && consistent_point_) {
+            follow(operation);
+            return Edit::drop();
+        }
         if (is_done(operation, command)) return Edit::drop();
         Edit edit = rewrite(operation, command);
         if (waiting)
@@ -581,8 +612,9 @@ class Stager {
         };
         const Collection* const holder = catalog_.find(command.ns);
         if (is_create) {
-            if (is_of_another(operation, command.ns) || (holder && (consistent_point_ || is_other(holder, operation.ui))))
-                refuse("create of " + command.ns + ", which is there already: entries are missing in which that collection went");
+            if (is_of_another(operation, command.ns) || (holder && (consistent_point_ || is_other(holder, operation.ui))) ||
+                (consistent_point_ && catalog_.has_view(command.ns)))
+                refuse(there_already("create of", command.ns));
             return false;
         }
         if (!consistent_point_) return false;
@@ -593,8 +625,9 @@ class Stager {
         const auto dropped = operation.o.find("dropTarget");
         const bool drops = dropped && (dropped->is(bson::Type::binary) || dropped->truthy());
         const Collection* const target = catalog_.find(command.target);
-        if (target && (!drops || (dropped->is(bson::Type::binary) && is_other(target, dropped->binary_data()))))
-            refuse("renameCollection to " + command.target + ", which is there already: entries are missing in which that collection went");
+        if ((target && (!drops || (dropped->is(bson::Type::binary) && is_other(target, dropped->binary_data())))) ||
+            catalog_.has_view(command.target))
+            refuse(there_already("renameCollection to", command.target));
         return false;
     }
 
@@ -728,7 +761,15 @@ class Stager {
     void follow(const Operation& operation) {
         const Command command = parse_command(operation);
         switch (command.kind) {
-        case CommandKind::create: catalog_.create(command.ns, operation.ui).granularity = granularity(operation.o); break;
+        case CommandKind::create:
+            if (operation.o.find("viewOn")) // some servers log views like this
+                catalog_.add_view(command.ns);
+            else {
+                Collection& made = catalog_.create(command.ns, operation.ui);
+                made.granularity = granularity(operation.o);
+                made.is_made_capped = is_capped(operation.o);
+            }
+            break;
         case CommandKind::drop: catalog_.drop(command.ns); break;
         case CommandKind::drop_database: catalog_.drop_database(command.database); break;
         case CommandKind::rename_collection: catalog_.rename(command.ns, command.target); break;
@@ -762,7 +803,7 @@ class Stager {
             if (Collection* const collection = catalog_.find(command.ns))
                 collection->granularity = std::max(collection->granularity, granularity(operation.o));
             if (const auto change = operation.o.find("index"); change && !catalog_.modify_index(command.ns, change->document()))
-                unknown_index(command, "changes", fuzzy());
+                unknown_index(command, "changes", fuzzy()); // no server logs such a change
             break;
         default: break;
         }
@@ -797,6 +838,7 @@ class Stager {
     /// dump on.
     void unknown_index(const Command& command, const char* does, bool done_already) const {
         if (done_already) return; // it happened before the dump came to it, or the index never existed
+        if (consistent_point_) return refuse(no_such_index(command));
         error(std::string(command.name) + " " + does + " an index of " + command.ns +
               " that was made before these slices begin, which mongorestore would not do; stage with the full dump (--full)");
     }
@@ -813,6 +855,7 @@ class Stager {
     Removed found_removed_; ///< What the entries so far have removed.
     std::set<TransactionId> left_out_;
     bool is_checked_;
+    bool gives_up_by_itself_;
     struct Build {
         std::optional<Position> where; ///< The place of its start; none if that is older than all entries.
         std::optional<Timestamp> ts;
