@@ -268,6 +268,16 @@ TEST_CASE("a capped collection drops what is too much at its front") {
     CHECK(h.documents_of("shop.a").starts_with(R"({"_id":5,"s":"xx)")); // what was just inserted stays, however large it is
 }
 
+TEST_CASE("what a capped collection drops is not guessed where entries tell it") {
+    Recorded h;
+    h.dump("a", metadata("a", 1, "", R"("options":{"capped":true,"size":4096,"max":2},)"), {R"({"_id":1})", R"({"_id":2})"});
+    h.add("d", "shop.a", R"({"_id":1})", 1);
+    h.add("i", "shop.a", R"({"_id":1})", 1);
+    h.add("i", "shop.a", R"({"_id":4})", 1);
+    h.apply();
+    CHECK(h.documents_of("shop.a") == R"({"_id":2} {"_id":1} {"_id":4})"); // in the order of the insertions
+}
+
 TEST_CASE("a capped collection that is clustered drops nothing") {
     Recorded h;
     h.dump("a", metadata("a", 1, "", R"("options":{"capped":true,"size":4096,"max":2,"clusteredIndex":{"key":{"_id":1},"unique":true}},)"),

@@ -129,6 +129,15 @@ void write_archive(Applier& applier, const Dump& full, Output& out, bool has_opl
     archive.end("", "oplog");
 }
 
+void warn_of_overfilled(const Tool& tool, const Applier& applier) {
+    for (const AppliedCollection& collection : applier.collections())
+        if (collection.overfills)
+            tool.warn(
+                collection.logical_ns() +
+                ", a capped collection, has more than its size allows, as the source has it: the server that loads it drops documents at "
+                "its front, and a replay (oplog-stage) does not");
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -229,6 +238,7 @@ int main(int argc, char** argv) {
             write_archive(applier, full, stream, has_oplog, write_oplog);
             full.require_unchanged();
             tool.finish(stream);
+            warn_of_overfilled(tool, applier);
             return say_how(*state.last, command_for_archive(options, *output, compression));
         }
         if (streams) {
@@ -250,6 +260,7 @@ int main(int argc, char** argv) {
         full.require_unchanged();
         out.close();
         warn_of_old(tool, out);
+        warn_of_overfilled(tool, applier);
         say_how(last, "mongorestore " + options_of_restore(applier).text() + (out.gzip() ? "--gzip " : "") + shell_word(*output));
     });
 }

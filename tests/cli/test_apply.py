@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """oplog-apply: a full dump and its increments as a new dump."""
 import gzip
+import json
 import os
 import shutil
 import unittest
@@ -191,6 +192,18 @@ class Apply(ToolTest):
         self.fails(2, "{}: other: File exists\nhint: --force replaces it\n", "apply", "-q", "--full", "full", "--archive", "-o", "out", "--options-to", "other")
         self.assertEqual({name: self.read(name) for name in before}, before)
         self.assertFalse((self.dir / "out").exists())
+
+    def test_what_a_capped_collection_has_is_what_the_source_has(self):
+        for version, kept in (("4.4", [3, 4]), ("5.0", [1, 2, 3, 4]), ("6.0", [1, 2, 3, 4])):
+            made = MadeChain(self)
+            made.dump("admin.system.version", 9, [{"_id": "featureCompatibilityVersion", "version": version}])
+            made.dump("shop.a", 1, [{"_id": 1}, {"_id": 2}, {"_id": 3}], options={"capped": True, "size": 4096, "max": 2})
+            made.insert("shop.a", {"_id": 4})
+            for how in ((), ("--archive",)):
+                code, _, err = self.run_tool("apply", *made.write(), *how, "-f", "-o", "out" + "".join(how))
+                self.assertEqual(code, 0, err)
+                self.assertEqual("warning: shop.a, a capped collection, has more than its size allows" in err, len(kept) == 4, err)
+            self.assertEqual([json.loads(line)["_id"] for line in self.good("cat", "--relaxed", "out/shop/a.bson").splitlines()], kept)
 
     def test_a_view_that_takes_the_name_of_a_collection_is_refused(self):
         """The entry in which the collection went is missing."""

@@ -342,6 +342,15 @@ class Rewriting(StageTest):
         self.assertEqual(got, [["drop", "a"], ["drop", "b"], ["drop", "c"], ["dropDatabase", 1], ["create", "a"], ["i", "shop.a"], ["createIndexes", "a", "young_1"]])
         self.assertEqual(self.indexes("a"), ["_id_"])
 
+    def test_a_part_of_a_database_is_staged_without_what_drops_all_of_it(self):
+        entries = (command(2, "drop", "a", ui="A"), command(3, "drop", "b", ui="B"), one(4, "c", "shop.$cmd", int32("dropDatabase", 1)),
+                   command(5, "create", "a", ui="D"), insert(6, "shop.a", 1, ui="D"))
+        for args, name in ((("--ns", "shop.a", "--rename", "shop.a=rescue.a"), "rescue.a"), (("--ns", "shop.a"), "shop.a"), (("--exclude-ns", "shop.b", "--exclude-ns", "shop.c"), "shop.a")):
+            self.assertEqual(self.commands(*entries, args=args), [["drop", "a"], ["create", "a"], ["i", name]])
+            self.assertNotIn(b"dropDatabase", self.read("out/oplog.bson"))
+            self.shell("rm -r out")
+        self.assertIn(["dropDatabase", 1], self.commands(*entries, args=("--ns", "shop.*")))
+
     def test_temporary_collections_of_the_dump_can_be_restored(self):
         self.write("full/shop/a.metadata.json", metadata("a", "old_1", letter="A", options={"temp": True, "capped": True}))
         self.assertEqual(self.commands(insert(2, "shop.a", 3)), [["i", "shop.a"]])

@@ -41,6 +41,7 @@ struct AppliedCollection : CollectionMetadata {
     bool whole = false;                 ///< Whether nothing of it is missing: it is in the dump, or its creation was seen.
     std::string first_seen;             ///< If it is not whole: where it was seen first.
     bool logs_what_it_drops = false;    ///< Whether entries tell what a capped collection drops at its front.
+    bool overfills = false;             ///< Whether a server that loads what was read of it drops some, because it is capped.
     ChangeList changes;                 ///< Its documents' changes since the full dump.
 
     /// Whether its documents are exactly those of the full dump.
@@ -61,34 +62,47 @@ class AppliedDocuments {
         // front, and let nobody delete others.
         const bson::Document options(collection.metadata.options);
         const auto removes = [](const Change& change) { return change.kind() == ChangeKind::removal; };
-        drops_oldest_ = !collection.is_as_dumped() && is_capped(options) && !is_capped_cluster(options) && !collection.logs_what_it_drops &&
-                        std::ranges::none_of(collection.changes, removes);
+        const bool drops = is_capped(options) && !is_capped_cluster(options);
+        drops_oldest_ =
+            drops && !collection.is_as_dumped() && !collection.logs_what_it_drops && std::ranges::none_of(collection.changes, removes);
+        if (drops) {
+            order_ = DocumentOrder::insertion;
+            const auto size = options.find("size"), max = options.find("max");
+            if (size && size->integer() > 0) most_bytes_ = static_cast<std::uint64_t>(size->integer());
+            if (max && max->integer() > 0) most_documents_ = static_cast<std::uint64_t>(max->integer());
+        }
         open();
         if (!drops_oldest_) return;
         while (const auto document = read()) bytes_ += document->size(), ++documents_;
-        const auto size = options.find("size"), max = options.find("max");
-        if (size && size->integer() > 0) most_bytes_ = static_cast<std::uint64_t>(size->integer());
-        if (max && max->integer() > 0) most_documents_ = static_cast<std::uint64_t>(max->integer());
         open();
     }
 
     /// The next document, or none at the end. The view is valid until the next call. Throws DataError.
     std::optional<std::string_view> next() {
-        if (!drops_oldest_) return read();
+        if (!drops_oldest_) {
+            const auto document = read();
+            if (document)
+                bytes_ += document->size(), ++documents_;
+            else
+                collection_->overfills = are_too_many();
+            return document;
+        }
         while (const auto document = read()) {
-            // The last one stays, however large it is.
-            const bool too_much =
-                documents_ > 1 && ((most_bytes_ > 0 && bytes_ > most_bytes_) || (most_documents_ > 0 && documents_ > most_documents_));
+            const bool too_many = are_too_many();
             bytes_ -= document->size(), --documents_;
-            if (!too_much) return document;
+            if (!too_many) return document;
         }
         return std::nullopt;
     }
 
   private:
+    /// Whether a server would drop the first of these. The last one stays, however large it is.
+    bool are_too_many() const {
+        return documents_ > 1 && ((most_bytes_ > 0 && bytes_ > most_bytes_) || (most_documents_ > 0 && documents_ > most_documents_));
+    }
     void open() {
         changes_.reset(); // the list is restored before it is taken again
-        changes_.emplace(*log_, collection_->changes, drops_oldest_ ? DocumentOrder::insertion : DocumentOrder::any);
+        changes_.emplace(*log_, collection_->changes, order_);
         reported_ = 0;
         if (collection_->base && collection_->has_data && !collection_->base->data.empty())
             reader_.emplace(collection_->base->data, check_);
@@ -116,8 +130,9 @@ class AppliedDocuments {
     std::optional<CollectionChanges> changes_;
     std::optional<DocumentReader> reader_;
     std::uint64_t reported_ = 0;
+    DocumentOrder order_ = DocumentOrder::any;
     bool drops_oldest_ = false;
-    /// What is still to come, and the limits of the collection.
+    /// What is still to come, else what has come; and the limits of the collection.
     std::uint64_t bytes_ = 0, documents_ = 0, most_bytes_ = 0, most_documents_ = 0;
 };
 
