@@ -74,6 +74,10 @@ TEST_CASE("every type has its size") {
     CHECK(document.find("boolean")->truthy());
     CHECK(document.find("int64")->truthy());
     CHECK(!document.find("null")->truthy());
+    for (const auto& [number, truthy] : {std::pair(0.5, true), std::pair(0.0, false), std::pair(-0.0, false), std::pair(1e300, true)}) {
+        const bson::Value flag = bson::Builder().real("flag", number).finish();
+        CHECK(flag.view().find("flag")->truthy() == truthy);
+    }
     CHECK(document.find("min")->is(bson::Type::min_key));
     CHECK_NOTHROW(bson::validate(document));
 }

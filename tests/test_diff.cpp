@@ -335,6 +335,25 @@ TEST_CASE("paths are checked as the server checks them") {
     CHECK(set_refusal(R"({")" + path + R"(":1})") == "an update's path is too long");
 }
 
+TEST_CASE("an update fits where all that it goes into is there") {
+    const auto fits = [](const char* document, const char* o) {
+        const std::string before = parse_json(document), update = parse_json(o);
+        return update_fits(bson::Document(before), bson::Document(update));
+    };
+    const char* const document = R"({"_id":1,"a":[{"x":1},5,{"x":2}],"b":{"c":{"d":1}},"n":1})";
+    CHECK(fits(document, R"({"$v":2,"diff":{"sa":{"a":true,"s0":{"u":{"x":3}},"s2":{"u":{"x":3}}},"sb":{"sc":{"i":{"e":1}}}}})"));
+    CHECK_FALSE(fits(document, R"({"$v":2,"diff":{"sa":{"a":true,"s0":{"u":{"x":3}},"s1":{"u":{"x":3}}}}})"));
+    CHECK_FALSE(fits(document, R"({"$v":2,"diff":{"sa":{"a":true,"s3":{"u":{"x":3}}}}})"));
+    CHECK_FALSE(fits(document, R"({"$v":2,"diff":{"sa":{"u":{"x":3}}}})"));
+    CHECK_FALSE(fits(document, R"({"$v":2,"diff":{"sb":{"sc":{"u":{"d":2}}},"sn":{"u":{"x":1}}}})"));
+    CHECK_FALSE(fits(document, R"({"$v":2,"diff":{"sb":{"sz":{"u":{"d":2}}}}})"));
+    CHECK(fits(document, R"({"$v":1,"$set":{"a.0.x":2,"a.2.y":1,"b.c.d":1,"b.z.q":1,"new.x":1},"$unset":{"b.c.e":true}})"));
+    CHECK_FALSE(fits(document, R"({"$v":1,"$set":{"a.0.x":2,"a.1.y":1}})"));
+    CHECK_FALSE(fits(document, R"({"$v":1,"$set":{"a.x":2}})"));
+    CHECK_FALSE(fits(document, R"({"$v":1,"$set":{"b.c.d.e":1}})"));
+    CHECK(fits(document, R"({"x":1})"));
+}
+
 TEST_CASE("a field whose name has dots is no path") {
     const std::string nested = parse_json(R"({"_id":1,"a":{"b":{"x":1}}})"), dotted = parse_json(R"({"_id":1,"a.b":{"x":1}})");
     const std::string update = parse_json(R"({"$v":2,"diff":{"sa.b":{"u":{"x":2}}}})");

@@ -93,6 +93,45 @@ TEST_CASE("a full sink is an error, at the latest at close") {
     CHECK_NOTHROW(out.close());
 }
 
+TEST_CASE("what failed once is never completed") {
+    /// Fails once, and would take everything else.
+    struct Once {
+        int* left; ///< So many calls until the one that fails.
+        bool* closed;
+        void write(const char*, std::size_t) {
+            if ((*left)-- == 0) throw std::system_error(ENOSPC, std::generic_category(), "disk");
+        }
+        void close() {
+            if ((*left)-- == 0) throw std::system_error(ENOSPC, std::generic_category(), "disk");
+            *closed = true;
+        }
+    };
+    for (const std::size_t size : {1u, 300'000u, 3'000'000u})
+        for (int calls = 0; calls < 2; ++calls) {
+            CAPTURE(size);
+            CAPTURE(calls);
+            int left = calls;
+            bool closed = false;
+            BasicWriter<Once> out{Once{&left, &closed}};
+            const std::string bytes = many(size);
+            const auto all = [&] {
+                out.write(bytes); // at once where it is large
+                out.write(entry({1, 1}));
+                out.close();
+            };
+            CHECK_THROWS_AS(all(), std::system_error);
+            CHECK_THROWS_AS(out.close(), std::system_error);
+            CHECK_FALSE(closed);
+        }
+}
+
+TEST_CASE("nothing is written after close") {
+    std::string bytes;
+    MemoryWriter out{MemorySink(bytes)};
+    out.close();
+    CHECK_THROWS_AS(out.write(entry({1, 1})), std::logic_error);
+}
+
 TEST_CASE("a writer can be moved while its thread runs") {
     const std::string bytes = many(2'000'000);
     std::string got;

@@ -259,7 +259,10 @@ class Element {
         }
     }
     /// Whether the server would take the value of a flag in a command as set: true, or a number other than zero.
-    bool truthy() const { return is(Type::boolean) ? boolean() : is_number() && integer() != 0; }
+    bool truthy() const {
+        if (is(Type::double_)) return load<double>(value_.data()) != 0;
+        return is(Type::boolean) ? boolean() : is_number() && integer() != 0;
+    }
 
   private:
     std::string field() const { return "field '" + std::string(key_) + "'"; }

@@ -131,6 +131,7 @@ class JsonParser {
 
     /// Reads the members of an object whose '{' has been read, including the closing '}'.
     void members(bson::Builder& out, std::size_t depth) {
+        check_depth(depth);
         if (take('}')) return;
         do {
             skip_space();
@@ -140,13 +141,16 @@ class JsonParser {
         expect('}');
     }
 
-    void value(bson::Builder& out, const std::string& name, std::size_t depth) {
+    void check_depth(std::size_t depth) const {
         if (depth > bson::max_depth) fail("nested too deeply", Fault::too_deep);
+    }
+    void value(bson::Builder& out, const std::string& name, std::size_t depth) {
         skip_space();
         switch (peek()) {
         case '{': object(out, name, depth); break;
         case '[': {
             ++at_;
+            check_depth(depth + 1);
             out.begin_array(name);
             if (!take(']')) {
                 std::size_t index = 0;
@@ -476,7 +480,8 @@ class JsonParser {
 } // namespace detail
 
 /// Converts one document of Extended JSON (version 2, canonical or relaxed) to BSON, as mongorestore reads it: the
-/// output of to_json() comes back byte for byte. A plain number becomes the smallest of int32, int64 and double that
+/// canonical output of to_json() comes back byte for byte, but for what it has no form for (payloads of NaNs, options
+/// of a regular expression that are not sorted, decimals that are not normal, text that is not UTF-8). A plain number becomes the smallest of int32, int64 and double that
 /// holds it. Throws DataError, also for a document of more than `most` bytes of BSON.
 inline std::string parse_json(std::string_view text, std::size_t most = std::numeric_limits<std::int32_t>::max()) {
     return detail::JsonParser(text, most).parse();

@@ -9,6 +9,7 @@
 #include <charconv>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -133,16 +134,20 @@ class Diff {
     /// Whether every field that a nested diff applies to is there, with the type that the diff expects.
     static bool fits(const bson::Document& document, const bson::Document& diff, std::size_t depth = 1) {
         check_depth(depth);
-        bool all = true;
+        std::map<std::string_view, std::pair<Kind, bson::Element>> needed;
         for_each_change(diff, [&](Kind kind, std::string_view name, const bson::Element& with) {
-            if (!all || (kind != Kind::nested && kind != Kind::binary)) return;
-            const auto field = document.field(name);
-            if (kind == Kind::binary)
-                all = field && field->is(bson::Type::binary) && binary_change(with).offset <= field->value().size() - 5;
-            else
-                all = nested_fits(field, with.document(), depth);
+            if (kind == Kind::nested || kind == Kind::binary) needed.try_emplace(name, kind, with);
         });
-        return all;
+        for (const bson::Element& field : document) {
+            if (needed.empty()) break;
+            const auto change = needed.extract(field.key());
+            if (change.empty()) continue;
+            const auto& [kind, with] = change.mapped();
+            if (kind == Kind::binary ? !field.is(bson::Type::binary) || binary_change(with).offset > field.value().size() - 5
+                                     : !nested_fits(field, with.document(), depth))
+                return false;
+        }
+        return needed.empty();
     }
 
   private:
@@ -237,16 +242,18 @@ class Diff {
         });
     }
 
-    static bool nested_fits(const std::optional<bson::Element>& field, const bson::Document& diff, std::size_t depth) {
-        if (!is_for_array(diff)) return field && field->is(bson::Type::document) && fits(field->document(), diff, depth + 1);
-        if (!field || !field->is(bson::Type::array)) return false;
+    static bool nested_fits(const bson::Element& field, const bson::Document& diff, std::size_t depth) {
+        if (!is_for_array(diff)) return field.is(bson::Type::document) && fits(field.document(), diff, depth + 1);
+        if (!field.is(bson::Type::array)) return false;
         check_depth(depth + 1);
+        const bson::Document array = field.array();
+        auto at = array.begin();
+        std::uint64_t position = 0;
         bool all = true;
         for_each_array_change(diff, [&](std::uint64_t index, const bson::Element& change) {
             if (!all || change.key().front() != 's') return;
-            auto at = field->array().begin();
-            for (std::uint64_t i = 0; i < index && at != std::default_sentinel; ++i) ++at;
-            all = nested_fits(at == std::default_sentinel ? std::nullopt : std::optional(*at), change.document(), depth + 1);
+            for (; position < index && at != std::default_sentinel; ++position) ++at;
+            all = at != std::default_sentinel && nested_fits(*at, change.document(), depth + 1);
         });
         return all;
     }
@@ -348,30 +355,38 @@ class PathUpdate {
             if (part.empty()) fail_update("an update's path has an empty part:", path);
             if (part == "$" || (part.starts_with("$[") && part.ends_with(']')))
                 fail_update("an update's path has no fixed position:", path);
-            if (++parts > bson::max_depth) throw DataError(Fault::too_deep, "an update's path is too long");
+            if (++parts > bson::max_depth) fail_length();
             if (part.size() == rest.size()) return;
             rest.remove_prefix(part.size() + 1);
         }
     }
+    [[noreturn]] static void fail_length() { throw DataError(Fault::too_deep, "an update's path is too long"); }
     static std::string_view first_part(std::string_view path) { return path.substr(0, path.find('.')); }
-    /// Whether nothing stands in the way of the path: everything that it leads through has fields or positions, or is
+    /// Whether nothing stands in the way of the paths: everything that they lead through has fields or positions, or is
     /// missing.
-    static bool fits(bson::Document document, bool is_array, std::string_view path) {
-        for (;;) {
+    static bool fits(const bson::Document& document, bool is_array, const std::vector<std::string_view>& paths) {
+        std::map<std::string_view, std::vector<std::string_view>> below; // what follows each field
+        for (const std::string_view path : paths) {
             const std::string_view part = first_part(path);
             if (is_array && !array_index(part)) return false;
-            if (part.size() == path.size()) return true;
-            const auto field = document.field(part);
-            if (!field) return true;
-            if (!field->is(bson::Type::document) && !field->is(bson::Type::array)) return false;
-            is_array = field->is(bson::Type::array);
-            document = is_array ? field->array() : field->document();
-            path.remove_prefix(part.size() + 1);
+            if (part.size() < path.size()) below[part].push_back(path.substr(part.size() + 1));
         }
+        for (const bson::Element& field : document) {
+            if (below.empty()) break;
+            const auto rest = below.extract(field.key());
+            if (rest.empty()) continue;
+            if (!field.is(bson::Type::document) && !field.is(bson::Type::array)) return false;
+            const bool array = field.is(bson::Type::array);
+            if (!fits(array ? field.array() : field.document(), array, rest.mapped())) return false;
+        }
+        return true;
     }
 
     /// `sets` distinguishes $set from $unset. Does nothing where a path leads through a value that has no fields.
+    /// Throws DataError for a path that is too long.
     static std::string apply(const bson::Document& document, std::vector<Path> paths, bool sets) {
+        for (const Path& path : paths)
+            if (static_cast<std::size_t>(std::ranges::count(path.path, '.')) >= bson::max_depth) fail_length();
         // A server logs new fields in the order in which it added them; since 5.0 that order puts 9 before 10.
         // Operations that a client composed may have any order, and a server applies them in its own.
         if (!std::ranges::is_sorted(paths, Order::less, &Path::path) && !std::ranges::is_sorted(paths, numeric_less, &Path::path))
@@ -616,10 +631,9 @@ inline bool update_fits(const bson::Document& document, const bson::Document& o)
     case UpdateKind::replacement: return true;
     case UpdateKind::modifiers: break;
     }
-    bool all = true;
-    detail::for_each_path(
-        o, [&](std::string_view path, const bson::Element&, bool) { all = all && detail::PathUpdate::fits(document, false, path); });
-    return all;
+    std::vector<std::string_view> paths;
+    detail::for_each_path(o, [&](std::string_view path, const bson::Element&, bool) { paths.push_back(path); });
+    return detail::PathUpdate::fits(document, false, paths);
 }
 
 /// Returns the document that an upsert creates where there is none, from the `o2` and `o` of its entry. Throws

@@ -11,6 +11,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -25,7 +26,7 @@ namespace oplog::inline v0_1 {
 ///
 /// Output goes through four buffers. From the first full buffer on, a thread of the writer empties them, so that
 /// compressing and writing to disk overlap with the caller's work. An error of the sink is thrown by the next write()
-/// or close().
+/// or close(), and by each close() from then on: what failed once is never completed.
 template <ByteSink Sink>
 class BasicWriter {
   public:
@@ -44,8 +45,8 @@ class BasicWriter {
         if (!state_) return; // this writer was moved from
         if (state_->closed) return;
         try {
-            state_->flush();              // writes whole documents only, before the sink marks the failure
-        } catch (const std::exception&) { // the sink is destroyed unclosed in any case
+            state_->flush(); // writes whole documents only, before the sink marks the failure
+        } catch (...) {      // the sink is destroyed unclosed in any case
         }
     }
 
@@ -53,13 +54,15 @@ class BasicWriter {
     void write(const EntryView& entry) { write(entry.bytes()); }
     /// Writes a document.
     void write(const bson::Document& document) { write(document.bytes()); }
-    /// Writes one or more whole documents.
+    /// Writes one or more whole documents. Throws std::logic_error after close().
     void write(std::string_view documents) {
         if (documents.empty()) return; // its data() may be null
         State& state = *state_;
+        if (state.closed) throw std::logic_error("a write after close()");
         state.bytes += documents.size();
         // More bytes than all buffers hold would have to wait for the sink anyway, so they are not copied.
-        if (documents.size() >= buffers * buffer_size && state.is_idle()) return state.sink.write(documents.data(), documents.size());
+        if (documents.size() >= buffers * buffer_size && state.is_idle())
+            return state.keeping_error([&] { state.sink.write(documents.data(), documents.size()); });
         Buffer* buffer = &state.ring[state.filling];
         while (documents.size() > buffer_size - buffer->size) {
             const std::size_t part = documents.copy(buffer->data.get() + buffer->size, buffer_size - buffer->size);
@@ -78,7 +81,7 @@ class BasicWriter {
     /// Completes the output. Throws what the sink throws; then there is no file.
     void close() {
         state_->flush();
-        state_->sink.close();
+        state_->keeping_error([&] { state_->sink.close(); });
         state_->closed = true;
     }
 
@@ -110,9 +113,10 @@ class BasicWriter {
         /// Passes the full buffer to the thread and waits for an empty one.
         void hand_over() {
             std::unique_lock lock(mutex);
+            rethrow();
             if (!thread.joinable() && !start()) {
                 Buffer& full = ring[filling];
-                return sink.write(full.data.get(), std::exchange(full.size, 0));
+                return keeping_error([&] { sink.write(full.data.get(), std::exchange(full.size, 0)); });
             }
             ++pending;
             filling = (filling + 1) % buffers;
@@ -138,7 +142,18 @@ class BasicWriter {
             stop();
             rethrow();
             Buffer& last = ring[filling];
-            if (last.size > 0) sink.write(last.data.get(), std::exchange(last.size, 0));
+            if (last.size > 0) keeping_error([&] { sink.write(last.data.get(), std::exchange(last.size, 0)); });
+        }
+
+        /// Calls use(), which uses the sink while the thread does not.
+        template <class Use>
+        void keeping_error(Use use) {
+            try {
+                use();
+            } catch (...) {
+                error = std::current_exception();
+                throw;
+            }
         }
 
         void stop() {

@@ -78,7 +78,12 @@ class CommittedOperations {
 
     /// Reads the entries as it goes. A second call reads them again if the input allows that, else it throws, as a
     /// Reader does.
-    iterator begin() { return iterator(*this); }
+    iterator begin() {
+        tracker_ = {};
+        waiting_.clear();
+        abandoned_.clear();
+        return iterator(*this);
+    }
     std::default_sentinel_t end() const noexcept { return {}; }
 
     /// The transactions that have been left out so far. After the last operation it includes the undecided ones.
