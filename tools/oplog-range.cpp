@@ -13,8 +13,12 @@ namespace {
 /// What --long and --json show in addition to the range.
 struct Details {
     std::map<std::string, std::uint64_t, std::less<>> ops;
-    std::optional<std::int64_t> first_wall, last_wall;
-    std::optional<std::int64_t> first_term, last_term;
+    /// The first or the last entry by its timestamp.
+    struct Edge {
+        Timestamp ts{};
+        std::optional<std::int64_t> wall{}, term{}; ///< Milliseconds since 1970; none if the entry has none.
+    };
+    std::optional<Edge> first, last;
 
     void add(const EntryView& entry) {
         const std::string_view op = entry.op();
@@ -22,14 +26,14 @@ struct Details {
             ++found->second;
         else
             ops.emplace(op, 1);
-        if (const auto wall = entry.wall()) {
-            last_wall = wall->time_since_epoch().count();
-            if (!first_wall) first_wall = last_wall;
-        }
-        if (const std::int64_t term = entry.optime().term; term != -1) {
-            if (!first_term) first_term = term;
-            last_term = term;
-        }
+        const Timestamp ts = entry.ts();
+        const bool is_first = !first || ts < first->ts, is_last = !last || ts >= last->ts;
+        if (!is_first && !is_last) return;
+        Edge edge{ts};
+        if (const auto wall = entry.wall()) edge.wall = wall->time_since_epoch().count();
+        if (const std::int64_t term = entry.optime().term; term != -1) edge.term = term;
+        if (is_first) first = edge;
+        if (is_last) last = edge;
     }
 };
 
@@ -54,14 +58,13 @@ std::string as_line(const Range& range, const std::string& file) {
 std::string as_long(const Range& range, const Details& details, const std::string& file) {
     std::string text = fmt::format("file:     {}\n", escaped(file));
     if (!range.empty()) {
-        const auto edge = [](Timestamp ts, std::optional<std::int64_t> wall, std::optional<std::int64_t> term) {
-            std::string line = to_string(ts) + "  " + to_utc_string(ts);
-            if (wall) line += "  wall " + wall_text(*wall);
-            if (term) line += fmt::format("  term {}", *term);
+        const auto describe_edge = [](const Details::Edge& edge) {
+            std::string line = to_string(edge.ts) + "  " + to_utc_string(edge.ts);
+            if (edge.wall) line += "  wall " + wall_text(*edge.wall);
+            if (edge.term) line += fmt::format("  term {}", *edge.term);
             return line;
         };
-        text += fmt::format("first:    {}\nlast:     {}\n", edge(range.first, details.first_wall, details.first_term),
-                            edge(range.last, details.last_wall, details.last_term));
+        text += fmt::format("first:    {}\nlast:     {}\n", describe_edge(*details.first), describe_edge(*details.last));
         text += fmt::format("spans:    {} s\n", range.last.seconds - range.first.seconds);
     }
     text += fmt::format("entries:  {}\nbytes:    {}\n", range.entries, range.bytes);
@@ -78,10 +81,11 @@ std::string as_json(const Range& range, const Details& details, const std::strin
     const auto number = [&](const char* key, std::optional<std::int64_t> value) {
         if (value) text += fmt::format(",\"{}\":{}", key, *value);
     };
-    number("firstWallMillis", details.first_wall);
-    number("lastWallMillis", details.last_wall);
-    number("firstTerm", details.first_term);
-    number("lastTerm", details.last_term);
+    const Details::Edge begin = details.first.value_or(Details::Edge{}), end = details.last.value_or(Details::Edge{});
+    number("firstWallMillis", begin.wall);
+    number("lastWallMillis", end.wall);
+    number("firstTerm", begin.term);
+    number("lastTerm", end.term);
     text += fmt::format(",\"entries\":{},\"bytes\":{},\"ordered\":{},\"ops\":{{", range.entries, range.bytes, !range.disorder);
     bool first = true;
     for (const auto& [op, count] : details.ops) {

@@ -2,9 +2,10 @@
 """oplog-range."""
 import gzip
 import json
+import struct
 import unittest
 
-from support import CHAINS, ToolTest, chain, document, entries, entry, split_documents, timestamp
+from support import CHAINS, ToolTest, chain, document, entries, entry, field, split_documents, timestamp
 
 SIZE = len(entry(100))
 
@@ -101,6 +102,18 @@ class Range(ToolTest):
         self.assertEqual(code, 1)
         self.assertIn(b"order:    out of order: entry 100:1 after 100:2\n", out)
         self.assertEqual(self.good("range", "--long"), b"file:     -\nentries:  0\nbytes:    0\nops:      -\norder:    ascending\n")
+
+    def test_wall_and_term_are_those_of_the_entries_that_are_first_and_last(self):
+        def one(seconds, wall=None, term=None):
+            return document(timestamp("ts", seconds, 1), *([field(9, "wall", struct.pack("<q", wall))] if wall else []), *([field(0x12, "t", struct.pack("<q", term))] if term else []))
+
+        def told(*given):
+            code, out, _ = self.run_tool("range", "--json", stdin=b"".join(given))
+            found = json.loads(out)
+            return code, [found.get(key) for key in ("firstWallMillis", "firstTerm", "lastWallMillis", "lastTerm")]
+        self.assertEqual(told(one(1, 11, 1), one(2, 12, 2)), (0, [11, 1, 12, 2]))
+        self.assertEqual(told(one(1), one(2, 12, 2), one(3)), (0, [None] * 4))
+        self.assertEqual(told(one(2, 12, 2), one(1, 11, 1), one(3, 13, 3), one(2, 9, 9)), (1, [11, 1, 13, 3]))
 
     def test_long_takes_entries_with_nothing_but_ts(self):
         self.assertIn(b"ops:      (none) 1\n", self.good("range", "--long", stdin=document(timestamp("ts", 5, 6))))
