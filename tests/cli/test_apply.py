@@ -204,6 +204,8 @@ class Apply(ToolTest):
                 self.assertEqual(code, 0, err)
                 self.assertEqual("warning: shop.a, a capped collection, has more than its size allows" in err, len(kept) == 4, err)
             self.assertEqual([json.loads(line)["_id"] for line in self.good("cat", "--relaxed", "out/shop/a.bson").splitlines()], kept)
+        self.write("full/admin/system.version.bson", b"damaged")
+        self.good("apply", "-q", *made.write(), "--exclude-ns", "admin.*", "-f", "-o", "out")
 
     def test_a_view_that_takes_the_name_of_a_collection_is_refused(self):
         """The entry in which the collection went is missing."""

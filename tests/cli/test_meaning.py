@@ -139,6 +139,9 @@ class OfOtherServers(MeaningTest):
         self.assertEqual(self.read("staged/config/settings.bson"), b"")
         self.assertEqual(json.loads(self.read("staged/config/settings.metadata.json"))["collectionName"], "settings")
         self.assertEqual(self.good("cat", "--relaxed", "applied/config/settings.bson"), b'{"_id":"ReadWriteConcernDefaults"}\n')
+        self.write("full/config/settings.bson", b"")
+        self.write("full/config/settings.metadata.json", metadata("settings", letter="C"))
+        self.refused(made, reason="create of config.settings", filters=False)
 
     def test_buckets_of_a_time_series_are_told_by_their_uuid_once_an_entry_has_it(self):
         self.write("full/shop/system.buckets.ts.bson", document(int32("_id", 1)))

@@ -381,16 +381,20 @@ class Dump {
                                 std::sscanf(std::string(text->string()).c_str(), "%d.%d.%d", &version[0], &version[1], &version[2]) == 3;
         return is_version ? std::optional(version) : std::nullopt;
     }
-    /// The source's feature compatibility version, as {6, 0}; none if the dump does not have it. Throws DataError.
+    /// The source's feature compatibility version, as {6, 0}; none if the dump does not have it in a form that can be read.
     std::optional<std::array<int, 2>> compatibility_version() const {
         const DumpCollection* const versions = find("admin.system.version");
         if (!versions || versions->data.empty()) return std::nullopt;
-        for (DocumentReader documents(versions->data, Check::structure); documents.next();) {
-            const auto id = documents.current().find("_id"), version = documents.current().find("version");
-            std::array<int, 2> parts{};
-            if (id && id->is(bson::Type::string) && id->string() == "featureCompatibilityVersion" && version &&
-                version->is(bson::Type::string) && std::sscanf(std::string(version->string()).c_str(), "%d.%d", &parts[0], &parts[1]) == 2)
-                return parts;
+        try {
+            for (DocumentReader documents(versions->data, Check::structure); documents.next();) {
+                const auto id = documents.current().find("_id"), version = documents.current().find("version");
+                std::array<int, 2> parts{};
+                if (id && id->is(bson::Type::string) && id->string() == "featureCompatibilityVersion" && version &&
+                    version->is(bson::Type::string) &&
+                    std::sscanf(std::string(version->string()).c_str(), "%d.%d", &parts[0], &parts[1]) == 2)
+                    return parts;
+            }
+        } catch (const DataError&) { // it may be left out of what is wanted
         }
         return std::nullopt;
     }

@@ -549,7 +549,7 @@ class Stager {
             const std::string o = bson::Builder().string("drop", split_namespace(command.ns).collection).finish();
             return Edit::replace(with_o(operation, bson::Document(o)));
         }
-        if (command.kind == CommandKind::create && command.database == "config" && consistent_point_) {
+        if (command.kind == CommandKind::create && command.database == "config" && consistent_point_ && !catalog_.find(command.ns)) {
             follow(operation);
             return Edit::drop();
         }
