@@ -335,7 +335,7 @@ TEST_CASE("What comes before the dump's own oplog is in the dump, but for docume
         const Staged staged(from(one('B', {}), 9, 9), {of('A', insert("shop.a", 1)), of('A', shop("drop", "a")),
                                                        operation("c", "shop.$cmd", bson::Builder().int32("dropDatabase", 1).finish()),
                                                        of('B', shop("create", "a")), of('B', insert("shop.a", 2))});
-        CHECK(staged.text() == "dropDatabase; create shop.a; i shop.a 2"); // all that it holds was written after that
+        CHECK(staged.text() == "[drop shop.a]; create shop.a; i shop.a 2"); // all that it holds was written after that
     }
     SUBCASE("what was made and renamed, and is gone") {
         const std::vector<std::string> out{of('T', shop("create", "tmp")), of('T', insert("shop.tmp", 1)),
@@ -481,11 +481,15 @@ TEST_CASE("A collection that is dropped while the dump runs is dropped, and noth
     CHECK(staged_knowing(from(std::move(series), 9), again).text() == "drop shop.a; create shop.a");
 }
 
-TEST_CASE("A database is dropped where the dump has something of it") {
+TEST_CASE("Of a database that is dropped the collections go one by one, and nothing that only the target has") {
     const std::string drop = operation("c", "shop.$cmd", bson::Builder().int32("dropDatabase", 1).finish());
     CHECK(Staged(from({}, 9), {drop}).text().empty());
-    CHECK(Staged(from(one(), 9), {drop}).text() == "dropDatabase");
-    CHECK(Staged(from({}), {drop}).text() == "dropDatabase");
+    CHECK(Staged(from(one(), 9), {drop}).text() == "[drop shop.a]");
+    CHECK(Staged(from({}), {drop}).text().empty());
+    CHECK(Staged(from(one()), {of('A', shop("drop", "a")), drop}).text() == "drop shop.a");
+    CHECK(Staged(from(one()), {of('B', shop("create", "b")), drop, of('C', shop("create", "b"))}).text() ==
+          "create shop.b; [drop shop.a, drop shop.b]; create shop.b");
+    CHECK(Staged({}, {drop}).text() == "dropDatabase"); // without the full dump not all collections are known
 }
 
 TEST_CASE("A time series is made coarser once") {

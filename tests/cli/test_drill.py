@@ -45,7 +45,7 @@ class Drill(Cluster):
         self.assertEqual((one["result"], one["chain"], one["ts"]), ("identical", self.status()["chains"][0]["id"], f"{self.second}:1"))
         self.assertEqual(self.status()["drill"], one)
         self.assertRegex(self.run_tool("status"), rf"(?m)^last drill: {one['startedTime']}: chain {one['chain']} at {self.second}:1 {one['time']}: identical after {one['seconds']} s$")
-        self.assertEqual([path.name for path in self.directory.glob(".restore.*")], [])
+        self.assertEqual([path.name for path in self.directory.glob(".oplog-restore.*")], [])
 
     def test_what_the_target_has_of_its_own_users_is_no_difference_and_one_that_is_missing_is(self):
         users = self.t / "dump/admin/system.users.bson"

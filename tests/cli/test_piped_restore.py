@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """oplog-restore loads a dump while it is made: what mongorestore gets, and that whatever fails in between is said."""
+import fcntl
 import os
 import pathlib
 import shutil
@@ -51,10 +52,19 @@ class Piped(Cluster):
         return tools
 
     def check_clean(self):
-        self.assertEqual([path.name for path in self.directory.glob(".restore.*")], [])
+        self.assertEqual([path.name for path in self.directory.glob(".oplog-restore.*")], [])
 
     def calls(self, name):
         return (self.folder / name).read_text().split() if (self.folder / name).exists() else None
+
+    def test_what_a_killed_one_left_goes_and_nothing_else_does(self):
+        for name in (".oplog-restore.killed/running", ".oplog-restore.alive/running", ".oplog-restore.notes/keep", ".restore.mine/keep", ".restore.conf"):
+            (self.directory / name).parent.mkdir(exist_ok=True)
+            (self.directory / name).touch()
+        with (self.directory / ".oplog-restore.alive/running").open() as alive:
+            fcntl.flock(alive, fcntl.LOCK_EX)
+            self.restore()
+        self.assertEqual(sorted(path.name for path in self.directory.glob(".*rest*re.*")), [".oplog-restore.alive", ".oplog-restore.notes", ".restore.conf", ".restore.mine"])
 
     def test_mongorestore_gets_the_state_as_an_archive(self):
         said = self.restore()
@@ -78,7 +88,7 @@ class Piped(Cluster):
         self.restore("--rename", "shop.*=store.*", "--exclude-ns", "shop.a")
 
     def test_no_copy_of_the_data_is_made(self):
-        self.script("mongorestore", f"#!/bin/sh\ndu -s --apparent-size -B1 {self.directory}/.restore.* >{self.folder}/size\ncat >/dev/null\n")
+        self.script("mongorestore", f"#!/bin/sh\ndu -s --apparent-size -B1 {self.directory}/.oplog-restore.* >{self.folder}/size\ncat >/dev/null\n")
         self.restore()
         self.assertLess(int(self.calls("size")[0]), 100_000)
         self.restore("--prepare")

@@ -339,7 +339,7 @@ class Rewriting(StageTest):
     def test_a_dropped_database_takes_its_indexes_along(self):
         got = self.commands(*(command(n, "drop", name, ui=name.upper()) for n, name in enumerate("abc", 2)), one(5, "c", "shop.$cmd", int32("dropDatabase", 1)),
                             command(6, "create", "a", ui="D"), insert(7, "shop.a", 1, ui="D"), create_index(8, "a", "young_1", ui="D"))
-        self.assertEqual(got, [["drop", "a"], ["drop", "b"], ["drop", "c"], ["dropDatabase", 1], ["create", "a"], ["i", "shop.a"], ["createIndexes", "a", "young_1"]])
+        self.assertEqual(got, [["drop", "a"], ["drop", "b"], ["drop", "c"], ["create", "a"], ["i", "shop.a"], ["createIndexes", "a", "young_1"]])
         self.assertEqual(self.indexes("a"), ["_id_"])
 
     def test_a_part_of_a_database_is_staged_without_what_drops_all_of_it(self):
@@ -349,7 +349,7 @@ class Rewriting(StageTest):
             self.assertEqual(self.commands(*entries, args=args), [["drop", "a"], ["create", "a"], ["i", name]])
             self.assertNotIn(b"dropDatabase", self.read("out/oplog.bson"))
             self.shell("rm -r out")
-        self.assertIn(["dropDatabase", 1], self.commands(*entries, args=("--ns", "shop.*")))
+        self.assertEqual(self.commands(*entries), [["drop", "a"], ["drop", "b"], [["drop", "c"]], ["create", "a"], ["i", "shop.a"]])  # what the target has besides stays
 
     def test_temporary_collections_of_the_dump_can_be_restored(self):
         self.write("full/shop/a.metadata.json", metadata("a", "old_1", letter="A", options={"temp": True, "capped": True}))
@@ -437,7 +437,7 @@ class BeforeTheDump(StageTest):
     def test_a_dropped_database_does_not_take_what_came_after_it(self):
         old = [insert(2, "shop.a", 1, ui="A"), command(3, "drop", "a", ui="A"), one(4, "c", "shop.$cmd", int32("dropDatabase", 1))]
         new = [command(5, "create", "a", ui="B"), insert(6, "shop.a", 2, ui="B")]
-        self.assertEqual([next(iter(e["o"])) for e in self.staged_after(*old, *new, a=metadata("a", letter="B"))], ["dropDatabase", "create", "_id"])
+        self.assertEqual([next(iter(e["o"])) for e in self.staged_after(*old, *new, a=metadata("a", letter="B"))], ["applyOps", "create", "_id"])
 
     def test_a_chain_of_renames_is_past(self):
         def rename(n, a, b):

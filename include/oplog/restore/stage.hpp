@@ -53,6 +53,8 @@ struct Removed {
 ///   keep `_id_` alone: see catalog().
 /// - A renameCollection with dropTarget names the target by a UUID that the restored server does not have, so that the
 ///   target would stay. It becomes one applyOps that drops the target and then renames.
+/// - A dropDatabase would drop what the target has of its own in that database. The collections go one by one: since
+///   MongoDB 3.6 the entries say so, and those that are left become one applyOps. Without a full dump it stays.
 /// - A full dump is fuzzy: it may have seen the effects of the first entries after its start. Up to its consistent
 ///   point an entry counts for the collection with its UUID, whatever the name of that collection was, and never for a
 ///   later one that took over the name. A document that is gone by then must not come and go once more: replay turns an
@@ -671,6 +673,21 @@ class Stager {
                 }
             const std::string o = rest.finish();
             return fields == 1 ? Edit::drop() : Edit::replace(with_o(operation, bson::Document(o)));
+        }
+        case CommandKind::drop_database: {
+            if (!consistent_point_) return Edit::keep();
+            const std::string prefix = std::string(command.database) + '.', ns = prefix + "$cmd";
+            bson::Builder drops;
+            std::size_t count = 0;
+            drops.begin_array("applyOps");
+            for (const auto& [name, collection] : catalog_.collections()) {
+                if (!name.starts_with(prefix)) continue;
+                drops.begin_document(std::to_string(count++)).string("op", "c").string("ns", ns);
+                drops.begin_document("o").string("drop", name.substr(prefix.size())).end().end();
+            }
+            const std::string o = drops.end().finish();
+            if (count == 0) return Edit::drop();
+            return Edit::replace(replaced_entry(operation, "c", "admin.$cmd", bson::Document(o)));
         }
         case CommandKind::rename_collection: {
             const auto drop_target = operation.o.find("dropTarget");
