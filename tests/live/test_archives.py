@@ -180,6 +180,28 @@ class Archives(Backup):
         self.shell("oplog-apply -q --full $(echo dbbak/2*/full) dbbak/2*/inc/* --ns 'shop.c*' --exclude-ns shop.c1 --rename 'shop.*=copy.*' -o some")
         self.assertEqual(self.target_is("some"), "")
 
+    def test_users_of_the_target_stay_where_mongorestore_would_drop_them(self):
+        if not base.source.knows("5.3"):
+            self.skipTest("clustered collections came with MongoDB 5.3")
+        self.run_backup("full")
+        self.db.command("create", "k", clusteredIndex={"key": {"_id": 1}, "unique": True})
+        self.db.command("convertToCapped", "k", size=100_000)
+        self.run_backup("inc")
+        self.empty_target()
+        target = base.target.client.shop
+        target.command("createUser", "lou", pwd="lou", roles=["read"])
+        try:
+            for arguments in ([], ["--prepare"]):
+                _, err = self.restore("--method", "apply", *arguments, expected=1)
+                self.assertIn("mongorestore would have to drop what it finds, the target's users and roles too", err)
+                self.assertEqual([each["user"] for each in target.command("usersInfo")["users"]], ["lou"])
+                self.assertNotIn("k", target.list_collection_names())
+            self.restore()
+            self.assertEqual([each["user"] for each in target.command("usersInfo")["users"]], ["lou"])
+            self.assertIn("k", target.list_collection_names())
+        finally:
+            target.command("dropAllUsersFromDatabase")
+
     def processes(self, restore):
         found = {}
         for pid in base.processes_below(restore.pid):
