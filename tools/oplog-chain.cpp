@@ -4,6 +4,7 @@
 #include "chain/backup_metrics.hpp"
 #include "chain/copies.hpp"
 #include "chain/drills.hpp"
+#include "chain/piped_command.hpp"
 #include "chain/backup_records.hpp"
 #include "chain/renamed_collections.hpp"
 #include "chain/retention.hpp"
@@ -34,7 +35,15 @@ using namespace oplog::tools;
 namespace {
 
 /// The exit codes that oplog-backup and oplog-restore share.
-enum BackupExit { not_restorable = 2, nothing_there = 10, discontinuity = 20, unverified = 21, ask_again = 75 };
+enum BackupExit {
+    not_restorable = 2,
+    nothing_there = 10,
+    discontinuity = 20,
+    unverified = 21,
+    ask_again = 75,
+    end_unknown = 77,
+    not_dumped = 78
+};
 
 /// An error that ends a command with its own exit code.
 class Failure : public Error {
@@ -66,23 +75,6 @@ class HashedSource : public CountedSource {
   private:
     Sha256* hash_;
 };
-/// The pipe from mongodump, which writes 4 kB at a time. To wake up for each would cost more than to copy it, so that a pipe in which
-/// there was little is left to fill for a moment.
-class PipeSource {
-  public:
-    PipeSource() : in_("-") { ::fcntl(STDIN_FILENO, F_SETPIPE_SZ, 1 << 20); } // if it is a pipe
-
-    std::size_t read(char* buffer, std::size_t size) {
-        if (had_little_) std::this_thread::sleep_for(std::chrono::microseconds(500));
-        const std::size_t got = in_.read(buffer, size);
-        had_little_ = got > 0 && got < std::min<std::size_t>(size, 64 << 10);
-        return got;
-    }
-
-  private:
-    FileSource in_;
-    bool had_little_ = false;
-};
 /// A source that others read on.
 struct SharedSource {
     PipeSource* source;
@@ -113,42 +105,6 @@ struct OplogFacts {
     std::string first_sha256{}, last_sha256{};
     std::uint64_t file_size = 0;
     std::string file_sha256{};
-
-    /// A fact a line, as a shell reads it.
-    std::string text() const {
-        return fmt::format("entries={}\nfirst={}\nlast={}\nbytes={}\nfirst_sha256={}\nlast_sha256={}\nfile_size={}\nfile_sha256={}\n",
-                           range.entries, to_string(range.first), to_string(range.last), range.bytes, first_sha256, last_sha256, file_size,
-                           file_sha256);
-    }
-    /// Parses text(). Throws DataError.
-    static OplogFacts parse(std::string_view text) {
-        OplogFacts facts;
-        const auto value = [&](std::string_view name) {
-            const std::size_t end = text.find('\n');
-            if (end == text.npos || !text.starts_with(name) || text.substr(name.size(), 1) != "=")
-                throw DataError(Fault::missing_field, "no '" + std::string(name) + "' in what was received");
-            std::string found(text.substr(name.size() + 1, end - name.size() - 1));
-            text.remove_prefix(end + 1);
-            return found;
-        };
-        const auto number = [&](std::string_view name) {
-            const std::string digits = value(name);
-            std::string_view rest = digits;
-            const auto found = oplog::detail::take_number(rest);
-            if (!found || !rest.empty())
-                throw DataError(Fault::wrong_type, "'" + std::string(name) + "' is no number in what was received");
-            return *found;
-        };
-        facts.range.entries = number("entries");
-        facts.range.first = parse_timestamp(value("first"));
-        facts.range.last = parse_timestamp(value("last"));
-        facts.range.bytes = number("bytes");
-        facts.first_sha256 = value("first_sha256");
-        facts.last_sha256 = value("last_sha256");
-        facts.file_size = number("file_size");
-        facts.file_sha256 = value("file_sha256");
-        return facts;
-    }
 };
 
 /// Reads the entries of an oplog to their end, and calls use(entry) for each. Throws DataError for bad BSON and for disorder.
@@ -455,7 +411,7 @@ class Commands {
                                                                              {"next", &Commands::next},
                                                                              {"seal", &Commands::seal_chain},
                                                                              {"add-full", &Commands::add_full},
-                                                                             {"receive", &Commands::receive},
+                                                                             {"receive", &Commands::receive_oplog},
                                                                              {"add-inc", &Commands::add_increment},
                                                                              {"close", &Commands::close},
                                                                              {"user-databases", &Commands::user_databases},
@@ -1153,7 +1109,6 @@ class Commands {
         const std::string& uri = login.uri;
         ConnectionString majority(uri);
         majority.set("readConcernLevel", "majority");
-        const Compression method = parse_compression(config.compress).method;
         std::string text;
         const auto set = [&](const char* name, const auto& value) {
             text += fmt::format("{}={}\n", name, shell_quoted(fmt::format("{}", value)));
@@ -1169,7 +1124,7 @@ class Commands {
         set("on_gap", config.on_gap);
         set("compress", config.compress);
         set("full_method", config.full_method);
-        set("suffix", method == Compression::zstd ? ".zst" : method == Compression::gzip ? ".gz" : "");
+        set("suffix", suffix(config.compress));
         set("metrics_file", config.metrics_file);
         set("on_event", config.on_event);
         set("copy_command", config.copy_command);
@@ -1404,9 +1359,12 @@ class Commands {
             file.close();
         }
         if (!behind.empty()) throw Failure(not_restorable, "not every member reaches " + with_time(wanted) + ": " + behind);
-        print(fmt::format("chain={}\nfrom={}\nto={}\n", shell_quoted(one.id), shell_quoted(with_time(one.begin())),
-                          shell_quoted(with_time(one.end()))));
+        std::uint64_t size = 0;
+        for (const ClusterBackup::Member& member : one.members) size += member.chain.full->size();
+        print(fmt::format("chain={}\nfrom={}\nto={}\n{}", shell_quoted(one.id), shell_quoted(with_time(one.begin())),
+                          shell_quoted(with_time(one.end())), size_text(size)));
     }
+    static std::string size_text(std::uint64_t bytes) { return "size=" + shell_quoted(human_size(static_cast<double>(bytes))) + "\n"; }
 
     Step new_step(const fs::path& made, const char* type) const {
         Step step;
@@ -1464,8 +1422,9 @@ class Commands {
         fs::create_directory(made / "inc");
         oplog::detail::sync_directory(made.string());
         std::string text;
-        publish(made, directory(), full.started,
-                [&](const fs::path& published) { text = "chain=" + shell_quoted(published.filename().string()) + "\n"; });
+        publish(made, directory(), full.started, [&](const fs::path& published) {
+            text = "chain=" + shell_quoted(published.filename().string()) + "\n" + size_text(full.size());
+        });
         print(text);
     }
 
@@ -1491,40 +1450,88 @@ class Commands {
                                              "): a new full backup is needed");
     }
 
-    /// Writes the oplog that comes on stdin to a file, compressed or not, whose directory it makes, and prints what add-inc wants to
-    /// know of it. After a fault it reads on, so that whoever writes ends by himself.
-    void receive() {
-        const std::string path = argument(1, "file");
+    /// Has a mongodump, the arguments from `index` on, write an oplog, and checks and writes it to a file whose directory it makes, as
+    /// --compress says. After a fault it reads on, because a mongodump that fails is the reason of it.
+    OplogFacts receive(const std::string& path, std::size_t index, Timestamp from, Timestamp to) {
+        if (arguments_.size() <= index) throw ArgumentError(command_ + ": say -- mongodump and its arguments");
+        std::vector<std::string> command(arguments_.begin() + static_cast<std::ptrdiff_t>(index), arguments_.end());
+        for (std::string argument :
+             {std::string("--query"), fmt::format(R"({{"ts":{{"$gte":{},"$lte":{}}}}})", extended_json(from), extended_json(to)),
+              std::string("--out"), std::string("-")})
+            command.push_back(std::move(argument));
+        PipedCommand writer(command, words_.is_open() ? words_.get() : STDERR_FILENO);
         fs::create_directories(oplog::detail::parent_directory(path));
         Sha256 hash;
         BasicWriter<CompressingSink<HashedSink>> out(
-            CompressingSink<HashedSink>(HashedSink(path, hash), parse_compression(arguments_.size() > 2 ? arguments_[2] : "none")));
+            CompressingSink<HashedSink>(HashedSink(path, hash), parse_compression(tool_.optional("compress").value_or("none"))));
         PipeSource in;
         OplogFacts facts;
-        verified([&] {
-            try {
-                facts = facts_of(BasicReader<SharedSource>(SharedSource{&in}, path, Check::structure),
-                                 [&](const EntryView& entry) { out.write(entry); });
-            } catch (const DataError&) {
-                std::vector<char> rest(256 << 10);
-                while (in.read(rest.data(), rest.size()) > 0) {
-                }
-                throw;
+        std::string fault;
+        try {
+            facts = facts_of(BasicReader<SharedSource>(SharedSource{&in}, path, Check::structure),
+                             [&](const EntryView& entry) { out.write(entry); });
+        } catch (const DataError& error) {
+            fault = error.what();
+            std::vector<char> rest(256 << 10);
+            while (in.read(rest.data(), rest.size()) > 0) {
             }
-        });
+        }
+        if (const int code = writer.wait(); code != 0) { // what came of it need not be whole
+            print(fmt::format("dumped={}\n", code));
+            throw Failure(not_dumped, fmt::format("{} ended with exit code {}", command.front(), code));
+        }
+        if (!fault.empty()) throw Failure(unverified, fault);
         out.close();
         facts.file_size = out.sink().inner().size();
         facts.file_sha256 = hash.hex();
-        print(facts.text());
+        return facts;
+    }
+    static std::string extended_json(Timestamp ts) { return fmt::format(R"({{"$timestamp":{{"t":{},"i":{}}}}})", ts.seconds, ts.ordinal); }
+    /// From here on complaints go to the file of --complaints, and stderr is for a mongodump's.
+    void complain_apart() {
+        const auto path = tool_.optional("complaints");
+        if (!path) return;
+        words_ = oplog::detail::Descriptor(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3));
+        const oplog::detail::Descriptor file(::open(path->c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+        if (!words_.is_open() || !file.is_open() || ::dup2(file.get(), STDERR_FILENO) < 0) oplog::detail::throw_errno(*path);
     }
 
+    void receive_oplog() {
+        complain_apart();
+        receive(argument(1, "file"), 2, parse_timestamp(tool_.value("from")), parse_timestamp(tool_.value("to")));
+    }
+
+    /// Has a mongodump write what continues the chain into a new step, and prints what is known before that.
+    OplogFacts receive_increment(const Chain& one, const fs::path& made) {
+        // Bounded, or a server that writes as fast as it is read would keep it running: without --until by this machine's clock, if what
+        // comes does not show that the server's is ahead of it. To ask first where the oplog ends would cost a small increment a tenth of its time.
+        constexpr std::uint32_t ahead = 30, span = 60;
+        const auto until = tool_.has("until") ? std::optional(tool_.value<std::uint32_t>("until")) : std::nullopt;
+        const std::uint32_t clock = now().seconds;
+        const Timestamp last = one.end(), reach = tool_.has("to") ? parse_timestamp(tool_.value("to")) : last;
+        const std::uint32_t bound = std::max({until.value_or(clock + ahead + span), last.seconds + 1, reach.seconds + 1});
+        print(fmt::format("chain={}\nnumber={}\nlast={}\n", shell_quoted(one.id), one.taken() + 1, to_string(last)));
+        OplogFacts facts =
+            receive(made / ("local/oplog.rs.bson" + suffix(tool_.optional("compress").value_or("none"))), 3, last, {bound, 0});
+        if (facts.range.empty() || (!until && facts.range.last.seconds > clock + ahead))
+            throw Failure(end_unknown, "the oplog may reach further than what was asked for");
+        return facts;
+    }
+    static std::string suffix(std::string_view compress) {
+        const Compression method = parse_compression(compress).method;
+        return method == Compression::zstd ? ".zst" : method == Compression::gzip ? ".gz" : "";
+    }
+
+    /// Adds STEP to a chain: what is there, or with the arguments of a mongodump what that writes.
     void add_increment() {
+        complain_apart();
         const fs::path made = argument(2, "new step");
         Chain one = chain_to_change();
         require_open(one);
+        std::optional<OplogFacts> received;
+        if (arguments_.size() > 3) received = receive_increment(one, made);
         Step step = new_step(made, "inc");
-        verified(
-            [&] { examine(step, arguments_.size() > 3 ? std::optional(OplogFacts::parse(read_whole(arguments_[3]))) : std::nullopt); });
+        verified([&] { examine(step, received); });
         const Step& before = one.newest();
         if (step.first_sha256 != before.last_sha256)
             throw Failure(discontinuity,
@@ -1542,7 +1549,8 @@ class Commands {
         fs::create_directories(all);
         std::string text;
         publish(made, all, step.started, [&](const fs::path& published) {
-            text = fmt::format("increment={}\narchived={}\n", shell_quoted(published.string()), to_string(step.last));
+            text = fmt::format("increment={}\narchived={}\n{}", shell_quoted(published.string()), to_string(step.last),
+                               size_text(step.size()));
             step.directory = published;
             one.increments.push_back(std::move(step));
             write_head(one);
@@ -1675,6 +1683,7 @@ class Commands {
     Tool& tool_;
     std::vector<std::string> arguments_;
     std::string command_;
+    oplog::detail::Descriptor words_; ///< Where complaints went before complain_apart().
 };
 
 } // namespace
@@ -1704,7 +1713,7 @@ int main(int argc, char** argv) {
         ("keep-days", "prune: chains stay that reach into the last N days", takes<std::uint32_t>(), "N")
         ("keep-weekly", "prune: of each of the last N weeks with chains the last good one stays", takes<std::uint32_t>(), "N")
         ("dry-run", "prune: only say which would go")
-        ("to", "select, unmatched, open-since: the state with every entry up to T; add-round: what all chains reach; add-drill: what was restored", takes(), "T")
+        ("to", "select, unmatched, open-since: the state with every entry up to T; add-round: what all chains reach; add-inc: at least; receive: the last timestamp; add-drill: what was restored", takes(), "T")
         ("before", "select: the state just before T", takes(), "T")
         ("ns", "unmatched: a pattern of collections", takes<std::vector<std::string>>(), "GLOB")
         ("exclude-ns", "unmatched: another such", takes<std::vector<std::string>>(), "GLOB")
@@ -1721,6 +1730,10 @@ int main(int argc, char** argv) {
         ("result", "add-drill: identical, different or failed", takes(), "HOW")
         ("started", "add-full, add-inc, add-round, add-drill: when, in seconds since 1970", takes<std::uint32_t>(), "S")
         ("mongodump", "add-full, add-inc: its version", takes(), "TEXT")
+        ("from", "receive: the first timestamp", takes(), "T")
+        ("until", "add-inc: the second by which the oplog ends", takes<std::uint32_t>(), "S")
+        ("compress", "receive, add-inc: zstd[:LEVEL], gzip[:LEVEL] or none", takes(), "METHOD")
+        ("complaints", "receive, add-inc: a file for oplog-chain's own, while stderr is for mongodump's", takes(), "FILE")
         ("probe", "add-full: an oplog that ends with the last entry before the dump; without it, the dump was made of --chain", takes(), "FILE")
         ("reason", "close, report: gap or divergence; add-drill: why it is not identical", takes(), "WHY")
         ("step", "report: what ended", takes(), "KIND")

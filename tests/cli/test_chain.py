@@ -7,13 +7,14 @@ import shlex
 import struct
 import subprocess
 import tempfile
+import time
 import unittest
 from hashlib import sha256
 
 from schema import checked
 from support import BIN, ENVIRONMENT, document, entry, field, int32, string, timestamp
 
-NOTHING, DISCONTINUITY, UNVERIFIED, ASK_AGAIN = 10, 20, 21, 75
+NOTHING, DISCONTINUITY, UNVERIFIED, ASK_AGAIN, END_UNKNOWN, NOT_DUMPED = 10, 20, 21, 75, 77, 78
 TIME = "1970-01-01T00:{:02}:{:02}Z"
 
 
@@ -74,13 +75,15 @@ class Chain(unittest.TestCase):
         self.write(self.step / "local/oplog.rs.bson", b"".join(entry(n) for n in seconds) if data is None else data)
         return self.shell_or_error("add-inc", self.step, "--chain", chain, "--started", started, expected=expected)
 
-    def receive(self, data, *method, expected=0):
-        """The path of what is received, and what is said of it."""
-        path = self.step / ("local/oplog.rs.bson" + {"zstd": ".zst", "gzip": ".gz"}.get("".join(method), ""))
+    def mongodump(self, data, code=0):
+        """A command that writes that to its stdout, whatever it is asked for, and what it is asked for to stderr."""
+        self.write(self.folder.parent / "dumped", data)
+        return ["--", "sh", "-c", f'printf "%s\\n" "$@" >&2; cat {self.folder.parent}/dumped; exit {code}', "mongodump"]
+
+    def received(self, data, *options, code=0, expected=0):
+        """What an increment that such a command writes is added as, or what is said of it."""
         subprocess.run(["rm", "-rf", self.step], check=True)
-        done = subprocess.run([BIN / "oplog-chain", "receive", path, *method], input=data, capture_output=True, env=ENVIRONMENT)
-        self.assertEqual(done.returncode, expected, done.stderr)
-        return path, done.stdout.decode() + done.stderr.decode()
+        return self.shell_or_error("add-inc", self.step, "--started", 1000, *options, *self.mongodump(data, code), expected=expected)
 
     def shell_or_error(self, *arguments, expected):
         arguments = [str(argument) for argument in arguments]
@@ -92,7 +95,7 @@ class Chain(unittest.TestCase):
 
 class Steps(Chain):
     def test_a_chain_and_its_records(self):
-        self.assertEqual(self.full(100, 103), {"chain": "19700101_00_16_40"})
+        self.assertEqual(self.full(100, 103), {"chain": "19700101_00_16_40", "size": "227 B"})
         made = self.inc(103, 110)["increment"]
         self.assertEqual(made, str(self.folder / "19700101_00_16_40/inc/19700101_00_16_40"))
         self.inc(110, started=1005)
@@ -168,35 +171,54 @@ class Steps(Chain):
         self.assertEqual(self.status()["chains"][0]["increments"], 0)
         self.inc(103, 104)
 
-    def test_what_is_received_is_recorded_without_reading_it_again(self):
-        self.full(100, 101)
-        data = b"".join(entry(n) for n in (101, 103, 105))
-        facts = self.folder / ".work/received"
-        for method in ((), ("zstd",), ("gzip",)):
-            path, said = self.receive(data, *method)
-            known = dict(line.split("=") for line in said.splitlines())
-            self.assertEqual((known["entries"], known["first"], known["last"], known["bytes"]), ("3", "101:1", "105:1", str(len(data))))
-            self.assertEqual((known["file_size"], known["file_sha256"]), (str(path.stat().st_size), sha256(path.read_bytes()).hexdigest()))
-            self.assertEqual((known["first_sha256"], known["last_sha256"]), (sha256(entry(101)).hexdigest(), sha256(entry(105)).hexdigest()))
-        facts.write_text(said)
-        made = self.shell("add-inc", self.step, facts, "--started", "1000")
-        self.assertEqual(made["archived"], "105:1")
+    def test_what_a_mongodump_writes_is_checked_and_added_to_the_chain(self):
+        last = 101
+        self.full(100, last)
+        for number, method in enumerate(("none", "zstd", "gzip:1"), 1):
+            data = b"".join(entry(last + n) for n in (0, 2, 4))
+            made = self.received(data, "--compress", method)
+            self.assertEqual((made["number"], made["last"], made["archived"]), (str(number), f"{last}:1", f"{last + 4}:1"))
+            last += 4
+            record = json.loads((pathlib.Path(made["increment"]) / "step.json").read_text())
+            path = pathlib.Path(made["increment"]) / record["files"][0]["path"]
+            self.assertEqual(path.name, "oplog.rs.bson" + {"none": "", "zstd": ".zst", "gzip:1": ".gz"}[method])
+            self.assertEqual(record["files"][0]["sha256"], sha256(path.read_bytes()).hexdigest())
+            self.assertEqual((record["entries"], record["bytes"]), (3, len(data)))
         self.chain("verify")
 
-    def test_what_has_changed_since_it_was_received_is_read_again(self):
+    def test_a_mongodump_is_asked_for_what_continues_the_chain(self):
         self.full(100, 101)
-        path, said = self.receive(entry(101) + entry(103))
-        self.write(self.folder / ".work/received", said.encode())
-        self.write(path, entry(101) + entry(103) + entry(104))
-        self.assertEqual(self.shell("add-inc", self.step, self.folder / ".work/received", "--started", "1000")["archived"], "104:1")
-        self.chain("verify")
+        words, complaints = self.folder.parent / "words", self.folder.parent / "complaints"
+        bound = 4102444800
+        self.received(entry(101), "--to", "300:7", "--until", bound)
+        for options, end in ((["--until", bound], bound), (["--until", 200, "--to", "300:7"], 301), (["--until", 5], 102)):
+            with self.subTest(options):
+                with words.open("wb") as stderr:
+                    subprocess.run([BIN / "oplog-chain", "add-inc", self.folder, self.step, "--started", "1000", "--complaints", complaints,
+                                    *map(str, options), *self.mongodump(entry(101))], stdout=subprocess.DEVNULL, stderr=stderr, env=ENVIRONMENT, check=True)
+                self.assertEqual(words.read_text().split(), ["--query", f'{{"ts":{{"$gte":{{"$timestamp":{{"t":101,"i":1}}}},"$lte":{{"$timestamp":{{"t":{end},"i":0}}}}}}}}', "--out", "-"])
+                self.assertEqual(complaints.read_text(), "oplog-chain: warning: the newest entry, 101:1 1970-01-01T00:01:41Z, is 899 s old: the member lags behind, or clocks differ\n")
 
-    def test_what_is_received_and_bad_is_read_to_its_end_and_kept_nowhere(self):
+    def test_what_may_end_before_the_oplog_does_is_not_added(self):
+        self.full(100, 101)
+        ahead = int(time.time()) + 100
+        for data, options in ((b"", ()), (b"", ("--until", ahead)), (entry(101) + entry(ahead), ())):
+            self.assertIn("the oplog may reach further", self.received(data, *options, expected=END_UNKNOWN))
+        self.assertEqual(self.received(entry(101) + entry(ahead), "--until", ahead)["archived"], f"{ahead}:1")
+
+    def test_what_is_bad_or_of_a_failure_is_kept_nowhere(self):
+        self.full(100, 101)
         for data, words in ((entry(101) + b"\x07\0\0\0" + bytes(1 << 20), "offset "), (entry(103) + entry(101), "out of order"), (entry(101)[:-3], "the stream ends inside")):
-            path, said = self.receive(data, expected=UNVERIFIED)
-            self.assertIn(words, said)
-            self.assertEqual(os.listdir(path.parent), [])
-        self.assertEqual(self.receive(b"")[1].splitlines()[0], "entries=0")
+            self.assertIn(words, self.received(data, expected=UNVERIFIED))
+            self.assertEqual(os.listdir(self.step / "local"), [])
+            self.assertIn("sh ended with exit code 3", self.received(data, code=3, expected=NOT_DUMPED))
+        self.assertIn("sh ended with exit code 1", self.received(entry(101), code=1, expected=NOT_DUMPED))
+        self.assertIn("begins with entry 103:1", self.received(entry(103), expected=DISCONTINUITY))
+        self.assertEqual(self.status()["chains"][0]["increments"], 0)
+        for command, said in ((self.mongodump(entry(101), "$(kill -9 $$)"), b"dumped=137"), (["--", "no-such-mongodump"], b"dumped=127")):
+            subprocess.run(["rm", "-rf", self.step], check=True)
+            done = subprocess.run([BIN / "oplog-chain", "add-inc", self.folder, self.step, "--started", "1000", *command], capture_output=True, env=ENVIRONMENT, timeout=30)
+            self.assertEqual((done.returncode, done.stdout.splitlines()[-1]), (NOT_DUMPED, said), done.stderr)
 
     def test_a_full_backup_needs_the_oplog_of_its_time(self):
         self.assertIn("begins with entry 99:1, and the last one before the dump was 98:1",

@@ -257,6 +257,51 @@ class Warnings(Watching):
         self.assertIn("小于time_interval(30秒)的两倍", self.run_tool("inc"))
         self.assertIn("小于time_interval(30秒)的两倍", self.run_tool("status"))
 
+    def questions(self):
+        """How often the server was asked for its oldest entry since the last time."""
+        calls = self.servers / "calls"
+        text = calls.read_text()
+        calls.write_text("")
+        return sum("oplog.rs" in call and "--query" not in call for call in text.splitlines())
+
+    def test_the_oldest_entry_is_asked_for_at_most_once_a_minute_while_no_warning_is_near(self):
+        known = self.directory / ".oplog.json"
+        begun = document(string("op", "n"), string("ns", ""), field(3, "o", document(string("msg", "initiating set"))), timestamp("ts", self.second - 9, 1))
+        for oldest in (entry(self.second - 600), begun):  # what may be overwritten, and what lost nothing yet
+            self.replace_oplog(oldest, entry(self.second))
+            known.unlink(missing_ok=True)
+            self.run_tool("full")
+            self.questions()
+            self.run_tool("inc")
+            self.assertEqual(self.questions(), 1)
+            self.run_tool("inc")
+            self.assertEqual(self.questions(), 0)
+            found = json.loads(known.read_text())
+            for asked in (found["asked"] - 60, found["asked"] + 60):
+                known.write_text(json.dumps({**found, "asked": asked}, separators=(",", ":")) + "\n")
+                self.run_tool("inc")
+                self.assertEqual(self.questions(), 1)
+            for damaged in ("", "{}\n", json.dumps(found)):
+                known.write_text(damaged)
+                self.run_tool("inc")
+                self.assertEqual(self.questions(), 1)
+        self.replace_oplog(entry(self.second - 50), entry(self.second))  # no longer than four intervals
+        self.configure(time_interval="15s")
+        known.unlink()
+        for _ in range(2):
+            self.run_tool("inc")
+            self.assertEqual(self.questions(), 1)
+
+    def test_after_a_failure_what_was_known_of_the_oplog_is_not_taken_for_true(self):
+        self.configure(metrics_file=self.metrics_file)
+        self.replace_oplog(entry(self.second - 600), entry(self.second))
+        self.run_tool("full")
+        self.run_tool("inc")
+        self.assertEqual(self.metrics()["oplog_window_seconds"][None], 600)
+        self.replace_oplog(entry(self.second + 5))
+        self.run_tool("inc", expected=20)
+        self.assertEqual(self.metrics()["oplog_window_seconds"][None], 0)
+
     def test_an_oplog_that_lost_nothing_yet_is_just_young(self):
         begun = document(string("op", "n"), string("ns", ""), field(3, "o", document(string("msg", "initiating set"))), timestamp("ts", self.second - 9, 1))
         self.configure(time_interval="3")

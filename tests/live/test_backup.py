@@ -313,18 +313,18 @@ class Cycle(Backup):
         clock = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
         out, _ = self.run_backup(config=self.configure(lang="zh", time_interval="3s"))
         self.assertRegex(out, rf"\A{clock}全量备份开始\.\.\.\n{clock}全量备份结束\.\.\.\n"
-                              r"Mongodb全量备份成功,备份目录大小为：[\d.]+[KMG],耗时：\d+秒\n"
-                              r"等待3秒后增量备份开始\.\.\.\nMongodb 第1次增量备份成功,备份目录大小为：[\d.]+[KMG],耗时：\d+秒\n"
-                              r"等待3秒后增量备份开始\.\.\.\nMongodb 第2次增量备份成功,备份目录大小为：[\d.]+[KMG],耗时：\d+秒\n"
+                              r"Mongodb全量备份成功,备份目录大小为：[\d.]+ [kMG]?B,耗时：\d+秒\n"
+                              r"等待3秒后增量备份开始\.\.\.\nMongodb 第1次增量备份成功,备份目录大小为：[\d.]+ [kMG]?B,耗时：\d+秒\n"
+                              r"等待3秒后增量备份开始\.\.\.\nMongodb 第2次增量备份成功,备份目录大小为：[\d.]+ [kMG]?B,耗时：\d+秒\n"
                               rf"{clock}增量备份全部结束\.\.\.\n\Z")
         lines = self.log().splitlines()
         head = rf"\[INFO\]\[{clock},\d\d\d\]\[oplog-backup:\d+\]"
-        self.assertRegex(lines[0], rf"\A{head}Mongodb全量备份成功,备份目录大小为：[\d.]+[KMG],耗时：\d+秒\Z")
-        self.assertRegex(lines[1], rf"\A{head}Mongodb 第1次增量备份成功,备份目录大小为：[\d.]+[KMG],耗时：\d+秒\Z")
+        self.assertRegex(lines[0], rf"\A{head}Mongodb全量备份成功,备份目录大小为：[\d.]+ [kMG]?B,耗时：\d+秒\Z")
+        self.assertRegex(lines[1], rf"\A{head}Mongodb 第1次增量备份成功,备份目录大小为：[\d.]+ [kMG]?B,耗时：\d+秒\Z")
         out, err = self.run_backup("full", config=self.configure())
         self.assertRegex(out, rf"\A{clock} full backup begins\.\.\.\n{clock} full backup is done\.\.\.\n"
-                              r"Mongodb full backup succeeded, size of the backup directory: [\d.]+[KMG], time taken: \d+ s\n"
-                              r"Mongodb incremental backup 3 succeeded, size of the backup directory: [\d.]+[KMG], time taken: \d+ s\n\Z")
+                              r"Mongodb full backup succeeded, size of the backup directory: [\d.]+ [kMG]?B, time taken: \d+ s\n"
+                              r"Mongodb incremental backup 3 succeeded, size of the backup directory: [\d.]+ [kMG]?B, time taken: \d+ s\n\Z")
         self.assertIn("shop.a", err)  # mongodump's own progress
         for path in self.directory.glob("2*/inc/*"):
             self.assertEqual({one.name for one in path.iterdir()}, {"local", "step.json"})
