@@ -219,6 +219,11 @@ int main(int argc, char** argv) {
         const auto say_how = [&](Timestamp last, const std::string& command) {
             tool.say(fmt::format("the state of {} ({}); to restore it: {}", to_string(last), to_utc_string(last), command));
         };
+        if (archive || !streams) {
+            const bool is_empty =
+                std::ranges::all_of(applier.collections(), [](const auto& each) { return is_hidden_in_dumps(each.ns()); });
+            warn_of_nothing(tool, is_empty && applier.views().empty(), *state.last);
+        }
         if (archive) {
             const Compression compression = tool.compression().value_or(compression_for(*output)).method;
             Output stream = tool.open_output();

@@ -9,6 +9,7 @@
 #include "chain/renamed_collections.hpp"
 #include "chain/retention.hpp"
 #include "chain/status_page.hpp"
+#include "lib/selection.hpp"
 
 #include <oplog/entry/glob.hpp>
 #include <oplog/stream/late_reader.hpp>
@@ -420,7 +421,8 @@ class Commands {
                                                                              {"fresh", &Commands::fresh},
                                                                              {"add-round", &Commands::add_round},
                                                                              {"mend", &Commands::mend},
-                                                                             {"unmatched", &Commands::unmatched}};
+                                                                             {"unmatched", &Commands::unmatched},
+                                                                             {"taken", &Commands::taken}};
         const auto found = commands.find(command_);
         if (found == commands.end()) throw ArgumentError("unknown command '" + command_ + "'");
         if (tool_.has("html") && command_ != "status") throw ArgumentError("--html goes with status, not with " + command_);
@@ -1578,8 +1580,11 @@ class Commands {
         }
     }
 
-    /// Reads the beginning of a mongodump archive, and prints the databases in it that are not the server's own.
-    void user_databases() {
+    static bool is_users(std::string_view database) {
+        return database != "admin" && database != "config" && database != "local" && !database.empty();
+    }
+    /// Reads the beginning of an archive on stdin: a document for each collection, after that of the versions.
+    static std::vector<std::string> prelude_of_archive() {
         FileSource in("-");
         const auto read = [&](char* to, std::size_t size) {
             for (std::size_t got = 0; got < size;) {
@@ -1592,18 +1597,24 @@ class Commands {
         const auto next_word = [&] { read(reinterpret_cast<char*>(&word), sizeof word); };
         next_word();
         if (word != 0x8199e26d) throw DataError(Fault::not_oplog, "stdin: no mongodump archive");
-        std::set<std::string> databases;
-        std::string document;
+        std::vector<std::string> documents;
         for (next_word(); word != 0xFFFFFFFF; next_word()) { // this ends the prelude
             if (word < bson::min_document_size || word > bson::max_document_size)
                 throw DataError(Fault::bad_length, "stdin: corrupt archive");
-            document.resize(word);
+            std::string& document = documents.emplace_back(word, '\0');
             std::memcpy(document.data(), &word, sizeof word);
             read(document.data() + sizeof word, word - sizeof word);
-            if (const auto database = bson::Document(document).find("db")) databases.emplace(database->string());
         }
-        for (const std::string& database : databases)
-            if (database != "admin" && database != "config" && database != "local" && !database.empty()) print(escaped(database) + "\n");
+        return documents;
+    }
+
+    /// Reads the same, and prints the databases that are no server's own.
+    void user_databases() {
+        std::set<std::string> databases;
+        for (const std::string& document : prelude_of_archive())
+            if (const auto database = bson::Document(document).find("db"); database && is_users(database->string()))
+                databases.emplace(database->string());
+        for (const std::string& database : databases) print(escaped(database) + "\n");
     }
 
     /// Reads a file of documents of config.transactions, and prints where the oldest transaction begins if that is
@@ -1634,33 +1645,70 @@ class Commands {
         });
     }
 
-    /// Prints the patterns of --ns that match neither a collection of the dump FULL nor one in the oplogs STEP... up to
-    /// --to.
+    /// Calls see(ns, whether it is a view) for the collections of the dump FULL and for those in the oplogs STEP... up to --to, as long
+    /// as it returns true; often more than once.
+    template <class See>
+    void each_name(See see) const {
+        const Dump dump(argument(1, "full backup"));
+        for (const DumpCollection& one : dump.collections())
+            if (!see(one.ns(), one.read_metadata().is_view())) return;
+        const Timestamp limit = tool_.has("to") ? tool_.time("to").last : Timestamp::max();
+        for (std::size_t i = 2; i < arguments_.size(); ++i)
+            for (const EntryView entry : Input(arguments_[i])) {
+                if (entry.ts() > limit) break;
+                bool more = true;
+                for_each_operation(entry, [&](const Operation& operation) {
+                    if (operation.is_no_op()) return;
+                    for (const std::string& ns : namespaces(operation)) more = more && see(ns, view_of(operation).has_value());
+                });
+                if (!more) return;
+            }
+    }
+
+    /// Prints the patterns of --ns, --exclude-ns and --rename that match no collection of FULL and STEP...
     void unmatched() {
-        const fs::path full = argument(1, "full backup");
         std::vector<std::pair<std::string, std::string>> patterns; // each after its option
         for (const std::string option : {"ns", "exclude-ns", "rename"})
             if (tool_.has(option))
                 for (const std::string& text : tool_.value<std::vector<std::string>>(option))
                     patterns.emplace_back("--" + option, option == "rename" ? text.substr(0, text.find('=')) : text);
-        const Timestamp limit = tool_.has("to") ? tool_.time("to").last : Timestamp::max();
         std::set<std::string, std::less<>> seen;
-        const auto see = [&](std::string_view ns) {
-            if (seen.contains(ns)) return;
-            seen.emplace(ns);
-            std::erase_if(patterns, [&](const auto& pattern) { return glob_matches(pattern.second, ns); });
-        };
-        const Dump dump(full.string());
-        for (const DumpCollection& one : dump.collections()) see(one.ns());
-        for (std::size_t i = 2; i < arguments_.size() && !patterns.empty(); ++i)
-            for (const EntryView entry : Input(arguments_[i])) {
-                if (entry.ts() > limit) break;
-                for_each_operation(entry, [&](const Operation& operation) {
-                    if (operation.is_no_op()) return;
-                    for (const std::string& ns : namespaces(operation)) see(ns);
-                });
-            }
+        each_name([&](const std::string& ns, bool) {
+            if (seen.insert(ns).second) std::erase_if(patterns, [&](const auto& pattern) { return glob_matches(pattern.second, ns); });
+            return !patterns.empty();
+        });
         for (const auto& [option, pattern] : patterns) print(option + ' ' + escaped(pattern) + '\n');
+    }
+
+    /// Reads the beginning of an archive of a server on stdin, and prints what the server has under the names that the collections of
+    /// FULL and STEP... get: a line each of what kind it is, "other" if one of both is a view, and the name.
+    void taken() {
+        std::map<std::string, std::string> there; // kinds by names
+        for (const std::string& text : prelude_of_archive()) {
+            const bson::Document document(text);
+            const auto value = [&](const char* key) {
+                const auto found = document.find(key);
+                return found && found->is(bson::Type::string) ? std::string(found->string()) : std::string();
+            };
+            if (const std::string database = value("db"); is_users(database)) {
+                const std::string metadata = value("metadata"), kind = value("type");
+                const std::string parsed = metadata.empty() ? std::string() : parse_json(metadata);
+                const auto options = parsed.empty() ? std::nullopt : bson::Document(parsed).find("options");
+                const bool is_capped = options && options->is(bson::Type::document) && options->document().find("capped").has_value();
+                there.emplace(join_namespace(database, value("collection")), is_capped ? "capped" : kind == "view" ? kind : "collection");
+            }
+        }
+        const Selection selected = selection(tool_); // that learns nothing, so that each name stands for itself
+        std::map<std::string, std::string> taken;
+        std::set<std::pair<std::string, bool>> seen;
+        each_name([&](const std::string& ns, bool is_view) {
+            if (!seen.emplace(ns, is_view).second || !selected.selects(ns)) return true;
+            const auto found = there.find(selected.renaming().collection(ns).value_or(ns));
+            if (found != there.end() && (is_view || found->second == "view")) found->second = "other";
+            if (found != there.end()) taken.insert(*found);
+            return true;
+        });
+        for (const auto& [name, kind] : taken) print(kind + ' ' + escaped(name) + '\n');
     }
 
     template <class Work>
@@ -1700,7 +1748,7 @@ int main(int argc, char** argv) {
               "  select DIR   the steps that a restore needs, as shell assignments\n"
               "  seal DIR     proves --chain and takes what is there for all of it\n"
               "Those that oplog-backup and oplog-restore are made of: config, login, next, add-full, receive, add-inc, close,\n"
-              "user-databases, open-since, mend, unmatched, members, fresh, add-round, oldest, report, add-drill,\n"
+              "user-databases, taken, open-since, mend, unmatched, members, fresh, add-round, oldest, report, add-drill,\n"
               "uncopied, add-copied. Exit codes: 0, 1 failed, 2 usage, 10 nothing there, 20 gap or divergence, 21 verification failed.",
               "  oplog-chain status /mongodb/backup/dbbak --json\n");
     // clang-format off
@@ -1713,11 +1761,11 @@ int main(int argc, char** argv) {
         ("keep-days", "prune: chains stay that reach into the last N days", takes<std::uint32_t>(), "N")
         ("keep-weekly", "prune: of each of the last N weeks with chains the last good one stays", takes<std::uint32_t>(), "N")
         ("dry-run", "prune: only say which would go")
-        ("to", "select, unmatched, open-since: the state with every entry up to T; add-round: what all chains reach; add-inc: at least; receive: the last timestamp; add-drill: what was restored", takes(), "T")
+        ("to", "select, unmatched, taken, open-since: the state with every entry up to T; add-round: what all chains reach; add-inc: at least; receive: the last timestamp; add-drill: what was restored", takes(), "T")
         ("before", "select: the state just before T", takes(), "T")
-        ("ns", "unmatched: a pattern of collections", takes<std::vector<std::string>>(), "GLOB")
-        ("exclude-ns", "unmatched: another such", takes<std::vector<std::string>>(), "GLOB")
-        ("rename", "unmatched: another such, before the =", takes<std::vector<std::string>>(), "FROM=TO")
+        ("ns", "unmatched, taken: a pattern of collections", takes<std::vector<std::string>>(), "GLOB")
+        ("exclude-ns", "unmatched, taken: another such", takes<std::vector<std::string>>(), "GLOB")
+        ("rename", "unmatched, taken: another such, before the =", takes<std::vector<std::string>>(), "FROM=TO")
         ("config", "status, report: config.ini", takes(), "FILE")
         ("insecure-config", "config, login: others may read the password")
         ("target", "config, login: of the server to be restored, named on stdin")

@@ -270,6 +270,7 @@ int main(int argc, char** argv) {
             warn_of_old(tool, *dump);
         }
         progress.stop();
+        if (full) warn_of_nothing(tool, catalog.empty(), staging.time());
         const std::string where = directory ? shell_word(*output) : "--oplogFile " + oplog_file(tool) + " EMPTY_DIRECTORY";
         tool.say(fmt::format("the state of {} ({}); to restore it: mongorestore --oplogReplay --bypassDocumentValidation {}{}{}",
                              to_string(staging.time()), to_utc_string(staging.time()), has_old_index(catalog) ? "--keepIndexVersion " : "",

@@ -57,6 +57,16 @@ class Piped(Cluster):
     def calls(self, name):
         return (self.folder / name).read_text().split() if (self.folder / name).exists() else None
 
+    def test_what_the_target_has_is_not_changed_by_a_replay_as_a_fallback(self):
+        tools = self.with_tool("oplog-apply", "exit 1")
+        (tools / "oplog-chain").unlink()
+        (tools / "oplog-chain").write_text(f'#!/bin/sh\n[ "$1" != taken ] || {{ echo collection shop.a; echo "collection shop.b"; exit; }}\nexec {BIN}/oplog-chain "$@"\n')
+        (tools / "oplog-chain").chmod(0o755)
+        said = self.restore(bin=tools, expected=1)
+        self.assertIn("a replay would change or drop what the target has already, shop.a, shop.b: that takes --method replay; the target is as it was", said)
+        self.assertIn("the replay changes or drops them: shop.a, shop.b\n", self.restore("--method", "replay", bin=tools))
+        self.check_clean()
+
     def test_what_a_killed_one_left_goes_and_nothing_else_does(self):
         for name in (".oplog-restore.killed/running", ".oplog-restore.alive/running", ".oplog-restore.notes/keep", ".restore.mine/keep", ".restore.conf"):
             (self.directory / name).parent.mkdir(exist_ok=True)

@@ -574,6 +574,14 @@ class Output(StageTest):
         self.assertEqual([i["name"] for i in json.loads(gzip.decompress(self.read("out/shop/a.metadata.json.gz")))["indexes"]], ["_id_"])
         self.assertEqual(len(split_documents(gzip.decompress(self.read("out/oplog.bson")))), 3)
 
+    def test_a_selection_of_which_nothing_is_there_at_the_time_is_said(self):
+        self.write("inc.bson", self.read("inc.bson") + command(3, "drop", "a", ui="A"))
+        said = "{}: warning: nothing of what is selected is there at 100:3 (1970-01-01T00:01:40Z)\n"
+        for tool in ("stage", "apply"):
+            for number, (args, nothing) in enumerate(((("--ns", "shop.a"), True), (("--ns", "shop.a", "--to", "100:2"), False), ((), False), (("--exclude-ns", "shop.b*"), True))):
+                code, _, err = self.run_tool(tool, "--full", "full", "inc.bson", *args, "-o", f"{tool}{number}")
+                self.assertEqual((code, said.format(f"oplog-{tool}") in err), (0, nothing), err)
+
     def test_what_exists_is_replaced_only_by_force(self):
         self.write("out/shop/old.bson", b"")
         self.write("out/shop/old.metadata.json", metadata("old"))

@@ -658,6 +658,47 @@ class Failing(Backup):
         self.run_backup("inc")
         self.check_restored(self.source_state())
 
+    def refuses_what_the_target_has(self):
+        """Under the names of the backup, with --force."""
+        def drop():
+            for name in ("shop", "mine"):
+                target.client.drop_database(name)
+
+        drop()
+        self.db.old.insert_one({"_id": 1})
+        self.db.capped.insert_one({"_id": 1})
+        self.run_backup("full")
+        self.db.command("create", "view", viewOn="a", pipeline=[])
+        self.db.old.drop()
+        self.run_backup("inc")
+        _, err = self.restore("--force", "--ns", "shop.old", expected=NO_BACKUP)
+        self.assertRegex(err, r"nothing of what is selected is there at \d+:\d+ \(\S+\); the target is as it was")
+        there = target.client.shop
+        if real:
+            for make, why in ((lambda: there.view.insert_one({}), "has shop.view already, which of the target and the backup one has as a view"),
+                              (lambda: there.command("create", "a", viewOn="b", pipeline=[]), "has shop.a already, which of"),
+                              (lambda: there.create_collection("capped", capped=True, size=4096), "has shop.capped already, and capped")):
+                make()
+                for method in ("apply", "replay"):
+                    _, err = self.restore("--force", "--method", method, expected=1)
+                    self.assertIn(why, err)
+                drop()
+            there.a.insert_one({"_id": 7})
+            there.mine.insert_one({"_id": 7})
+            target.client.live.a.insert_one({"_id": 7})
+            _, err = self.restore("--force", "--ns", "shop.a", "--ns", "shop.capped", "--rename", "shop.capped=live.a")
+            self.assertIn("warning: the target has these already, and what is restored is added to them: live.a, shop.a\n", err)
+            self.assertEqual([there.a.count_documents({}), there.mine.count_documents({}), target.client.live.a.count_documents({})], [2, 1, 2])
+            _, err = self.restore("--force", "--rename", "shop.*=other.*")
+            self.assertNotIn("warning: the target has", err)
+            self.db.create_collection("many", capped=True, size=4096)
+            self.db.many.insert_many([{"_id": n, "x": "x" * 100} for n in range(100)])
+            self.run_backup("inc")
+            _, err = self.restore("--force", "--ns", "shop.a", "--method", "replay", expected=1)
+            self.assertIn("warning: the target has these already, and the replay changes or drops them: shop.a\n", err)
+            _, err = self.restore("--force", "--target", "127.0.0.1:1", expected=1)
+            self.assertIn("the target cannot be reached; it is as it was", err)
+
     def test_restores_that_are_refused(self):
         self.restore(expected=1)  # no directory yet
         self.db.a.insert_one({"_id": 1})
@@ -682,6 +723,7 @@ class Failing(Backup):
         self.restore("--force")
         _, err = self.restore("--force", expected=1)  # each document is there already
         self.assertIn("could not restore every document", err)
+        self.refuses_what_the_target_has()
         empty(target)
         target.client.admin.command("createUser", "restorer", pwd="r", roles=["restore"])
         self.db.a.insert_one({"_id": 2})

@@ -41,4 +41,10 @@ inline void warn_of_unmatched(const Tool& tool, const std::vector<Selection::Rul
         tool.warn(fmt::format("{} {}: no collection matches", options[static_cast<int>(rule.kind)], rule.pattern));
 }
 
+/// Warns where of what is selected nothing is there at a time, although it may have been earlier.
+inline void warn_of_nothing(const Tool& tool, bool is_empty, Timestamp at) {
+    if (is_empty && (tool.has("ns") || tool.has("exclude-ns")))
+        tool.warn(fmt::format("nothing of what is selected is there at {} ({})", to_string(at), to_utc_string(at)));
+}
+
 } // namespace oplog::tools

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <oplog/bson/builder.hpp>
+#include <oplog/entry/meaning.hpp>
 #include <oplog/entry/operation.hpp>
 #include <oplog/restore/time_series.hpp>
 
@@ -127,6 +128,10 @@ class Catalog {
     }
     /// Whether a view has that name. A time series is a view, too.
     bool has_view(std::string_view ns) const { return views_.contains(ns); }
+    /// Whether a dump would have nothing of it: no view, and no collection but a server's own.
+    bool empty() const {
+        return views_.empty() && std::ranges::all_of(collections_, [](const auto& each) { return is_hidden_in_dumps(each.first); });
+    }
     void add_view(std::string_view ns) { views_.emplace(ns); }
     void drop_view(std::string_view ns) {
         if (const auto found = views_.find(ns); found != views_.end()) views_.erase(found);
