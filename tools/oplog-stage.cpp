@@ -20,8 +20,7 @@ class Staging {
         if (selection_.looks_ahead())
             read_chain(chain_, readings_, [&](const EntryView& entry) { selection_.learn(entry); },
                        {.bounds = bounds_, .continuity = continuity_});
-        if (chain.full())
-            for (const DumpCollection& dumped : chain.full()->collections()) selection_.see(dumped.ns());
+        if (chain.full()) see(selection_, *chain.full());
         warn_of_unmatched(tool, selection_.unmatched());
         examine();
     }

@@ -574,6 +574,24 @@ class Output(StageTest):
         self.assertEqual([i["name"] for i in json.loads(gzip.decompress(self.read("out/shop/a.metadata.json.gz")))["indexes"]], ["_id_"])
         self.assertEqual(len(split_documents(gzip.decompress(self.read("out/oplog.bson")))), 3)
 
+    def test_of_a_drop_of_all_views_only_those_go_that_are_selected(self):
+        view = {"options": {"viewOn": "a", "pipeline": []}, "indexes": [], "uuid": "", "type": "view"}
+        for name in "vw":
+            self.write(f"full/shop/{name}.metadata.json", json.dumps({**view, "collectionName": name}).encode())
+        made = one(3, "i", "shop.system.views", string("_id", "shop.x"), string("viewOn", "a"), field(4, "pipeline", document()))
+        self.write("inc.bson", self.read("inc.bson") + made + command(4, "drop", "system.views", ui="B"))
+        deletions = lambda database, *names: [{"op": "d", "ns": f"{database}.system.views", "o": {"_id": f"{database}.{name}"}} for name in names]
+        for args, commands in ((("--ns", "shop.v", "--ns", "shop.x"), [{"applyOps": deletions("shop", "v", "x")}]), (("--exclude-ns", "shop.v"), [{"applyOps": deletions("shop", "w", "x")}]),
+                               (("--exclude-ns", "shop.v", "--rename", "shop.*=live.*"), [{"applyOps": deletions("live", "w", "x")}]),
+                               (("--ns", "shop.a"), []), (("--ns", "shop.*"), [{"drop": "system.views"}]), ((), [{"drop": "system.views"}])):
+            with self.subTest(args):
+                code, _, err = self.run_tool("stage", "--force", "--full", "full", "inc.bson", *args, "-o", "out")
+                self.assertEqual(code, 0, err)
+                entries = [json.loads(line) for line in self.run_tool("cat", "out/oplog.bson")[1].splitlines()]
+                self.assertEqual([each["o"] for each in entries if each["op"] == "c"], commands)
+                self.assertEqual(self.run_tool("apply", "--force", "--full", "full", "inc.bson", *args, "-o", "later")[0], 0)
+                self.assertEqual([name for name in "vwx" if list(self.dir.glob(f"later/*/{name}.metadata.json"))], [])
+
     def test_a_selection_of_which_nothing_is_there_at_the_time_is_said(self):
         self.write("inc.bson", self.read("inc.bson") + command(3, "drop", "a", ui="A"))
         said = "{}: warning: nothing of what is selected is there at 100:3 (1970-01-01T00:01:40Z)\n"

@@ -29,7 +29,7 @@ inline Selection learned_selection(const Tool& tool, const Chain& chain, const B
     Selection learned = selection(tool);
     learned.dumped_at(*chain.dump_start());
     if (!learned.looks_ahead()) return learned;
-    for (const DumpCollection& dumped : chain.full()->collections()) learned.see(dumped.ns());
+    see(learned, *chain.full());
     read_chain(chain, readings, [&](const EntryView& entry) { learned.learn(entry); }, {.bounds = bounds, .continuity = continuity});
     return learned;
 }

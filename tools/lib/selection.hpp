@@ -4,6 +4,7 @@
 #include "tool.hpp"
 
 #include <oplog/entry/filter.hpp>
+#include <oplog/restore/dump.hpp>
 
 /// The options that select and rename collections, for the tools that have them.
 namespace oplog::tools {
@@ -32,6 +33,14 @@ inline Selection selection(const Tool& tool) {
         selection.rename(text.substr(0, equals), text.substr(equals + 1));
     });
     return selection;
+}
+
+/// Tells a selection of what a full dump has.
+inline void see(Selection& selection, const Dump& dump) {
+    for (const DumpCollection& dumped : dump.collections()) {
+        selection.see(dumped.ns());
+        if (dumped.data.empty() && dumped.read_metadata().is_view()) selection.see_view(dumped.ns());
+    }
 }
 
 /// Call this after learning: warns of patterns that matched nothing, because they were probably meant otherwise.

@@ -93,7 +93,7 @@ class Selection {
                 }
             }
             for_each_operation(entry, [&](const Operation& operation) {
-                if (const auto view = view_of(operation); view && chosen(*view)) views_.insert(std::string(operation.database()));
+                if (const auto view = view_of(operation)) see_view(*view);
                 if (!unmatched_.empty())
                     for (const std::string& ns : namespaces(operation)) see(ns);
                 if (!operation.is_command()) return;
@@ -110,6 +110,10 @@ class Selection {
         if (unmatched_.empty()) return;
         const std::string name = logical_namespace(ns);
         std::erase_if(unmatched_, [&](const Rule& rule) { return glob_matches(rule.pattern, name); });
+    }
+    /// Tells of a view of the full dump, which goes when all of its database's views are dropped. Call this before apply().
+    void see_view(std::string_view ns) {
+        if (looks_ahead() && chosen(ns)) views_[std::string(split_namespace(ns).database)].emplace(ns);
     }
     /// A pattern or name that was given to include(), exclude() or rename().
     struct Rule {
@@ -284,6 +288,9 @@ class Selection {
             ++kept_;
             return Edit::keep();
         }
+        if (wanted_op && command.kind == CommandKind::drop && split_namespace(command.ns).collection == views_collection &&
+            !takes_all(command.database))
+            return drop_views(operation, command.database);
         const std::string ns = logical_namespace(command.ns);
         bool keep = true;
         bool replaces_other = false;
@@ -322,15 +329,47 @@ class Selection {
     /// A dropDatabase must not drop what is not selected. Since MongoDB 3.6, which added `wall`, each collection has gone
     /// before it by an entry of its own.
     bool keeps_drop_database(const Operation& operation, std::string_view database) const {
-        const bool takes_all =
-            (includes_.empty() || std::ranges::any_of(includes_, [&](const Glob& glob) { return glob.matches_all_of(database); })) &&
-            std::ranges::none_of(excludes_, [&](const Glob& glob) { return glob.may_match_in(database); });
+        const bool all = takes_all(database);
         const bool is_old = operation.document.find("h") && !operation.document.find("wall");
-        if (!takes_all && is_old && chosen_database(database))
+        if (!all && is_old && chosen_database(database))
             throw RenameError("dropDatabase of " + std::string(database) +
                               ", by a server before 3.6, drops what is selected together with what is not: select all of it (" +
                               std::string(database) + ".*)");
-        return takes_all;
+        return all;
+    }
+    bool takes_all(std::string_view database) const {
+        return (includes_.empty() || std::ranges::any_of(includes_, [&](const Glob& glob) { return glob.matches_all_of(database); })) &&
+               std::ranges::none_of(excludes_, [&](const Glob& glob) { return glob.may_match_in(database); });
+    }
+
+    /// Of a drop of system.views, and so of all views, the deletions of those that are selected.
+    Edit drop_views(const Operation& operation, std::string_view database) {
+        const auto views = views_.find(database);
+        if (views == views_.end()) return drop();
+        bson::Builder deletions;
+        std::size_t count = 0;
+        deletions.begin_array("applyOps");
+        for (const std::string& view : views->second) {
+            const std::string id = bson::Builder().string("_id", view).finish();
+            const std::string deletion = bson::Builder()
+                                             .string("op", "d")
+                                             .string("ns", join_namespace(database, views_collection))
+                                             .document("o", bson::Document(id))
+                                             .finish();
+            const auto other = renamed(Operation(bson::Document(deletion)), renaming_);
+            deletions.document(std::to_string(count++), other ? other->view() : bson::Document(deletion));
+        }
+        const std::string o = deletions.end().finish();
+        ++kept_;
+        return Edit::replace(changed(operation.document, [&](const bson::Element& element, bson::Builder& builder) {
+            if (element.key() == "ns")
+                builder.string("ns", "admin.$cmd");
+            else if (element.key() == "o")
+                builder.document("o", bson::Document(o));
+            else
+                return element.key() == "ui";
+            return true;
+        }));
     }
 
     /// dropTarget is the UUID of the target; older servers wrote just true.
@@ -433,7 +472,7 @@ class Selection {
     std::optional<Timestamp> dumped_at_;                      ///< Set until that entry is learned.
     std::map<std::string, std::size_t, std::less<>> renamed_; ///< The index in collections_, by key.
     std::vector<Renamed> collections_;
-    std::set<std::string, std::less<>> views_; ///< The databases in which a view is wanted.
+    std::map<std::string, std::set<std::string>, std::less<>> views_; ///< The wanted views, by their databases.
 
     // The state of apply().
     Names now_;
