@@ -916,34 +916,43 @@ class Commands {
         }
         const std::vector<bool> stays = what.kept(backups);
         const std::size_t first = what.first_kept(backups);
-        std::set<fs::path> kept;
+        std::set<fs::path> kept, dropped;
         std::optional<Timestamp> since;
-        bool are_members_known = true; // of the records that are to stay
+        bool are_all_known = true; // the chains that a record names, or did before it was lost
         for (std::size_t i = 0; i < all.size(); ++i) {
             if (!all[i].record_damage.empty()) {
-                are_members_known &= !all[i].record_is_unread && !all[i].pinned;
+                are_all_known = false;
                 continue;
             }
-            if (!stays[i] && !all[i].is_unread()) {
+            const bool goes = !stays[i] && !all[i].is_unread();
+            if (goes) {
                 print(fmt::format("{}  {}\n", escaped(all[i].id), human_size(static_cast<double>(all[i].size()))));
                 if (!tool_.has("dry-run")) fs::remove(all[i].record); // before its chains: what is named must be there
-                continue;
             }
             for (const ClusterBackup::Member& member : all[i].members) {
-                kept.insert(member.chain.directory);
-                if (i >= first && member.chain.good) since = std::min(since.value_or(member.chain.begin()), member.chain.begin());
+                (goes ? dropped : kept).insert(member.chain.directory);
+                if (!goes && i >= first && member.chain.good) since = std::min(since.value_or(member.chain.begin()), member.chain.begin());
             }
         }
-        if (tool_.has("dry-run") || !since || !are_members_known) return;
-        oplog::detail::sync_directory(directory().string());
+        for (const fs::directory_entry& entry : fs::directory_iterator(directory()))
+            if (entry.path().extension() == ".pinned" &&
+                std::ranges::none_of(all, [&](const ClusterBackup& one) { return one.pin() == entry.path(); }))
+                are_all_known = false;
+        if (!tool_.has("dry-run")) oplog::detail::sync_directory(directory().string());
         for (const std::string& member : members_in(directory())) {
             for (const Chain& chain : load_chains(directory() / member)) {
-                if (kept.contains(chain.directory) || chain.pinned || (chain.full && chain.begin() >= *since)) continue;
-                if (!chain.is_unread)
-                    remove(chain);
-                else
+                if (kept.contains(chain.directory) || chain.pinned) continue;
+                const bool is_left_over = !dropped.contains(chain.directory); // by a run that failed, and older than what stays
+                if (is_left_over && (!are_all_known || !since || (chain.full && chain.begin() >= *since))) continue;
+                if (chain.is_unread) {
                     tool_.warn("chain " + member + "/" + chain.id + " is damaged: " + chain.damage);
+                    continue;
+                }
+                if (is_left_over)
+                    print(fmt::format("{}  {}\n", escaped(member + "/" + chain.id), human_size(static_cast<double>(chain.size()))));
+                if (!tool_.has("dry-run")) remove(chain);
             }
+            if (tool_.has("dry-run")) continue;
             std::error_code is_used;
             fs::remove(directory() / member, is_used); // of a shard that is gone
         }
@@ -1179,8 +1188,10 @@ class Commands {
     /// Records that what is listed on stdin in that way has been.
     void add_copied() { Copies(directory()).add(Copies::read(std::cin)); }
 
-    /// Reads the beginning of an oplog on stdin, and prints its first entry's time, and whether there were entries before.
+    /// Reads the beginning of an oplog that a mongodump writes, and prints its first entry's time, and whether there were entries before.
     void oldest() {
+        argument(1, "mongodump and its arguments, after --");
+        const PipedCommand writer({arguments_.begin() + 1, arguments_.end()}, STDERR_FILENO);
         for (const EntryView entry : Input("-")) {
             const auto message = entry.o().find("msg"); // a set's first entry
             const bool is_first = entry.op() == "n" && message && message->is(bson::Type::string) && message->string() == "initiating set";
@@ -1454,11 +1465,14 @@ class Commands {
 
     /// Has a mongodump, the arguments from `index` on, write an oplog, and checks and writes it to a file whose directory it makes, as
     /// --compress says. After a fault it reads on, because a mongodump that fails is the reason of it.
-    OplogFacts receive(const std::string& path, std::size_t index, Timestamp from, Timestamp to) {
+    /// Calls use(entry) for each. Without `to` it asks for all there is.
+    template <class Use>
+    OplogFacts receive(const std::string& path, std::size_t index, Timestamp from, std::optional<Timestamp> to, Use use) {
         if (arguments_.size() <= index) throw ArgumentError(command_ + ": say -- mongodump and its arguments");
         std::vector<std::string> command(arguments_.begin() + static_cast<std::ptrdiff_t>(index), arguments_.end());
         for (std::string argument :
-             {std::string("--query"), fmt::format(R"({{"ts":{{"$gte":{},"$lte":{}}}}})", extended_json(from), extended_json(to)),
+             {std::string("--query"),
+              fmt::format(R"({{"ts":{{"$gte":{}{}}}}})", extended_json(from), to ? R"(,"$lte":)" + extended_json(*to) : ""),
               std::string("--out"), std::string("-")})
             command.push_back(std::move(argument));
         PipedCommand writer(command, words_.is_open() ? words_.get() : STDERR_FILENO);
@@ -1470,8 +1484,10 @@ class Commands {
         OplogFacts facts;
         std::string fault;
         try {
-            facts = facts_of(BasicReader<SharedSource>(SharedSource{&in}, path, Check::structure),
-                             [&](const EntryView& entry) { out.write(entry); });
+            facts = facts_of(BasicReader<SharedSource>(SharedSource{&in}, path, Check::structure), [&](const EntryView& entry) {
+                use(entry);
+                out.write(entry);
+            });
         } catch (const DataError& error) {
             fault = error.what();
             std::vector<char> rest(256 << 10);
@@ -1500,23 +1516,26 @@ class Commands {
 
     void receive_oplog() {
         complain_apart();
-        receive(argument(1, "file"), 2, parse_timestamp(tool_.value("from")), parse_timestamp(tool_.value("to")));
+        receive(argument(1, "file"), 2, parse_timestamp(tool_.value("from")), parse_timestamp(tool_.value("to")), [](const EntryView&) {});
     }
 
     /// Has a mongodump write what continues the chain into a new step, and prints what is known before that.
     OplogFacts receive_increment(const Chain& one, const fs::path& made) {
-        // Bounded, or a server that writes as fast as it is read would keep it running: without --until by this machine's clock, if what
-        // comes does not show that the server's is ahead of it. To ask first where the oplog ends would cost a small increment a tenth of its time.
-        constexpr std::uint32_t ahead = 30, span = 60;
-        const auto until = tool_.has("until") ? std::optional(tool_.value<std::uint32_t>("until")) : std::nullopt;
-        const std::uint32_t clock = now().seconds;
+        // All there is, which ends by itself but where the server writes as fast as it is read. Such a one is asked for up to --until, the
+        // end by its own clock, which may be far from this machine's; to ask first where the oplog ends would cost a small increment a
+        // tenth of its time.
+        constexpr std::uint32_t patience = 90; // seconds
+        const std::uint32_t begun = now().seconds;
         const Timestamp last = one.end(), reach = tool_.has("to") ? parse_timestamp(tool_.value("to")) : last;
-        const std::uint32_t bound = std::max({until.value_or(clock + ahead + span), last.seconds + 1, reach.seconds + 1});
+        std::optional<Timestamp> bound;
+        if (tool_.has("until")) bound = {std::max({tool_.value<std::uint32_t>("until"), last.seconds + 1, reach.seconds + 1}), 0};
         print(fmt::format("chain={}\nnumber={}\nlast={}\n", shell_quoted(one.id), one.taken() + 1, to_string(last)));
-        OplogFacts facts =
-            receive(made / ("local/oplog.rs.bson" + suffix(tool_.optional("compress").value_or("none"))), 3, last, {bound, 0});
-        if (facts.range.empty() || (!until && facts.range.last.seconds > clock + ahead))
-            throw Failure(end_unknown, "the oplog may reach further than what was asked for");
+        OplogFacts facts = receive(made / ("local/oplog.rs.bson" + suffix(tool_.optional("compress").value_or("none"))), 3, last, bound,
+                                   [&](const EntryView& entry) {
+                                       if (!bound && entry.ts().seconds > begun + patience && now().seconds > begun + patience)
+                                           throw Failure(end_unknown, "the oplog may go on for ever");
+                                   });
+        if (facts.range.empty()) throw Failure(end_unknown, "the oplog has nothing from the chain's end on");
         return facts;
     }
     static std::string suffix(std::string_view compress) {

@@ -280,6 +280,44 @@ class Failures(Cluster):
         self.run_tool("inc", expected=20)
         self.assertEqual([one["state"] for one in self.status()["clusters"]], ["closed: gap", "closed: gap", "open"])
 
+    def test_what_a_failed_full_backup_has_left_is_redone_where_the_oplog_reaches_it_no_more(self):
+        moved = self.servers / "away"
+        (self.servers / "b").rename(moved)
+        self.run_tool("full", expected=1)
+        moved.rename(self.servers / "b")
+        for host in ("cfg", "a"):
+            (self.servers / host / "local.oplog.rs.bson").unlink()
+        self.tick()
+        self.assertRegex(self.run_tool("full"), "these members failed: (config, sh0|sh0, config)\n")
+        self.assertEqual([one["state"] for one in self.status()["clusters"]], ["open"])
+        self.run_tool("verify")
+
+    def test_no_chain_is_dropped_whose_record_is_damaged_or_lost(self):
+        """The records are the oldest, a pinned one and the newest."""
+        for _ in range(3):
+            self.tick()
+            self.run_tool("full")
+        records = sorted(self.directory.glob("*.cluster.json"))
+        chains = {member: self.chains(member) for member in ("config", "sh0", "sh1")}
+        self.run_tool("pin", records[1].name.removesuffix(".cluster.json"))
+        self.configure(keep_chains=3)
+        for record in records:
+            text = record.read_bytes()
+            for damage in (lambda: record.write_bytes(text[:-30]), lambda: record.write_bytes(b""), *([record.unlink] if record == records[1] else [])):
+                with self.subTest(record=records.index(record)):
+                    damage()
+                    self.run_tool("prune")
+                    self.assertEqual({member: self.chains(member) for member in chains}, chains)
+                    record.write_bytes(text)
+                    self.run_tool("verify")
+        records[0].unlink()  # then its chains are as those that a failed run has left, which are named
+        said = self.run_tool("prune", "--dry-run")
+        for member in chains:
+            self.assertIn(f"{member}/{chains[member][0]} ", said)
+        self.assertEqual({member: self.chains(member) for member in chains}, chains)
+        self.assertEqual(self.run_tool("prune").splitlines(), said.splitlines())
+        self.assertEqual({member: self.chains(member) for member in chains}, {member: names[1:] for member, names in chains.items()})
+
     def test_what_is_lost_or_changed_is_found(self):
         self.run_tool("full")
         record, = self.directory.glob("*.cluster.json")

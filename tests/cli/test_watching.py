@@ -243,6 +243,51 @@ class Events(Watching):
         self.run_tool("verify")
 
 
+class Surroundings(Watching):
+    """Of the environment and the descriptors that a step is begun with."""
+
+    def shell(self, script, **environment):
+        done = subprocess.run(["bash", "-c", script], env={**ENVIRONMENT, "OPLOG_BACKUP_RETRY_SECONDS": "0", **environment}, capture_output=True, text=True, timeout=20, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    def test_closed_descriptors_are_none(self):
+        for closed in ("<&- >&- 2>&-", ">&- 2>&-", "<&- 2>&-", "<&-", ">&-", "2>&-"):
+            for method in ("mongodump", "slice"):
+                with self.subTest(closed, method=method):
+                    self.configure(full_method=method)
+                    self.assertEqual(self.shell(f"exec {BIN}/oplog-backup -c {self.config} full {closed}")[0], 1 if method == "mongodump" else 0)
+        self.run_tool("inc")
+        self.run_tool("verify")
+
+    def test_where_nobody_reads_it_is_done_logged_and_told_all_the_same(self):
+        self.run_tool("full")
+        self.configure(on_event=self.on_event())
+        self.assertEqual(self.shell(f"set -o pipefail; {BIN}/oplog-backup -c {self.config} inc 2>/dev/null | true")[0], 0)
+        self.assertEqual(self.event()["OPLOG_STEP"], "inc")
+        self.assertIn("incremental backup 1 succeeded", (self.directory / "dbbak.log").read_text())
+
+    def test_the_environment_is_no_part_of_it(self):
+        self.configure(db_user="u", db_pwd="SECRET", on_event=f"env >>{self.folder}/env")
+        names = {name: "/etc/passwd" for name in ("secret", "settings", "words", "said_in", "hush", "mongodump_version", "login", "config", "code", "last")}
+        for more in (names, {"SHELLOPTS": "allexport"}, {"SHELLOPTS": "errexit"}, {"SHELLOPTS": "noclobber"}, {"POSIXLY_CORRECT": "1"}, {"SHELLOPTS": "posix"}):
+            with self.subTest(more):
+                for command in ("full", "inc"):
+                    self.assertEqual(self.shell(f"exec {BIN}/oplog-backup -c {self.config} {command}", **more)[0], 0)
+        self.assertEqual(self.shell(f"unset PATH; exec {BIN}/oplog-backup -c {self.config} inc")[0], 0)
+        self.assertNotIn("SECRET", (self.folder / "env").read_text())
+        self.assertNotIn("/etc/passwd", "".join(path.read_text() for path in self.directory.rglob("step.json")))
+
+    def test_a_failure_leaves_no_question_behind(self):
+        (self.tools / "mongodump").rename(self.tools / "real")
+        (self.tools / "mongodump").write_text(f'#!/bin/sh\ncase " $* " in *" --query "*|*--version*) ;; *oplog.rs*) echo $$ >{self.folder}/asking; exec sleep 300 ;; esac\nexec {self.tools}/real "$@"\n')
+        (self.tools / "mongodump").chmod(0o755)
+        self.run_tool("inc", expected=10)
+        asking = self.folder / "asking"
+        time.sleep(0.5)
+        if asking.exists() and (process := asking.read_text().strip()):
+            self.assertFalse(pathlib.Path(f"/proc/{process}/exe").exists())
+
+
 class Warnings(Watching):
     def test_a_window_shorter_than_two_intervals_is_said_by_inc_and_status(self):
         short = "the oplog reaches back less than twice time_interval"

@@ -25,7 +25,8 @@ inline std::string percent_encoded(std::string_view text) {
 /// What a member of a cluster is called: its id, as a name for a directory.
 inline std::string member_name(std::string_view id) {
     std::string name = detail::percent_encoded(id);
-    if (name.starts_with('.')) name.replace(0, 1, "%2E");
+    if (name.starts_with('.')) name.replace(0, 1, "%2E"); // hidden
+    if (name.starts_with('-')) name.replace(0, 1, "%2D"); // an option
     return name;
 }
 
