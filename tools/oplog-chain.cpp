@@ -1670,7 +1670,7 @@ class Commands {
     void each_name(See see) const {
         const Dump dump(argument(1, "full backup"));
         for (const DumpCollection& one : dump.collections())
-            if (!see(one.ns(), one.read_metadata().is_view())) return;
+            if (!see(one.ns(), one.data.empty() && one.read_metadata().is_view())) return;
         const Timestamp limit = tool_.has("to") ? tool_.time("to").last : Timestamp::max();
         for (std::size_t i = 2; i < arguments_.size(); ++i)
             for (const EntryView entry : Input(arguments_[i])) {
@@ -1700,7 +1700,7 @@ class Commands {
     }
 
     /// Reads the beginning of an archive of a server on stdin, and prints what the server has under the names that the collections of
-    /// FULL and STEP... get: a line each of what kind it is, "other" if one of both is a view, and the name.
+    /// FULL and STEP... get: a line each of what kind it is, "view" if it is one there or here, and the name.
     void taken() {
         std::map<std::string, std::string> there; // kinds by names
         for (const std::string& text : prelude_of_archive()) {
@@ -1723,8 +1723,8 @@ class Commands {
         each_name([&](const std::string& ns, bool is_view) {
             if (!seen.emplace(ns, is_view).second || !selected.selects(ns)) return true;
             const auto found = there.find(selected.renaming().collection(ns).value_or(ns));
-            if (found != there.end() && (is_view || found->second == "view")) found->second = "other";
-            if (found != there.end()) taken.insert(*found);
+            if (found != there.end() && is_view) found->second = "view";
+            if (found != there.end()) taken[found->first] = found->second;
             return true;
         });
         for (const auto& [name, kind] : taken) print(kind + ' ' + escaped(name) + '\n');

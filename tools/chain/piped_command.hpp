@@ -3,7 +3,7 @@
 
 /// Reads what another program writes.
 
-#include <oplog/io/posix.hpp>
+#include <oplog/io/file.hpp>
 
 #include <algorithm>
 #include <cerrno>
@@ -15,15 +15,14 @@
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
-#include <utility>
 #include <vector>
 
 namespace oplog::tools {
 
-/// A program whose stdout becomes this one's stdin, and whose stderr is another descriptor. It ends with this one, at the latest.
+/// A program whose stdout becomes this one's stdin, and whose stderr may be another. It ends with this one, at the latest.
 class PipedCommand {
   public:
-    /// Starts `command`, a program and its arguments. Throws std::system_error. If there is no such program, wait() returns 127.
+    /// Starts `command`, a program and its arguments, with `words` as its stderr. Throws std::system_error. If there is no such program, wait() returns 127.
     PipedCommand(const std::vector<std::string>& command, int words) : program_(command.front()) {
         int ends[2];
         if (::pipe2(ends, O_CLOEXEC) != 0) oplog::detail::throw_errno(program_);
@@ -42,8 +41,8 @@ class PipedCommand {
         }
         if (::dup2(out.get(), STDIN_FILENO) < 0) oplog::detail::throw_errno(program_);
     }
-    PipedCommand(PipedCommand&& other) noexcept : program_(std::move(other.program_)), child_(std::exchange(other.child_, -1)) {}
-    PipedCommand& operator=(PipedCommand&&) = delete;
+    PipedCommand(const PipedCommand&) = delete;
+    PipedCommand& operator=(const PipedCommand&) = delete;
     ~PipedCommand() {
         if (child_ < 0) return;
         ::kill(child_, SIGKILL);
