@@ -342,6 +342,21 @@ class Failures(Cluster):
         self.assertIn("given twice", self.run_tool("full", expected=1))
         self.assertIn("given twice", self.run_tool("verify", expected=21))
 
+    def test_no_whole_backup_is_dropped_for_one_that_is_not(self):
+        self.run_tool("full")
+        self.shards = {"sh0": "a", "sh1": "a"}
+        self.list_shards()
+        self.configure(keep_chains=1)
+        self.assertIn("is not whole", self.run_tool("full", expected=1))
+        for options in ((), ("--dry-run",)):
+            self.assertIn("is not whole", self.run_tool("prune", *options, expected=1))
+        self.assertEqual([len(self.chains(member)) for member in ("config", "sh0", "sh1")], [2, 2, 2])
+        self.shards = {"sh0": "a", "sh1": "b"}
+        self.list_shards()
+        self.run_tool("full")
+        self.assertEqual([len(self.chains(member)) for member in ("config", "sh0", "sh1")], [1, 1, 1])
+        self.run_tool("verify")
+
     def test_directories_of_a_cluster_and_of_one_source_are_not_mixed(self):
         self.run_tool("full")
         self.configure(cluster=None)
