@@ -1669,8 +1669,9 @@ class Commands {
     template <class See>
     void each_name(See see) const {
         const Dump dump(argument(1, "full backup"));
+        const Selection selected = selection(tool_);
         for (const DumpCollection& one : dump.collections())
-            if (!see(one.ns(), one.data.empty() && one.read_metadata().is_view())) return;
+            if (!see(one.ns(), one.data.empty() && selected.selects(one.ns()) && one.read_metadata().is_view())) return;
         const Timestamp limit = tool_.has("to") ? tool_.time("to").last : Timestamp::max();
         for (std::size_t i = 2; i < arguments_.size(); ++i)
             for (const EntryView entry : Input(arguments_[i])) {

@@ -39,7 +39,7 @@ inline Selection selection(const Tool& tool) {
 inline void see(Selection& selection, const Dump& dump) {
     for (const DumpCollection& dumped : dump.collections()) {
         selection.see(dumped.ns());
-        if (dumped.data.empty() && dumped.read_metadata().is_view()) selection.see_view(dumped.ns());
+        if (dumped.data.empty() && selection.selects(dumped.ns()) && dumped.read_metadata().is_view()) selection.see_view(dumped.ns());
     }
 }
 
