@@ -22,7 +22,8 @@ namespace oplog::tools {
 /// A program whose stdout becomes this one's stdin, and whose stderr may be another. It ends with this one, at the latest.
 class PipedCommand {
   public:
-    /// Starts `command`, a program and its arguments, with `words` as its stderr. Throws std::system_error. If there is no such program, wait() returns 127.
+    /// Starts `command`, a program and its arguments, with `words` as its stderr. Throws std::system_error. If there is no such
+    /// program, wait() returns 127.
     PipedCommand(const std::vector<std::string>& command, int words) : program_(command.front()) {
         int ends[2];
         if (::pipe2(ends, O_CLOEXEC) != 0) oplog::detail::throw_errno(program_);

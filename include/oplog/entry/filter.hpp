@@ -361,15 +361,7 @@ class Selection {
         }
         const std::string o = deletions.end().finish();
         ++kept_;
-        return Edit::replace(changed(operation.document, [&](const bson::Element& element, bson::Builder& builder) {
-            if (element.key() == "ns")
-                builder.string("ns", "admin.$cmd");
-            else if (element.key() == "o")
-                builder.document("o", bson::Document(o));
-            else
-                return element.key() == "ui";
-            return true;
-        }));
+        return Edit::replace(replaced_entry(operation, "c", "admin.$cmd", bson::Document(o)));
     }
 
     /// dropTarget is the UUID of the target; older servers wrote just true.

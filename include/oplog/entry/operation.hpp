@@ -405,6 +405,22 @@ bson::Value changed(const bson::Document& document, Change change) {
     return builder.finish();
 }
 
+/// The entry with another operation, which has no o2, in place of its own. The collection's UUID goes with the kind or the namespace.
+inline bson::Value replaced_entry(const Operation& operation, std::string_view op, std::string_view ns, const bson::Document& o) {
+    return changed(operation.document, [&](const bson::Element& element, bson::Builder& builder) {
+        const std::string_view key = element.key();
+        if (key == "op")
+            builder.string("op", op);
+        else if (key == "ns")
+            builder.string("ns", ns);
+        else if (key == "o")
+            builder.document("o", o);
+        else
+            return key == "o2" || ((op != operation.op || ns != operation.ns) && (key == "ui" || key == "b"));
+        return true;
+    });
+}
+
 namespace detail {
 
 template <class Decide>

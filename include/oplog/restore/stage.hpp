@@ -712,22 +712,6 @@ class Stager {
         });
     }
 
-    /// Puts another operation, without o2, in an operation's place.
-    static bson::Value replaced_entry(const Operation& operation, std::string_view op, std::string_view ns, const bson::Document& o) {
-        return changed(operation.document, [&](const bson::Element& element, bson::Builder& builder) {
-            const std::string_view key = element.key();
-            if (key == "op")
-                builder.string("op", op);
-            else if (key == "ns")
-                builder.string("ns", ns);
-            else if (key == "o")
-                builder.document("o", o);
-            else
-                return key == "o2" || (op != operation.op && (key == "ui" || key == "b"));
-            return true;
-        });
-    }
-
     /// Calls write() with the entry in a form that mongorestore recognises correctly.
     template <class Write>
     static void pass_on(const bson::Document& entry, Write&& write) {
