@@ -97,6 +97,21 @@ TEST_CASE("a capped collection keeps the order of insertions, the fuzzy dump's t
           R"({"_id":2} {"_id":4} {"_id":3})");
 }
 
+TEST_CASE("what a capped collection gave up, and nobody logged that, stands where it came again") {
+    const std::vector<std::vector<std::string>> changes{{"i", R"({"_id":3})"},
+                                                        {"i", R"({"_id":1,"a":2})"},
+                                                        {"u", R"({"_id":1})", R"({"$v":1,"$set":{"a":3}})"},
+                                                        {"i", R"({"_id":4})"},
+                                                        {"i", R"({"_id":3,"a":4})"}};
+    const std::string right = R"({"_id":2} {"_id":1,"a":3} {"_id":4} {"_id":3,"a":4})";
+    for (const std::vector<std::string>& dumped :
+         std::vector<std::vector<std::string>>{{R"({"_id":1})", R"({"_id":2})"},
+                                               {R"({"_id":1})", R"({"_id":2})", R"({"_id":3})"},
+                                               {R"({"_id":2})", R"({"_id":3})", R"({"_id":1,"a":2})"},
+                                               {R"({"_id":1})", R"({"_id":2})", R"({"_id":3})", R"({"_id":1,"a":3})"}})
+        CHECK(Case{dumped, changes, DocumentOrder::insertion}.result() == right);
+}
+
 TEST_CASE("numbers of other types name the same document") {
     CHECK(Case{{R"({"_id":1})"}, {{"u", R"({"_id":{"$numberDouble":"1.0"}})", R"({"$v":2,"diff":{"i":{"a":1}}})"}}}.result() ==
           R"({"_id":1,"a":1})");

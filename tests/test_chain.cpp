@@ -204,7 +204,11 @@ TEST_CASE("What a dump has seen of a capped collection that does not tell what i
     CHECK(staged(true, {3, 4}, {}) == "u3 i5 u5 ");
     CHECK(staged(true, {0, 1}, {}) == "u1 i2 i3 u2 i4 u3 i5 u5 u1 ");
     CHECK(staged(true, {}, {}) == "i2 i3 u2 i4 u3 i5 u5 ");
-    CHECK(staged(true, {5, 4}, {inserted(4), update(4)}) == "u5 u4 "); // it came again
+    CHECK(staged(true, {5, 4}, {inserted(4), update(4)}) == "u5 u4 ");             // it came again
+    CHECK(staged(true, {3, 5, 4}, {inserted(3), inserted(5), inserted(4)}) == ""); // all three are others than those updated
+    CHECK(staged(true, {3, 5, 4}, {inserted(3), update(3), inserted(5), inserted(4)}) == "u3 ");
+    CHECK(staged(true, {2, 3, 4}, {inserted(4)}) == "u2 u3 i5 u5 i4 "); // and not yet
+    CHECK(message_of<DataError>([&] { staged(true, {4}, {inserted(4)}); }).find("was given its last document twice") != std::string::npos);
     CHECK(staged(false, {3, 4}, {}) == "u1 i2 i3 u2 i4 u3 i5 u5 u1 ");
     // What tells what it gives up, or is emptied, is played once more.
     CHECK(staged(true, {3, 4}, {of_a(operation("d", "shop.a", id(3)))}) == "i2 u2 i4 i5 u5 d3 ");

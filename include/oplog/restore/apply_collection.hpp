@@ -170,13 +170,15 @@ class CollectionChanges {
 
     /// The insertion or upsert that created the document that exists in the end. Null if there is no document, or if it
     /// existed before the changes. `exists` is whether it existed before all changes.
-    static const Change* creation(std::span<const Change> group, bool exists) {
+    const Change* creation(std::span<const Change> group, bool exists) const {
         const Change* created = nullptr;
         for (const Change& change : group) {
             const ChangeKind kind = change.kind();
             if (kind == ChangeKind::removal) {
                 created = nullptr;
                 exists = false;
+            } else if (kind == ChangeKind::insertion && order_ == DocumentOrder::insertion) {
+                created = &change; // again, where a capped collection had given the document up and nobody logged that
             } else if (!created && (kind == ChangeKind::insertion || (kind == ChangeKind::upsert && !exists))) {
                 created = &change;
             }

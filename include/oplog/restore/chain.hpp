@@ -11,6 +11,7 @@
 #include <oplog/stream/readings.hpp>
 
 #include <array>
+#include <deque>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -170,38 +171,68 @@ class Chain {
     }
 
     /// Finds out what the full dump has of capped collections with entries up to its consistent point. It reads those
-    /// collections and, where one of them does not log what it drops, those entries.
+    /// collections and, where one of them does not log what it drops, those entries. Throws DataError where that cannot be told.
     void examine_capped(Stager::Start& start) const {
         Removed& removed = start.removed;
         removed.absent = std::move(removed.updated);
-        std::map<std::string, std::string, std::less<>> last; // the last `_id` in each collection, which was inserted last
+        std::map<std::string, std::vector<Insertion>, std::less<>> inserted; // by UUID, where drops are not logged
+        std::map<std::string, const DumpCollection*> dumped;
         for (const auto& [ns, collection] : start.catalog.collections()) {
-            const std::string& uuid = collection.uuid;
-            const auto capped = removed.capped.find(uuid);
-            const DumpCollection* const dumped = full_ && collection.dumped_as ? full_->find(*collection.dumped_as) : nullptr;
-            if (!dumped || dumped->data.empty() || capped == removed.capped.end()) continue;
-            std::string newest;
-            DocumentReader documents(dumped->data);
+            const auto capped = removed.capped.find(collection.uuid);
+            const DumpCollection* const of_it = full_ && collection.dumped_as ? full_->find(*collection.dumped_as) : nullptr;
+            if (!of_it || of_it->data.empty() || capped == removed.capped.end()) continue;
+            dumped[collection.uuid] = of_it;
+            if (!capped->second.tells) inserted[collection.uuid];
+        }
+        if (!inserted.empty())
+            for (auto entries = merged(Continuity::gaps); const EntryView& entry : entries) {
+                if (entry.ts() > span_.last) break;
+                for_each_operation(entry, [&](const Operation& operation) {
+                    const auto found = operation.is_insert() ? inserted.find(operation.ui) : inserted.end();
+                    const auto id = found == inserted.end() ? std::nullopt : operation.o.find("_id");
+                    if (id) found->second.push_back({std::string(id->bytes()), entry.ts()});
+                });
+            }
+        for (const auto& [uuid, of_it] : dumped) {
+            const std::vector<Insertion>& insertions = inserted[uuid];
+            std::deque<std::string> newest; // `_id`s, the last of which was inserted last
+            DocumentReader documents(of_it->data);
             for (const bson::Document& document : documents) {
                 const auto id = document.find("_id");
-                newest = id ? id->bytes() : "";
-                removed.absent.erase(uuid + newest);
+                const std::string bytes(id ? id->bytes() : "");
+                removed.absent.erase(uuid + bytes);
+                newest.push_back(bytes);
+                if (newest.size() > insertions.size()) newest.pop_front();
             }
-            if (!capped->second.tells && !newest.empty()) last[uuid] = newest;
-        }
-        if (last.empty()) return;
-        for (auto entries = merged(Continuity::gaps); const EntryView& entry : entries) {
-            if (entry.ts() > span_.last) break;
-            for_each_operation(entry, [&](const Operation& operation) {
-                const auto found = operation.is_insert() ? last.find(operation.ui) : last.end();
-                if (found == last.end()) return;
-                if (const auto id = operation.o.find("_id"); id && id->bytes() == found->second)
-                    removed.capped.find(operation.ui)->second.seen = entry.ts();
-            });
+            auto& capped = removed.capped.find(uuid)->second;
+            capped.seen = last_seen(insertions, newest, of_it->ns());
+            for (const auto& [inserted_id, ts] : insertions)
+                if (capped.seen && ts <= *capped.seen) capped.inserted[inserted_id] = ts;
         }
     }
 
   private:
+    struct Insertion {
+        std::string id;
+        Timestamp ts;
+    };
+    /// Which insertion is the last that a collection has which drops its oldest documents: what it ends with are those up to it, as
+    /// far as it has them still.
+    static std::optional<Timestamp> last_seen(const std::vector<Insertion>& insertions, const std::deque<std::string>& newest,
+                                              const std::string& ns) {
+        std::optional<Timestamp> found;
+        for (std::size_t i = 0; i < insertions.size(); ++i) {
+            const std::size_t both = std::min(i + 1, newest.size());
+            std::size_t same = 0;
+            while (same < both && insertions[i - same].id == newest[newest.size() - 1 - same]) ++same;
+            if (same < both || both == 0) continue;
+            if (std::exchange(found, insertions[i].ts))
+                throw DataError(Fault::not_supported, ns + ", a capped collection, was given its last document twice while it was dumped, "
+                                                           "and which of these the dump has cannot be told: oplog-apply restores it");
+        }
+        return found;
+    }
+
     /// A dump's oplog begins where the oldest transaction began that was open when the dump was started, if there was one. What
     /// had begun before that was not open then: it had committed.
     static Timestamp start_of(const std::string& oplog) {

@@ -37,6 +37,7 @@ struct Removed {
     struct Capped {
         bool tells = false;            ///< Whether it logs what it drops as deletions.
         std::optional<Timestamp> seen; ///< The last insertion that the dump has seen; it has seen all before that one, too.
+        std::map<std::string, Timestamp, std::less<>> inserted; ///< The last of those that it has seen of each `_id`.
     };
     std::map<std::string, Capped, std::less<>> capped; ///< Those that have entries, by UUID.
     std::set<std::string> updated;                     ///< Updated documents in them, in the form of `documents`.
@@ -497,11 +498,14 @@ class Stager {
     /// Whether the dump has seen an insertion or update in a capped collection, or its later effects.
     bool is_seen(const Operation& operation, const std::string& key) {
         found_removed_.capped[std::string(operation.ui)];
+        const auto known = removed_.capped.find(operation.ui);
         if (operation.is_update()) {
             found_removed_.updated.insert(key);
-            return removed_.absent.contains(key);
+            if (removed_.absent.contains(key)) return true;
+            if (known == removed_.capped.end()) return false;
+            const auto later = known->second.inserted.find(operation.id()->bytes()); // another document with this `_id`
+            return later != known->second.inserted.end() && last_ < later->second;
         }
-        const auto known = removed_.capped.find(operation.ui);
         if (known != removed_.capped.end() && known->second.seen && last_ <= *known->second.seen) return true;
         removed_.absent.erase(key); // from here on there is one
         return false;

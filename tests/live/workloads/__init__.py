@@ -9,6 +9,6 @@ SHORT = {
     "every kind of index on a renamed collection", "indexes hidden and shown", "a full dump during an index build",
     "a rename onto an existing collection", "out keeps the options of its target", "drop database", "convert to capped", "views", "validators",
     "collations", "clustered collections", "time series", "time series modified", "users and roles", "odd collection names after the dump",
-    "increments that begin before the dump", "a capped document updated and evicted before the dump",
+    "increments that begin before the dump", "a capped document updated and evicted before the dump", "a capped document that comes again",
 }
 assert SHORT <= set(WORKLOADS)

@@ -1,7 +1,9 @@
 """Collections with options: capped, clustered, views, validators, collations, time series; users and roles."""
 
 import datetime
+from contextlib import suppress
 
+from pymongo.errors import DuplicateKeyError
 from pymongo.write_concern import WriteConcern
 
 from .registry import numbered, workload, workload_since
@@ -26,6 +28,23 @@ def capped_collections(h):
     h.cut()
     h.db.born.create_index("n")
     h.db.few.insert_one({"_id": "end"})
+
+
+@workload
+def a_capped_document_that_comes_again(h):
+    """Before 5.0 no entry tells that the collection gave it up."""
+    h.db.create_collection("few", capped=True, size=65536, max=3)
+    h.db.create_collection("small", capped=True, size=4096)
+    h.db.few.insert_many(numbered(3))
+    h.db.small.insert_many(numbered(10, fill="x" * 300))
+    h.full_dump()
+    for number in (3, 0, 4, 0, 3, 1):
+        h.db.few.update_one({"_id": number}, {"$set": {"n": number + 10}}, upsert=True)
+    h.cut()
+    for number in range(50):
+        with suppress(DuplicateKeyError):
+            h.db.small.insert_one({"_id": number * 7 % 20, "fill": "y" * (number * 11 % 400)})
+    h.db.few.insert_one({"_id": 2})
 
 
 @workload_since("6.0")
