@@ -52,6 +52,9 @@ TEST_CASE("an index is listed with its fields in the server's order and types") 
     act(add_index, made, R"({"name":"x","sparse":1,"unique":true,"key":{"x":1},"v":2.0,"expireAfterSeconds":5.7,"ns":"shop.a"})");
     CHECK(indexes_of(made) == R"({"v":2,"key":{"x":1},"name":"x","unique":true,"sparse":true,"expireAfterSeconds":5})");
     CHECK(made.metadata_changed);
+    made.keeps_fractions = true; // as before 5.0
+    act(add_index, made, R"({"v":2.0,"key":{"x":1},"name":"x","expireAfterSeconds":2.5})");
+    CHECK(indexes_of(made) == R"({"v":2,"key":{"x":1},"name":"x","expireAfterSeconds":2.5})");
     act(add_index, made, R"({"v":2,"key":{"y":1},"name":"x"})");
     CHECK(indexes_of(made) == R"({"v":2,"key":{"y":1},"name":"x"})");
 }

@@ -109,6 +109,8 @@ TEST_CASE("metadata that says two things, or none of what it must, is refused") 
                                    "0x" + uuid.substr(2), " 1" + uuid.substr(2)})
         CHECK(error(R"({"uuid":")" + bad + "\"}") == "uuid '" + bad + "' is not 32 hexadecimal digits");
     CHECK(error(R"({"options":{},"options":{}})") == "the metadata has the key 'options' twice");
+    CHECK(error(R"({"optionr":{}})") == "the metadata has the unknown key 'optionr'");
+    CHECK(error(R"({"type":"viev"})") == "type 'viev' is none of collection, view and timeseries");
     CHECK(error(R"({"options":{"capped":true,"capped":false}})") == "the options have the key 'capped' twice");
     CHECK(error(R"({"indexes":[{"name":"x","key":{},"name":"y"}]})") == "an index has the key 'name' twice");
     CHECK(error(R"({"indexes":[{"name":"x"}]})") == R"(an index has no name or no key: {"name":"x"})");

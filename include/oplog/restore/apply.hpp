@@ -191,6 +191,8 @@ class Applier {
     /// Applies to a dump, which must outlive the applier.
     Applier(const Dump& dump, Options options) : dump_(&dump), options_(std::move(options)), log_(options_.scratch) {
         logs_what_capped_drop_ = dump.compatibility_version() >= std::array{5, 0};
+        const auto version = dump.server_version();
+        keeps_fractions_ = version ? *version < std::array{5, 0, 0} : !logs_what_capped_drop_;
         for (const DumpCollection& dumped : dump.collections()) add_dumped(dumped);
     }
     /// Applies to nothing; useful only with a watcher.
@@ -591,6 +593,7 @@ class Applier {
         added.database = database;
         added.name = std::move(name);
         added.logs_what_it_drops = logs_what_capped_drop_;
+        added.keeps_fractions = keeps_fractions_;
         by_name_.emplace(name_key(added), std::prev(collections_.end()));
         return added;
     }
@@ -794,6 +797,7 @@ class Applier {
     std::list<AppliedCollection> collections_; ///< a list, because others point into it
     NameIndex by_name_;
     bool logs_what_capped_drop_ = false;
+    bool keeps_fractions_ = false;
     std::uint64_t added_ = 0; ///< The number of collections added.
     std::map<std::string, AppliedCollection*, std::less<>> by_uuid_;
     std::map<std::string, StoredView> views_;

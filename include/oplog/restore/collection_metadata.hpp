@@ -8,6 +8,7 @@
 #include <oplog/restore/dump.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
@@ -27,6 +28,7 @@ struct CollectionMetadata {
     std::string name;              ///< The name; a time series has that of its buckets: "system.buckets.ts".
     Metadata metadata;             ///< The metadata of a time series describes the series, not its buckets.
     bool metadata_changed = false; ///< Whether it differs from that in the full dump.
+    bool keeps_fractions = false;  ///< Whether its server, as those before 5.0, lists an expireAfterSeconds of 2.5 as that, and not as 2.
 
     /// The namespace in entries; for a time series that of its buckets.
     std::string ns() const { return join_namespace(database, name); }
@@ -70,7 +72,7 @@ inline std::vector<bson::Value>::iterator find_index(CollectionMetadata& collect
 }
 
 /// Returns a specification as listIndexes does: fields in its order, and each number and flag of one type.
-inline bson::Value listed_index(const bson::Document& spec) {
+inline bson::Value listed_index(const CollectionMetadata& collection, const bson::Document& spec) {
     enum Form { as_is, integer, flag, real };
     // clang-format off
     static constexpr std::pair<std::string_view, Form> fields[] = {
@@ -85,7 +87,8 @@ inline bson::Value listed_index(const bson::Document& spec) {
     for (const auto& [name, form] : fields) {
         const auto field = spec.find(name);
         if (!field) continue;
-        if (form == integer && field->is_number())
+        const bool is_kept = collection.keeps_fractions && field->is(bson::Type::double_) && std::trunc(field->real()) != field->real();
+        if (form == integer && field->is_number() && !is_kept)
             out.int32(name, static_cast<std::int32_t>(field->integer()));
         else if (form == flag)
             out.boolean(name, field->truthy());
@@ -223,7 +226,7 @@ inline void modify_index(CollectionMetadata& collection, const bson::Document& c
         for (const bson::Element& field : modified.view()) out.append(field);
         modified = out.document("originalSpec", index->view()).finish();
     }
-    *index = listed_index(modified.view());
+    *index = listed_index(collection, modified.view());
     collection.metadata_changed = true;
 }
 
@@ -280,7 +283,7 @@ inline void set_created(CollectionMetadata& made, const bson::Document& o) {
 /// Adds an index that a command creates, or replaces the one with its name. Throws DataError.
 inline void add_index(CollectionMetadata& collection, const bson::Document& spec) {
     const bson::Value of_series = collection.is_buckets() ? detail::series_index(collection, spec) : bson::Value(spec);
-    const bson::Value shown = detail::listed_index(of_series.view());
+    const bson::Value shown = detail::listed_index(collection, of_series.view());
     collection.metadata_changed = true;
     if (const auto old = detail::find_index(collection, detail::index_name(spec)); old != collection.metadata.indexes.end())
         *old = shown;

@@ -185,6 +185,10 @@ struct Metadata {
                 metadata.collection = element.string();
             } else if (key == "type") {
                 metadata.type = element.string();
+                if (metadata.type != "collection" && metadata.type != "view" && metadata.type != "timeseries" && !metadata.type.empty())
+                    throw DataError(Fault::not_supported, "type '" + metadata.type + "' is none of collection, view and timeseries");
+            } else { // who passed over a misspelt one would restore a collection without its options or indexes
+                throw DataError(Fault::not_supported, "the metadata has the unknown key '" + std::string(key) + "'");
             }
         }
         return metadata;
@@ -367,9 +371,10 @@ class Dump {
     /// DataError.
     std::optional<std::array<int, 3>> server_version() const {
         if (!prelude_) return std::nullopt;
+        const std::string json = read_whole(*prelude_);
         const auto parsed = [&] {
             try {
-                return parse_json(read_whole(*prelude_));
+                return parse_json(json);
             } catch (const DataError& error) {
                 throw error.within(*prelude_);
             }
