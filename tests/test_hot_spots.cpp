@@ -117,6 +117,19 @@ TEST_CASE("what is not among the largest namespaces is of all others, and nothin
     CHECK(filled.spots.series(100, 1).size() <= 33);
 }
 
+TEST_CASE("of a thousand namespaces that are written in turn the largest have all that is theirs") {
+    Filled filled;
+    for (int round = 0; round < 3; ++round)
+        for (int i = 0; i < 1000; ++i)
+            for (int times = i / 500; times >= 0; --times) filled.add(insert("shop.c" + std::to_string(i), round));
+    for (const auto& one : filled.spots.series(40, 1)) {
+        std::uint64_t operations = 0;
+        for (const auto& [start, period] : one.timeline.periods()) operations += period.operations;
+        CHECK(operations == (one.is_rest ? 4500 - 32 * 6 : 6));
+        CHECK(one.missed == 0);
+    }
+}
+
 TEST_CASE("a few namespaces have no others") {
     Filled filled;
     filled.add(insert("shop.a", 1));

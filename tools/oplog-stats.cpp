@@ -183,6 +183,24 @@ std::string transaction_json(const TransactionState& transaction) {
                        json_span(transaction.first, transaction.last), transaction.entries, transaction.bytes, transaction.prepared);
 }
 
+/// The namespaces with the most bytes, and the rest: with what entries have around the operations in them, so that the sum is what all
+/// entries have in each period of `all`.
+std::vector<HotSpots::Series> series_of(const Hot& hot, std::size_t top, const Timeline& all) {
+    std::vector<HotSpots::Series> found = hot.spots.series(top, all.length());
+    Timeline around;
+    for (const auto& [start, period] : all.periods()) {
+        std::uint64_t bytes = period.bytes;
+        for (const HotSpots::Series& one : found)
+            if (const auto of_it = one.timeline.periods().find(start); of_it != one.timeline.periods().end())
+                bytes -= std::min(bytes, of_it->second.bytes);
+        if (bytes > 0) around.add(start, 0, bytes);
+    }
+    if (around.periods().empty()) return found;
+    if (found.empty() || !found.back().is_rest) found.push_back({true, "", {}, 0});
+    found.back().timeline.add(around);
+    return found;
+}
+
 /// The operations and bytes of each period that the timeline of all has, 0 where a namespace has none.
 std::string series_json(const HotSpots::Series& series, const Timeline& all) {
     std::string operations, bytes;
@@ -201,7 +219,7 @@ std::string hot_json(const Stats& stats, const Hot& hot, std::size_t top) {
                            return fmt::format(R"({{"file":{},{},"entries":{},"bytes":{},"ordered":{}}})", json_quoted(file.name),
                                               json_span(file.range), file.range.entries, file.range.bytes, !file.range.disorder);
                        });
-    text += ",\"series\":" + list_json(hot.spots.series(top, stats.timeline().length()),
+    text += ",\"series\":" + list_json(series_of(hot, top, stats.timeline()),
                                        [&](const HotSpots::Series& series) { return series_json(series, stats.timeline()); });
     text += ",\"hotDocuments\":" + list_json(hot.spots.documents(top), [](const HotSpots::Document& document) {
                 return fmt::format(R"({{"ns":{},"id":{},"atLeast":{},"atMost":{},"bytes":{}}})", json_quoted(document.ns),
@@ -314,7 +332,7 @@ class Page {
 
     std::string over_time() const {
         const Timeline timeline = stats_.timeline().coarsened(48);
-        const auto all = hot_.spots.series(std::min<std::size_t>(top_, 7), timeline.length());
+        const auto all = series_of(hot_, std::min<std::size_t>(top_, 7), timeline);
         std::string tables;
         for (const bool bytes : {false, true}) {
             std::vector<Table::Column> columns{{"Time", Kind::time}};
@@ -337,7 +355,12 @@ class Page {
             }
             tables += table.text();
         }
-        return html::section("time", "Over time", html::charts({"operations", "bytes"}) + html::details("The same as tables", tables));
+        std::string text = html::charts({"operations", "bytes"});
+        if (std::ranges::any_of(all, [](const HotSpots::Series& one) { return one.missed > 0; }))
+            text += html::paragraph(fmt::format("There are more than {} namespaces: what one had while others had more is in all others.",
+                                                grouped(HotSpots::most_followed)),
+                                    "note");
+        return html::section("time", "Over time", text + html::details("The same as tables", tables));
     }
 
     std::string namespaces() const {

@@ -38,6 +38,7 @@ class HotSpots {
         bool is_rest = false; ///< Whether it is of all namespaces that have none of their own; then there is no name.
         std::string ns;
         Timeline timeline;
+        std::uint64_t missed = 0; ///< At most so many of its bytes are in the rest.
     };
     /// How many updates there are of each form.
     struct Updates {
@@ -48,6 +49,8 @@ class HotSpots {
 
     /// Documents with an `_id` of more bytes are not told apart. A path of more bytes is cut, and ends with "…".
     static constexpr std::size_t longest_id = 1024, longest_path = 255;
+    /// Of up to so many namespaces the series of each is whole.
+    static constexpr std::size_t most_followed = 1024;
 
     HotSpots() = default;
     HotSpots(HotSpots&&) = default; // it cannot be copied, because it points into itself
@@ -98,14 +101,14 @@ class HotSpots {
     std::vector<Series> series(std::size_t n, std::uint32_t length) const {
         std::vector<Series> found;
         Timeline others = others_;
-        const auto all = series_.top(2 * most_series);
+        const auto all = series_.top(most_followed);
         for (std::size_t i = 0; i < all.size(); ++i) {
             if (i < std::min(n, most_series))
-                found.push_back({false, std::string(all[i].first), all[i].second->payload.coarsened_to(length)});
+                found.push_back({false, std::string(all[i].first), all[i].second->payload.coarsened_to(length), all[i].second->missed});
             else
                 others.add(all[i].second->payload);
         }
-        if (!others.periods().empty()) found.push_back({true, "", others.coarsened_to(length)});
+        if (!others.periods().empty()) found.push_back({true, "", others.coarsened_to(length), 0});
         return found;
     }
 
@@ -173,7 +176,7 @@ class HotSpots {
 
     HeavyHitters<DocumentFacts> documents_{most_documents};
     HeavyHitters<FieldFacts> fields_{most_fields};
-    HeavyHitters<Timeline> series_{most_series};
+    HeavyHitters<Timeline> series_{most_followed / 2};
     Timeline others_; ///< Of the namespaces that had to make room.
     Updates updates_;
     std::uint64_t long_ids_ = 0;
