@@ -1797,7 +1797,7 @@ int main(int argc, char** argv) {
         ("grown", "add-round: the cluster has members that are not in the backup")
         ("result", "add-drill: identical, different or failed", takes(), "HOW")
         ("started", "add-full, add-inc, add-round, add-drill: when, in seconds since 1970", takes<std::uint32_t>(), "S")
-        ("mongodump", "add-full, add-inc: its version", takes(), "TEXT")
+        ("mongodump", "add-full: its version", takes(), "TEXT")
         ("from", "receive: the first timestamp", takes(), "T")
         ("until", "add-inc: the second by which the oplog ends", takes<std::uint32_t>(), "S")
         ("compress", "receive, add-inc: zstd[:LEVEL], gzip[:LEVEL] or none", takes(), "METHOD")
