@@ -658,6 +658,22 @@ class Failing(Backup):
         self.run_backup("inc")
         self.check_restored(self.source_state())
 
+    def test_what_a_load_would_drop_of_a_capped_collection_is_replayed_or_a_failure(self):
+        if not real:
+            self.skipTest("mongorestore is not the real one")
+        self.db.create_collection("log", capped=True, size=4096)
+        self.run_backup("full")
+        self.db.log.insert_many([{"_id": n, "x": "x" * 170} for n in range(20)])
+        self.db.log.update_one({"_id": 3}, {"$set": {"y": "y" * 600}})
+        self.run_backup("inc")
+        _, err = self.restore(expected=1)
+        self.assertIn("the target lacks documents: shop.log, a capped collection, has more than its size allows, as the source has it", err)
+        self.assertLess(target.client.shop.log.count_documents({}), self.db.log.count_documents({}))
+        for way in (("--method", "replay"), ("--prepare",)):
+            self.empty_target()
+            self.restore(*way)
+            self.assertEqual(differences(self.source_state(), self.without_test_users(state_of(target))), [])
+
     def refuses_what_the_target_has(self):
         """Under the names of the backup, with --force."""
         def drop():
@@ -704,7 +720,8 @@ class Failing(Backup):
         self.db.a.insert_one({"_id": 1})
         self.run_backup("full")
         self.restore(expected=2, to="http://nonsense")
-        _, err = self.restore("--to", "2020-01-01", expected=1)
+        self.restore("--to", "-99999999w", expected=2)
+        _, err = self.restore("--to", "2020-01-01", expected=NO_BACKUP)
         self.assertRegex(err, r"nearest restorable times are \d+:\d+ 20")
         self.restore("--chain", "none", expected=NO_BACKUP)
         for method, tool in (("auto", "oplog-apply"), ("apply", "oplog-apply"), ("replay", "oplog-stage")):
