@@ -344,7 +344,7 @@ std::string step_json(const Step& step) {
     return fmt::format(
         R"({{"type":"{}","number":{},"directory":{},{}{},"entries":{},"oplogBytes":{},"bytes":{},"startedTime":"{}","seconds":{}}})",
         step.type, step.number, json_quoted(step.directory.string()), made_of, json_span(step.first, step.last), step.entries, step.bytes,
-        step.size(), to_utc_string(step.started), step.seconds());
+        step.size(), to_utc_string(step.started), step.type == "slice" ? 0 : step.seconds()); // that was made within the full backup
 }
 
 std::string chain_json(const Chain& chain) {
@@ -422,10 +422,19 @@ class Commands {
                                                                              {"add-round", &Commands::add_round},
                                                                              {"mend", &Commands::mend},
                                                                              {"unmatched", &Commands::unmatched},
-                                                                             {"taken", &Commands::taken}};
+                                                                             {"taken", &Commands::taken},
+                                                                             {"fill", &Commands::fill},
+                                                                             {"nearest", &Commands::nearest}};
         const auto found = commands.find(command_);
-        if (found == commands.end()) throw ArgumentError("unknown command '" + command_ + "'");
+        if (found == commands.end()) {
+            std::vector<std::string> names;
+            for (const auto& [name, command] : commands) names.push_back(name);
+            const std::string meant = tools::nearest(command_, names);
+            throw ArgumentError("unknown command '" + command_ + (meant.empty() ? "'" : "': did you mean " + meant + "?"));
+        }
         if (tool_.has("html") && command_ != "status") throw ArgumentError("--html goes with status, not with " + command_);
+        if (tool_.has("json") && command_ != "status" && command_ != "list" && command_ != "verify")
+            throw ArgumentError("--json goes with status, list and verify, not with " + command_);
         if (tool_.has("html") && tool_.has("json")) throw ArgumentError("--html and --json exclude each other");
         (this->*found->second)();
     }
@@ -516,6 +525,7 @@ class Commands {
     void print_drill() const {
         const auto drill = Drill::last(directory());
         if (!drill) return;
+        if (drill->chain.empty()) return print("last drill: " + drill->result + ": " + drill->reason + "\n");
         print(fmt::format("last drill: {}: chain {}{}: {} after {} s{}{}\n", to_utc_string(drill->started), escaped(drill->chain),
                           drill->to ? " at " + with_time(*drill->to) : "", escaped(drill->result), drill->seconds,
                           drill->reason.empty() ? "" : ": ", escaped(drill->reason)));
@@ -592,10 +602,19 @@ class Commands {
         return tool_.has("html") ? std::optional(tool_.open_output(Content::text, "html", {directory().string()})) : std::nullopt;
     }
 
+    /// Where chains lie that only the lost record of a cluster has named; empty if there are none.
+    std::string unnamed_chains() const {
+        std::string found;
+        for (const std::string& member : members_in(directory())) found += (found.empty() ? "" : ", ") + (directory() / member).string();
+        return found.empty() ? "" : "no record of a cluster's backup, but chains in " + found;
+    }
+
     void status() {
         if (is_cluster()) return cluster_status();
         auto page = this->page();
         const std::vector<Chain> all = chains();
+        if (const std::string unnamed = all.empty() ? unnamed_chains() : ""; !unnamed.empty())
+            tool_.warn(directory().string() + ": " + unnamed);
         const std::optional<Due> next = next_step(all);
         if (page) return write_page(std::move(*page), "chains", all, chain_json, next);
         if (tool_.has("json")) return print(status_json("chains", all, chain_json, next));
@@ -675,6 +694,8 @@ class Commands {
     void list() {
         if (is_cluster()) return cluster_list();
         const std::vector<Chain> all = chains();
+        if (const std::string unnamed = all.empty() ? unnamed_chains() : ""; !unnamed.empty())
+            tool_.warn(directory().string() + ": " + unnamed);
         for (const Chain& chain : all) // on stderr, because the JSON consists of windows
             if (!chain.damage.empty() || !chain.unproved.empty())
                 tool_.warn(fmt::format("chain {} is {}: {}", chain.id, chain.damage.empty() ? "not proved" : "damaged",
@@ -748,7 +769,11 @@ class Commands {
         if (is_cluster()) return verify_clusters();
         std::vector<Chain> all = chains();
         if (tool_.has("chain")) all = {chain(all)};
-        if (all.empty()) throw Failure(nothing_there, directory().string() + ": no backup");
+        if (all.empty()) {
+            const std::string unnamed = unnamed_chains();
+            if (unnamed.empty()) throw Failure(nothing_there, directory().string() + ": no backup");
+            throw Failure(unverified, directory().string() + ": " + unnamed);
+        }
         Verdicts verdicts{tool_};
         for (const Chain& chain : all) verdicts.add(chain.id, chain);
         if (tool_.has("json")) print(fmt::format("{{{},\"chains\":[{}]}}\n", json_format, verdicts.json));
@@ -1061,7 +1086,7 @@ class Commands {
     const Backup& newest_of(const std::vector<Backup>& candidates, Covers covers, const std::optional<TimeSpan>& time) const {
         if (const Backup* const found = newest(candidates, covers)) return *found;
         if (std::ranges::none_of(candidates, &Backup::good)) throw Failure(nothing_there, directory().string() + ": no backup to restore");
-        throw Failure(not_restorable, outside(windows(candidates), time->first));
+        throw Failure(nothing_there, outside(windows(candidates), time->first));
     }
 
     /// The requested moment, if any: all entries up to its last. A chain may begin at any time up to that.
@@ -1181,6 +1206,21 @@ class Commands {
         drill.add(directory());
     }
 
+    /// Prints the help on stdin as wide as it may be.
+    void fill() { print(filled(std::string(std::istreambuf_iterator<char>(std::cin), {}))); }
+    /// Prints which option or command of the help on stdin may be meant by a word.
+    void nearest() {
+        std::vector<std::string> words;
+        for (std::string line; std::getline(std::cin, line);) {
+            const std::size_t indent = std::min(line.find_first_not_of(' '), line.size());
+            if (indent == 2) words.push_back(line.substr(2, line.find(' ', 2) - 2));
+            for (std::size_t at = 0; (at = line.find("--", at)) != line.npos; at = line.find_first_not_of('-', at))
+                words.push_back(line.substr(at, line.find_first_not_of("-abcdefghijklmnopqrstuvwxyz", at) - at));
+        }
+        const std::string meant = tools::nearest(argument(1, "word that was typed, after --"), words);
+        if (!meant.empty()) print("hint: did you mean " + meant + "?\n");
+    }
+
     /// Prints what is to be copied: of each record the SHA-256 and the path.
     void uncopied() {
         for (const auto& [record, hash] : Copies(directory()).missing()) print(hash + "  " + record + "\n");
@@ -1239,7 +1279,7 @@ class Commands {
                                        : end.code == discontinuity ? reason
                                                                    : "failure",
                                        end.step, end.code, end.seconds);
-        for (const std::string& fact : facts(overview, directory())) text += escaped(fact) + "\n";
+        for (const std::string& fact : facts(overview)) text += escaped(fact) + "\n";
         print(text);
     }
 
@@ -1769,7 +1809,8 @@ int main(int argc, char** argv) {
               "  seal DIR     proves --chain and takes what is there for all of it\n"
               "Those that oplog-backup and oplog-restore are made of: config, login, next, add-full, receive, add-inc, close,\n"
               "user-databases, taken, open-since, mend, unmatched, members, fresh, add-round, oldest, report, add-drill,\n"
-              "uncopied, add-copied. Exit codes: 0, 1 failed, 2 usage, 10 nothing there, 20 gap or divergence, 21 verification failed.",
+              "uncopied, add-copied, fill, nearest.\n\n"
+              "Exit codes: 0, 1 failed, 2 usage, 10 nothing there, 20 gap or divergence, 21 verification failed.",
               "  oplog-chain status /mongodb/backup/dbbak --json\n");
     // clang-format off
     tool.add_options()

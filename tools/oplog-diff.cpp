@@ -307,7 +307,9 @@ void compare_times(Tool& tool, Printer& printer, const std::string& scratch) {
         return tool.time(option).last;
     };
     const Bounds from{.to = tool.has("from") ? time("from") : chain.consistent_point()}, to{.to = time("to")};
-    if (to.to && *from.to > *to.to) throw ArgumentError("--from is later than --to");
+    if (to.to && *from.to > *to.to)
+        throw ArgumentError(tool.has("from") ? "--from is later than --to"
+                                             : "--to is before " + to_string(*from.to) + ", from which on the full dump is consistent");
     Readings readings;
     const Selection wanted = learned_selection(tool, chain, to, Continuity::chain, readings);
     warn_of_unmatched(tool, wanted.unmatched());

@@ -85,14 +85,16 @@ class Drill(Cluster):
         self.assertRegex(dry, r"(?m)^\S*mongodump .*--out \S*redumped \noplog-diff --exit-code ")
         self.assertEqual((self.directory / "drills.jsonl").read_text(), before)
 
-    def test_a_line_that_was_cut_off_is_none_and_spoils_none(self):
+    def test_a_line_that_was_cut_off_is_said_and_spoils_no_other(self):
         self.drill()
         whole = self.record()
         with (self.directory / "drills.jsonl").open("a") as file:
             file.write('{"started":"2021')
-        self.assertEqual(self.status()["drill"], whole)
+        drill = self.status()["drill"]
+        self.assertEqual((drill["result"], drill["reason"]), ("unreadable", "line 2 of drills.jsonl is no record of a drill"))
         self.drill("--force")
         self.assertEqual(self.status()["drill"], self.record())
+        self.assertEqual(len((self.directory / "drills.jsonl").read_text().splitlines()), 3)
 
     def test_what_is_replayed_is_compared_with_what_oplog_apply_makes(self):
         self.drill("--method", "replay")

@@ -26,7 +26,7 @@ def help_of(tool, **environment):
 
 def options_of(tool):
     """The long options in a tool's help: in the first column, in usages, and behind the descriptions of commands."""
-    text = help_of(tool)
+    text = help_of(tool, COLUMNS="1000")
     columns = [line.strip().split("  ")[0] for line in text.splitlines() if re.match(r" +-", line)]
     usages = [line for line in text.splitlines() if re.match(r"Usage: |       ", line) and tool in SCRIPTS]
     behind = re.findall(r"; --[a-z-]+", text)
@@ -74,13 +74,36 @@ class Manuals(ToolTest):
         wide, narrow = help_of("oplog-slice", COLUMNS="150"), help_of("oplog-slice", COLUMNS="60")
         self.assertIn("zstd[:LEVEL], gzip[:LEVEL] or none, whatever FILE is called\n", wide)
         self.assertNotIn("zstd[:LEVEL], gzip[:LEVEL] or none, whatever FILE is called\n", narrow)
+        for tool in TOOLS:
+            unbroken = help_of(tool, COLUMNS="1000").split()
+            self.assertIn(tool, unbroken)
+            for width in (60, 80, 100):
+                text = help_of(tool, COLUMNS=str(width))
+                self.assertEqual(text.split(), unbroken, tool)
+                long = [line for line in text.split("Example:")[0].splitlines() if len(line) > width and " " in line.strip()]
+                self.assertEqual(long, [], tool)
 
     def test_a_mistyped_option_is_told_the_nearest(self):
         for typed, meant in (("--form", "--from"), ("--befor", "--before"), ("--outptu", "--output"), ("--comp", "--compress")):
             done = run(str(BIN / "oplog-slice"), typed, "1")
             self.assertEqual(done.returncode, 2)
             self.assertIn(f"hint: did you mean {meant}?\n", done.stderr)
-        self.assertNotIn("did you mean", run(str(BIN / "oplog-slice"), "--nothing-like-it").stderr)
+        for tool in TOOLS:
+            self.assertNotIn("did you mean", run(str(BIN / tool), "--nothing-like-it").stderr, tool)
+        for tool, typed, meant in (("oplog-backup", "--dryrun", "--dry-run"), ("oplog-backup", "fulll", "full"), ("oplog-backup", "statsu", "status"),
+                                   ("oplog-restore", "--tagret", "--target"), ("oplog-restore", "--exclud-ns", "--exclude-ns")):
+            done = run(str(BIN / tool), typed, "1")
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(f"hint: did you mean {meant}?\n", done.stderr)
+        self.assertIn("did you mean status?", run(str(BIN / "oplog-chain"), "statsu", ".").stderr)
+
+    def test_every_command_of_oplog_chain_is_in_its_help_and_its_page(self):
+        commands = re.findall(r'{"([a-z-]+)", &Commands::', (SOURCE / "tools/oplog-chain.cpp").read_text())
+        self.assertGreater(len(commands), 20)
+        text, page = help_of("oplog-chain"), (SOURCE / "docs/tools.md").read_text().split("\n## oplog-chain")[1].split("\n## ")[0]
+        for command in commands:
+            self.assertRegex(text, rf"(?<![\w-]){command}(?![\w-])")
+            self.assertIn(f"`{command}`", page)
 
 
 if __name__ == "__main__":

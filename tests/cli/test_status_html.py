@@ -36,6 +36,7 @@ class Status(without_tests(test_chain.Chain)):
         for text in ("There is a gap between what can be restored.", "after 1970-01-01T01:03:20Z (3800:1)", "before 1970-01-01T03:20:00Z (12000:1)", "2 h 16 min",
                      "closed: gap", "increment 1", "oplog of the full backup", "No copies are made", "no step has recorded what its oplog holds"):
             self.assertIn(text, page.words)
+        self.assertEqual([s["seconds"] > 0 for s in page.data()["chains"][0]["steps"]], [True, False, True])
         self.assertEqual([(s["type"], s["oplogBytes"]) for s in page.data()["chains"][0]["steps"]],
                          [("full", 2 * len(entry(1))), ("slice", 3 * len(entry(1))), ("inc", 2 * len(entry(1)))])
 
@@ -51,6 +52,13 @@ class Status(without_tests(test_chain.Chain)):
         for text in ("is damaged: ", "is doubtful: the source has rolled back", "The last drill: different: <b>1 document.", "identical"):
             self.assertIn(text, page.words)
         self.assertIn("warnings", [a.get("class") for _, a in page.elements])
+
+    def test_a_step_that_is_overdue_is_a_warning(self):
+        self.full(100, 200)
+        config = self.folder.parent / "config.ini"
+        config.write_text(f"[default]\ndbbak_dir = {self.folder}\nlog_file = {self.folder.parent}/log\ntime_interval = 1h\n")
+        self.assertNotIn("overdue", self.page().words)
+        self.assertRegex(self.page("--config", config).words, "The next step, .*, is overdue: it was due at 1970-01-0")
 
     def test_a_directory_without_backups_has_a_page(self):
         page = self.page()

@@ -167,7 +167,20 @@ class Forecast(Chain):
         self.assertEqual(self.report(overwritten=False)[0], {})
 
 
+    def test_a_directory_that_is_not_utf8_is_shown_so_that_the_file_is_valid(self):
+        self.report()
+        self.folder = self.folder.rename(os.fsdecode(os.fsencode(self.folder) + b'"\xff'))
+        self.chain("report", "--config", str(self.folder.parent / "config.ini"), "--step", "inc", "--code", "0", "--seconds", "3")
+        self.assertIn(r'\"\\xff"', (self.folder.parent / "oplog.prom").read_text())
+
+
 class Events(Watching):
+    def test_the_directory_is_named_as_it_is(self):
+        directory = self.folder / "tab\tdir"
+        self.configure(on_event=self.on_event(), dbbak_dir=directory)
+        self.run_tool("full")
+        self.assertEqual(self.event()["OPLOG_DIRECTORY"], str(directory))
+
     def test_success_and_failure_and_their_facts(self):
         self.configure(on_event=self.on_event())
         self.run_tool("full")

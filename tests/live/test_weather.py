@@ -305,7 +305,7 @@ class Clocks(Backup):
         for lang in ("en", "zh"):
             out, err = self.run_backup("status", "--json", config=self.configure(lang=lang))
             json.loads(out)
-            self.assertRegex(err, r"\Aoplog-backup: .*20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC.*\n\Z")
+            self.assertRegex(err, r"\Aoplog-backup: .*20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ.*\n\Z")
             self.assertEqual(bool(CHINESE.search(err)), lang == "zh")
 
 

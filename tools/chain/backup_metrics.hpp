@@ -235,9 +235,11 @@ class Metrics {
         for (const Watched& one : of.sources)
             if (one.oplog) sample((one.*value)(), "member", one.member);
     }
+    /// Prometheus takes UTF-8 alone. What else a name has is shown as \xNN.
     static std::string quoted(std::string_view text) {
         std::string out = "\"";
-        for (const char c : text) out += c == '\n' ? "\\n" : c == '"' || c == '\\' ? std::string{'\\', c} : std::string(1, c);
+        for (const char c : bson::is_utf8(text) ? std::string(text) : escaped(text))
+            out += c == '\n' ? "\\n" : c == '"' || c == '\\' ? std::string{'\\', c} : std::string(1, c);
         return out + '"';
     }
 
@@ -245,10 +247,9 @@ class Metrics {
 };
 
 /// The same for a command's environment, NAME=VALUE each; of a cluster's members that which is worst.
-inline std::vector<std::string> facts(const Overview& of, const fs::path& directory) {
+inline std::vector<std::string> facts(const Overview& of) {
     std::vector<std::string> all;
     const auto add = [&](const char* name, const auto& value) { all.push_back(fmt::format("OPLOG_{}={}", name, value)); };
-    add("DIRECTORY", directory.string());
     if (of.backups == 0) return all;
     add("CHAIN", of.id);
     add("STATE", of.state);

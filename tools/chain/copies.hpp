@@ -20,7 +20,8 @@ class Copies {
     using Record = std::pair<std::string, std::string>; ///< A path in the directory, and the SHA-256 of the file.
 
     explicit Copies(const fs::path& directory) : directory_(directory) {
-        std::ifstream file(path());
+        std::ifstream file;
+        if (fs::is_regular_file(path())) file.open(path());
         copied_ = read(file);
     }
 

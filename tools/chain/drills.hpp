@@ -20,7 +20,7 @@ struct Drill {
     Timestamp started; ///< Wall clock.
     std::string chain;
     std::optional<Timestamp> to;                   ///< The moment that was restored, if it is known.
-    std::string result;                            ///< identical, different or failed
+    std::string result;                            ///< identical, different or failed; unreadable, if all but the reason is unknown
     std::string reason;                            ///< Why it is not identical.
     std::int64_t seconds = 0, restore_seconds = 0; ///< All that it took, and the restore alone.
 
@@ -31,10 +31,11 @@ struct Drill {
                            json_quoted(chain), at, json_quoted(result), seconds, restore_seconds, why);
     }
 
-    /// Those that were recorded. A line that does not end, as after a full disk, is none.
+    /// Those that were recorded.
     static std::vector<Drill> all(const fs::path& directory) {
         std::vector<Drill> found;
-        std::ifstream file(directory / "drills.jsonl");
+        std::ifstream file;
+        if (fs::is_regular_file(directory / "drills.jsonl")) file.open(directory / "drills.jsonl");
         for (std::string line; std::getline(file, line);) {
             try {
                 const std::string bytes = parse_json(line);
@@ -45,7 +46,11 @@ struct Drill {
                                  to ? std::optional(parse_timestamp(to->string())) : std::nullopt, text("result"),
                                  std::string(reason ? reason->string() : ""), JsonFile::field(json, "seconds").integer(),
                                  JsonFile::field(json, "restoreSeconds").integer()});
-            } catch (const Error&) {
+            } catch (const Error&) { // as one that was cut off by a full disk
+                Drill drill;
+                drill.result = "unreadable";
+                drill.reason = fmt::format("line {} of drills.jsonl is no record of a drill", found.size() + 1);
+                found.push_back(std::move(drill));
             }
         }
         return found;

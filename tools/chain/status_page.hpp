@@ -96,6 +96,10 @@ class StatusPage {
         }
         if (overview_.backups > 0 && overview_.state.starts_with("closed"))
             all.push_back(fmt::format("Nothing can continue {} ({}): a new full backup is needed.", overview_.id, overview_.state));
+        // A step takes its time, and by this machine's clock.
+        if (status_.next && status_.interval && status_.now.seconds > status_.next->second.seconds + *status_.interval / 10 + 60)
+            all.push_back(
+                fmt::format("The next step, {}, is overdue: it was due at {}.", status_.next->first, to_utc_string(status_.next->second)));
         for (const Watched& one : overview_.sources) {
             if (!one.oplog || !one.oplog->is_overwritten) continue;
             if (one.left() <= 0)
@@ -207,7 +211,7 @@ class StatusPage {
                            : step->type == "full" ? step->made_of.empty() ? "full backup" : "full backup, made of " + step->made_of
                                                   : "oplog of the full backup",
                            to_utc_string(step->first), to_utc_string(step->last), grouped(step->entries), size(step->bytes),
-                           size(step->size()), to_utc_string(step->started), about(step->seconds())});
+                           size(step->size()), to_utc_string(step->started), step->type == "slice" ? "" : about(step->seconds())});
             if (table.rows() > 0)
                 tables +=
                     html::details(fmt::format("{}: {} step{}", name, grouped(table.rows()), table.rows() == 1 ? "" : "s"), table.text());
@@ -268,7 +272,7 @@ class StatusPage {
                                                  {"Took", Kind::number},
                                                  {"The restore alone", Kind::number}});
         for (auto one = drills_.rbegin(); one != drills_.rend(); ++one)
-            table.row({to_utc_string(one->started), one->chain, one->to ? moment(*one->to) : "",
+            table.row({one->chain.empty() ? "" : to_utc_string(one->started), one->chain, one->to ? moment(*one->to) : "",
                        one->result + (one->reason.empty() ? "" : ": " + one->reason), about(static_cast<double>(one->seconds)),
                        about(static_cast<double>(one->restore_seconds))});
         return html::section(

@@ -19,6 +19,7 @@
 #include <filesystem>
 #include <poll.h>
 #include <set>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <utility>
@@ -191,7 +192,81 @@ std::size_t distance(std::string_view typed, std::string_view word) {
     return steps.back().back();
 }
 
+/// How wide help may be.
+std::size_t help_width() {
+    const char* const columns = std::getenv("COLUMNS");
+    ::winsize terminal{};
+    int width = columns ? std::atoi(columns) : 0;
+    if (width < 40 && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &terminal) == 0) width = terminal.ws_col;
+    return width < 40 ? 80 : static_cast<std::size_t>(width);
+}
+
 } // namespace
+
+std::string filled(std::string_view text) {
+    const std::size_t width = help_width();
+    std::string out;
+    std::size_t column = 0, hang = 0; // where the line ends that is being filled, and where its next one begins
+    bool is_open = false;             // whether lines go on with it
+    bool is_begun = false;            // whether it has a word where it is filled
+    const auto close = [&] {
+        if (std::exchange(is_open, false)) out += '\n';
+    };
+    const auto fill = [&](std::string_view words) {
+        while (!words.empty()) {
+            const std::string_view word = words.substr(0, words.find(' '));
+            words.remove_prefix(std::min(words.size(), word.size() + 1));
+            if (word.empty()) continue;
+            const auto size = static_cast<std::size_t>(std::ranges::count_if(word, [](char byte) { return (byte & 0xC0) != 0x80; }));
+            if (is_begun && column + 1 + size > width) {
+                out += '\n' + std::string(hang, ' ');
+                column = hang;
+            } else if (is_begun) {
+                out += ' ';
+                ++column;
+            }
+            out += word;
+            column += size;
+            is_begun = true;
+        }
+    };
+    while (!text.empty() && !text.starts_with("Example:")) {
+        const std::string_view line = text.substr(0, text.find('\n'));
+        text.remove_prefix(std::min(text.size(), line.size() + 1));
+        const std::size_t indent = line.find_first_not_of(' ');
+        if (indent == line.npos) {
+            close();
+            out += '\n';
+            continue;
+        }
+        const std::size_t gap = line.find("  ", indent), about = gap == line.npos ? gap : line.find_first_not_of(' ', gap);
+        constexpr std::string_view usage = "Usage:";
+        if (!is_open || indent != hang || line.starts_with(usage)) {
+            close();
+            is_open = (about != line.npos || indent == 0) && !line.starts_with(usage);
+            hang = about != line.npos && about < width / 2 ? about : line.starts_with(usage) ? usage.size() + 1 : indent;
+            column = about != line.npos ? about : indent;
+            out += line.substr(0, column);
+            is_begun = column > hang; // a long word, and what it means below
+            if (is_begun) {
+                hang = std::min(column, indent + 8);
+                column = width;
+            }
+            fill(line.substr(about != line.npos ? about : indent));
+            if (!is_open) out += '\n';
+        } else {
+            fill(line.substr(indent));
+        }
+    }
+    close();
+    return out + std::string(text);
+}
+
+std::string nearest(std::string_view typed, const std::vector<std::string>& words) {
+    std::pair<std::size_t, std::string> best{typed.size() / 3 + 1, ""}; // what differs more is no slip
+    for (const std::string& word : words) best = std::min(best, {distance(typed, word), word});
+    return best.second;
+}
 
 std::string escaped(std::string_view text) {
     std::string out;
@@ -630,27 +705,25 @@ std::string Tool::help() const {
     for (const std::string& group : line_->options.groups())
         if (group != "hidden") groups.push_back(group);
     cxxopts::Options options = line_->options;
-    const char* const columns = std::getenv("COLUMNS");
-    if (const int width = columns ? std::atoi(columns) : 0; width >= 40) options.set_width(static_cast<std::size_t>(width));
+    options.set_width(help_width());
     options.custom_help(synopsis_).positional_help("");
     std::string text = options.help(groups);
     if (text.find(" T ") != text.npos)
-        text += "\nT is <seconds>[:<ordinal>], 2026-11-22T14:06:59Z, local 2026-11-22[ 14:06[:59]], or -2h: so long before the last\n"
+        text += "\nT is <seconds>[:<ordinal>], 2026-11-22T14:06:59Z, local 2026-11-22[ 14:06[:59]], or -2h: so long before the last "
                 "entry. What it leaves open is meant whole.\n";
     if (text.find("Exit codes") == text.npos) text += "\nExit codes: 0 fine, 1 the data is bad, 2 anything else.\n";
-    return text + "\nExample:\n" + example_;
+    return filled(text + "\nExample:\n" + example_);
 }
 
 /// Names the option that is nearest to one that does not exist, if any is near.
 void Tool::suggest(const std::string& message) const {
     const std::size_t begin = message.find_first_of("-abcdefghijklmnopqrstuvwxyz", std::string_view("Option ").size());
     const std::string typed = message.substr(begin, message.find_first_not_of("-abcdefghijklmnopqrstuvwxyz", begin) - begin);
-    std::pair<std::size_t, std::string> best{typed.size() / 3 + 1, ""}; // what differs more is no slip
+    std::vector<std::string> names;
     for (const std::string& group : line_->options.groups())
         for (const auto& option : line_->options.group_help(group).options)
-            for (const std::string& name : option.l)
-                if (group != "hidden") best = std::min(best, {distance(typed, name), name});
-    if (!best.second.empty()) tools::say(fmt::format("hint: did you mean --{}?\n", best.second));
+            if (group != "hidden") names.insert(names.end(), option.l.begin(), option.l.end());
+    if (const std::string name = nearest(typed, names); !name.empty()) tools::say(fmt::format("hint: did you mean --{}?\n", name));
 }
 
 void Tool::diagnose(std::string_view text) const {

@@ -52,6 +52,13 @@ std::string grouped(std::uint64_t number);
 /// Bytes for people to read: "1.5 GB".
 std::string human_size(double bytes);
 
+/// Help for people: its lines are filled up to as many columns as $COLUMNS says, or the terminal has that is stdout, or 80. What
+/// explains a word on its left stays in its own column. From the line "Example:" on nothing changes.
+std::string filled(std::string_view text);
+
+/// Which of `words` is so near to what was typed that it may be meant; none may be.
+std::string nearest(std::string_view typed, const std::vector<std::string>& words);
+
 /// A duration for people, in at most two units: "3 h 20 min".
 std::string about(double seconds);
 
