@@ -27,6 +27,7 @@
 #include <iostream>
 #include <set>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <thread>
 #include <utility>
 
@@ -1545,10 +1546,11 @@ class Commands {
         return facts;
     }
     static std::string extended_json(Timestamp ts) { return fmt::format(R"({{"$timestamp":{{"t":{},"i":{}}}}})", ts.seconds, ts.ordinal); }
-    /// From here on complaints go to the file of --complaints, and stderr is for a mongodump's.
+    /// From here on complaints go to the file of --complaints, and stderr is for a mongodump's. That is for a script, with which this ends.
     void complain_apart() {
         const auto path = tool_.optional("complaints");
         if (!path) return;
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
         words_ = oplog::detail::Descriptor(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3));
         const oplog::detail::Descriptor file(::open(path->c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
         if (!words_.is_open() || !file.is_open() || ::dup2(file.get(), STDERR_FILENO) < 0) oplog::detail::throw_errno(*path);
