@@ -17,7 +17,7 @@
 namespace oplog::inline v0_1 {
 
 /// What is written most: documents, the fields that updates touch, and how much of it falls on which namespace over time. Takes
-/// some MB, however many of them there are; counts that memory makes uncertain come with a bound.
+/// some tens of MB at most, however many of them there are; counts that memory makes uncertain come with a bound.
 class HotSpots {
   public:
     struct Document {
