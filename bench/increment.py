@@ -67,7 +67,7 @@ class Source:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="*", default=[25, 100, 400], help="of increments, in MB")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="of an increment of 100 MB and more; smaller ones, which say less, get the more")
     parser.add_argument("--build", type=Path, default=ROOT / "build" / "release")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "performance.md")
     options = parser.parse_args()
@@ -79,10 +79,10 @@ def main():
     source = Source(scratch_directory(), tool_path(options.build, "oplog-backup"), mongodump)
     source.write(5 * MB)
     source.step("full")
-    lines = [f"On: {machine()}. Rounds: {options.rounds}; medians.", "", "| increment | oplog-backup inc | mongodump | times as long | wanted |", "|---|---|---|---|---|"]
+    lines = [f"On: {machine()}. Rounds: {options.rounds}, of small increments more; medians.", "", "| increment | oplog-backup inc | mongodump | times as long | wanted |", "|---|---|---|---|---|"]
     for megabytes in options.sizes:
         ours, theirs = [], []
-        for number in range(options.rounds):
+        for number in range(max(options.rounds, options.rounds * 100 // megabytes)):
             first = source.newest()
             source.write(megabytes * MB)
             last = source.newest()
