@@ -367,10 +367,13 @@ class Messages(Backup):
         self.run_backup("full")
         lagging = self.folder / "lagging"
         lagging.mkdir()
-        # One whose oplog ends before the chain does.
+        # One whose oplog ends before the chain does. What asks where it ends asks from a whole second on.
         script(lagging / "mongodump", f"""case "$*" in
-          *'"$lte"'*) n=; for a; do case $a in *'"$lte"'*) a='{{"ts":{{"$lt":{{"$timestamp":{{"t":1,"i":0}}}}}}}}' ;; esac; set -- "$@" "$a"; n=x; shift; done ;;
+          *'"$lte"'*) lags=yes ;;
+          *'"$gte":{{"$timestamp":{{"t":'*',"i":0}}'*) lags= ;;
+          *'"$gte"'*) lags=yes ;;
         esac
+        for a; do shift; case $lags$a in yes*'"$gte"'*) a='{{"ts":{{"$lt":{{"$timestamp":{{"t":1,"i":0}}}}}}}}' ;; esac; set -- "$@" "$a"; done
         exec "{base.tools}/mongodump" "$@" """)
         for lang, said in (("en", "the member lags behind"), ("zh", "该成员落后")):
             _, err = self.run_backup("inc", expected=1, config=self.configure(mongo_home=lagging, lang=lang))
