@@ -603,19 +603,22 @@ class Commands {
         return tool_.has("html") ? std::optional(tool_.open_output(Content::text, "html", {directory().string()})) : std::nullopt;
     }
 
-    /// Where chains lie that only the lost record of a cluster has named; empty if there are none.
+    /// Says where chains lie that only the lost record of a cluster has named; empty if there are none.
     std::string unnamed_chains() const {
         std::string found;
         for (const std::string& member : members_in(directory())) found += (found.empty() ? "" : ", ") + (directory() / member).string();
-        return found.empty() ? "" : "no record of a cluster's backup, but chains in " + found;
+        return found.empty() ? "" : directory().string() + ": no record of a cluster's backup, but chains in " + found;
+    }
+    void warn_of_unnamed(const std::vector<Chain>& all) const {
+        if (!all.empty()) return;
+        if (const std::string unnamed = unnamed_chains(); !unnamed.empty()) tool_.warn(unnamed);
     }
 
     void status() {
         if (is_cluster()) return cluster_status();
         auto page = this->page();
         const std::vector<Chain> all = chains();
-        if (const std::string unnamed = all.empty() ? unnamed_chains() : ""; !unnamed.empty())
-            tool_.warn(directory().string() + ": " + unnamed);
+        warn_of_unnamed(all);
         const std::optional<Due> next = next_step(all);
         if (page) return write_page(std::move(*page), "chains", all, chain_json, next);
         if (tool_.has("json")) return print(status_json("chains", all, chain_json, next));
@@ -695,8 +698,7 @@ class Commands {
     void list() {
         if (is_cluster()) return cluster_list();
         const std::vector<Chain> all = chains();
-        if (const std::string unnamed = all.empty() ? unnamed_chains() : ""; !unnamed.empty())
-            tool_.warn(directory().string() + ": " + unnamed);
+        warn_of_unnamed(all);
         for (const Chain& chain : all) // on stderr, because the JSON consists of windows
             if (!chain.damage.empty() || !chain.unproved.empty())
                 tool_.warn(fmt::format("chain {} is {}: {}", chain.id, chain.damage.empty() ? "not proved" : "damaged",
@@ -771,9 +773,8 @@ class Commands {
         std::vector<Chain> all = chains();
         if (tool_.has("chain")) all = {chain(all)};
         if (all.empty()) {
-            const std::string unnamed = unnamed_chains();
-            if (unnamed.empty()) throw Failure(nothing_there, directory().string() + ": no backup");
-            throw Failure(unverified, directory().string() + ": " + unnamed);
+            if (const std::string unnamed = unnamed_chains(); !unnamed.empty()) throw Failure(unverified, unnamed);
+            throw Failure(nothing_there, directory().string() + ": no backup");
         }
         Verdicts verdicts{tool_};
         for (const Chain& chain : all) verdicts.add(chain.id, chain);

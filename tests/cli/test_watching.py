@@ -166,7 +166,6 @@ class Forecast(Chain):
     def test_of_an_oplog_that_lost_nothing_yet_there_is_none(self):
         self.assertEqual(self.report(overwritten=False)[0], {})
 
-
     def test_a_directory_that_is_not_utf8_is_shown_so_that_the_file_is_valid(self):
         self.report()
         self.folder = self.folder.rename(os.fsdecode(os.fsencode(self.folder) + b'"\xff'))

@@ -27,6 +27,7 @@
 #include <exception>
 #include <fcntl.h>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <optional>
 #include <string>
@@ -74,6 +75,8 @@ inline bool is_of_absence(const std::error_code& error) {
            error == std::errc::too_many_symbolic_link_levels;
 }
 inline bool is_there(const fs::path& path) { return fs::exists(fs::symlink_status(path)); }
+/// A text file to read; nothing, where there is none, or a FIFO that would be waited for.
+inline std::ifstream text_file(const fs::path& path) { return fs::is_regular_file(path) ? std::ifstream(path) : std::ifstream(); }
 
 /// The end of a record: the SHA-256 of everything before it.
 inline constexpr std::string_view seal_begin = ",\n\"sha256\":\"", seal_end = "\"}\n";

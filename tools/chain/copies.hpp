@@ -20,8 +20,7 @@ class Copies {
     using Record = std::pair<std::string, std::string>; ///< A path in the directory, and the SHA-256 of the file.
 
     explicit Copies(const fs::path& directory) : directory_(directory) {
-        std::ifstream file;
-        if (fs::is_regular_file(path())) file.open(path());
+        std::ifstream file = text_file(path());
         copied_ = read(file);
     }
 

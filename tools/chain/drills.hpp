@@ -34,8 +34,7 @@ struct Drill {
     /// Those that were recorded.
     static std::vector<Drill> all(const fs::path& directory) {
         std::vector<Drill> found;
-        std::ifstream file;
-        if (fs::is_regular_file(directory / "drills.jsonl")) file.open(directory / "drills.jsonl");
+        std::ifstream file = text_file(directory / "drills.jsonl");
         for (std::string line; std::getline(file, line);) {
             try {
                 const std::string bytes = parse_json(line);
