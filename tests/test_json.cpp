@@ -497,7 +497,7 @@ TEST_CASE("a document that is cut or changed anywhere is an error or still a doc
 TEST_CASE("random damage is found or harmless") {
     std::mt19937_64 random(2);
     const std::string whole = all_types().bytes();
-    for (int i = 0; i < 100'000; ++i) {
+    for (int i = 0; i < 30'000; ++i) {
         std::vector<char> bytes(whole.begin(), whole.end());
         for (int n = static_cast<int>(random() % 4); n >= 0; --n) bytes[4 + random() % (bytes.size() - 4)] = static_cast<char>(random());
         const auto document = bson::Document::trusted(bytes.data());

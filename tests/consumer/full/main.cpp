@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Compresses an oplog and prints what it reads back as JSON lines: consumer OUT.zst FILE
-#include <oplog/oplog.hpp>
+#include <oplog/bson/json.hpp>
+#include <oplog/io/files.hpp>
 
 #include <cstdio>
 #include <exception>

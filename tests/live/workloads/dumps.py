@@ -13,7 +13,7 @@ from tools import ToolError
 from .registry import numbered, workload, workload_since
 from .transactions import insert_in_transaction
 
-POINTS_IN_TIME = 50
+POINTS_IN_TIME = 20
 DUMP_ATTEMPTS = 10
 LOWER = {"6.0": "5.0", "5.0": "4.4", "4.4": "4.2", "4.2": "4.0"}  # feature compatibility versions
 
@@ -349,7 +349,7 @@ def a_change_of_the_feature_version(h):
 
 
 @workload
-def fifty_points_in_time(h):
+def twenty_points_in_time(h):
     chance = random.Random(7)
     h.db.a.insert_many(numbered(30))
     h.db.b.insert_many(numbered(30))
