@@ -4,8 +4,10 @@ import json
 import os
 import pathlib
 import shlex
+import shutil
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -205,6 +207,28 @@ class Steps(Chain):
         for options in ((), ("--until", ahead)):
             self.assertIn("the oplog has nothing from the chain's end on", self.received(b"", *options, expected=END_UNKNOWN))
         self.assertEqual(self.received(entry(101) + entry(ahead))["archived"], f"{ahead}:1")
+
+    def test_an_oplog_that_is_written_as_fast_as_it_is_read_is_not_waited_for(self):
+        fast = ["faketime", "-f", "+0 x300"]
+        if not shutil.which(fast[0]) or subprocess.run([*fast, BIN / "oplog-chain", "--version"], capture_output=True, check=False).returncode:
+            self.skipTest("faketime is not installed, or these tools are built with sanitizers, which want to come first")
+        self.full(100, 101)
+        endless = self.folder.parent / "endless.py"
+        endless.write_text(f"""import sys, time
+sys.path.insert(0, {str(pathlib.Path(__file__).parent)!r})
+from support import entry
+sys.stdout.buffer.write(entry(101))
+for n in range(1, 1 << 30):
+    sys.stdout.buffer.write(entry(int(time.time()), n))
+    sys.stdout.buffer.flush()
+    time.sleep(0.1)
+""")
+        command = [*fast, BIN / "oplog-chain", "add-inc", self.folder, self.step, "--started", "1000", "--", sys.executable, endless]
+        done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=60, check=False)
+        self.assertEqual(done.returncode, END_UNKNOWN, done.stderr)
+        self.assertIn("the oplog may go on for ever", done.stderr)
+        self.assertEqual(os.listdir(self.step / "local"), [])
+        self.assertEqual(self.status()["chains"][0]["increments"], 0)
 
     def test_what_is_bad_or_of_a_failure_is_kept_nowhere(self):
         self.full(100, 101)
