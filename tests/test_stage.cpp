@@ -481,6 +481,26 @@ TEST_CASE("A collection that is dropped while the dump runs is dropped, and noth
     CHECK(staged_knowing(from(std::move(series), 9), again).text() == "drop shop.a; create shop.a");
 }
 
+TEST_CASE("What a rename replaces while the dump runs goes, where the dump lacks what is renamed or has it under another name") {
+    const std::string rename = of('X', moved("shop.x", "shop.a", 'A')), drop = of('X', shop("drop", "a"));
+    const std::vector<std::string> again{rename, of('X', insert("shop.a", 3)), drop, of('C', shop("create", "a")), of('C', insert("shop.a", 4))};
+    SUBCASE("and comes back under no name") { CHECK(staged_knowing(from(one('A', {}), 9), {rename, drop}).text() == "[drop shop.a]"); }
+    SUBCASE("and makes room for the next one") {
+        const Staged staged = staged_knowing(from(one('A', {}), 9), again);
+        CHECK(staged.text() == "[drop shop.a]; create shop.a; i shop.a 4");
+        CHECK(staged.errors().empty());
+    }
+    SUBCASE("with what is renamed, if that is gone later") {
+        Catalog both = one('A', {});
+        dumped(both, "shop.x", 'X');
+        CHECK(staged_knowing(from(both, 9), again).text() == "[drop shop.x, drop shop.a]; create shop.a; i shop.a 4");
+        CHECK(staged_knowing(from(both, 9), {of('X', moved("shop.x", "shop.y")), of('X', shop("drop", "y"))}).text() == "[drop shop.x]");
+    }
+    SUBCASE("but not what the dump has by the new name") {
+        CHECK(staged_knowing(from(one('X', {}), 9), {rename, insert("shop.a", 3)}).text() == "i shop.a 3");
+    }
+}
+
 TEST_CASE("Of a database that is dropped the collections go one by one, and nothing that only the target has") {
     const std::string drop = operation("c", "shop.$cmd", bson::Builder().int32("dropDatabase", 1).finish());
     CHECK(Staged(from({}, 9), {drop}).text().empty());

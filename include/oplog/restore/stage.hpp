@@ -549,7 +549,7 @@ class Stager {
         if (command.kind == CommandKind::drop_database)
             std::erase_if(missing_, [&](const auto& each) { return each.first.starts_with(std::string(command.database) + '.'); });
         if (const auto target = operation.o.find("dropTarget"); target && target->is(bson::Type::binary)) forget(target->binary_data());
-        if (fuzzy() && is_past(operation, command)) return Edit::drop();
+        if (fuzzy() && is_past(operation, command)) return drop_dumped(operation, command);
         if (command.kind == CommandKind::rename_collection && is_taken(operation, command)) {
             catalog_.drop(command.ns);
             const std::string o = bson::Builder().string("drop", split_namespace(command.ns).collection).finish();
@@ -589,6 +589,34 @@ class Stager {
             return !now || *now != command.ns || (before_dump() && catalog_.find(*now)->dumped_as);
         default: return !now || *now != command.ns;
         }
+    }
+
+    /// What is left to do of a command that is past. The dump may have what it drops under an older name, and what a rename replaces;
+    /// and a collection that is gone at the consistent point goes with its first rename, so that it has no name that another one gets.
+    Edit drop_dumped(const Operation& operation, const Command& command) {
+        std::vector<std::string> names;
+        const auto take = [&](std::string_view uuid) {
+            if (const std::string* const ns = catalog_.find_uuid(uuid)) names.push_back(*ns);
+        };
+        const bool is_rename = command.kind == CommandKind::rename_collection;
+        if (command.kind == CommandKind::drop || (is_rename && removed_.collections.contains(operation.ui))) take(operation.ui);
+        if (const auto target = operation.o.find("dropTarget"); is_rename && target && target->is(bson::Type::binary))
+            take(target->binary_data());
+        for (const std::string& ns : names) catalog_.drop(ns);
+        return drops(operation, names);
+    }
+    /// The drops of collections, in place of an operation.
+    static Edit drops(const Operation& operation, const std::vector<std::string>& names) {
+        if (names.empty()) return Edit::drop();
+        bson::Builder all;
+        all.begin_array("applyOps");
+        for (std::size_t i = 0; i < names.size(); ++i) {
+            const auto [database, collection] = split_namespace(names[i]);
+            all.begin_document(std::to_string(i)).string("op", "c").string("ns", join_namespace(database, "$cmd"));
+            all.begin_document("o").string("drop", collection).end().end();
+        }
+        const std::string o = all.end().finish();
+        return Edit::replace(replaced_entry(operation, "c", "admin.$cmd", bson::Document(o)));
     }
 
     /// Whether the dump has, under the new name of a rename, another collection than the one that the rename replaces.
@@ -680,18 +708,10 @@ class Stager {
         }
         case CommandKind::drop_database: {
             if (!consistent_point_) return Edit::keep();
-            const std::string prefix = std::string(command.database) + '.', ns = prefix + "$cmd";
-            bson::Builder drops;
-            std::size_t count = 0;
-            drops.begin_array("applyOps");
-            for (const auto& [name, collection] : catalog_.collections()) {
-                if (!name.starts_with(prefix)) continue;
-                drops.begin_document(std::to_string(count++)).string("op", "c").string("ns", ns);
-                drops.begin_document("o").string("drop", name.substr(prefix.size())).end().end();
-            }
-            const std::string o = drops.end().finish();
-            if (count == 0) return Edit::drop();
-            return Edit::replace(replaced_entry(operation, "c", "admin.$cmd", bson::Document(o)));
+            std::vector<std::string> names;
+            for (const auto& [name, collection] : catalog_.collections())
+                if (name.starts_with(std::string(command.database) + '.')) names.push_back(name);
+            return drops(operation, names);
         }
         case CommandKind::rename_collection: {
             const auto drop_target = operation.o.find("dropTarget");
