@@ -365,6 +365,26 @@ TEST_CASE("upserts make the documents that are not there, alone and in what a cl
     CHECK(h.documents_of("shop.a") == R"({"_id":1,"x":2} {"_id":2,"w":1} {"_id":4,"y":1})");
 }
 
+TEST_CASE("what a client's applyOps may name by the collation is refused, and nothing else") {
+    const auto refusal = [](const std::string& id, const std::string& request, const std::string& options) {
+        Recorded h;
+        h.dump("a", metadata("a", 1, "", options), {R"({"_id":"abc"})", R"({"_id":1})"});
+        h.command(R"({"applyOps":[{"op":"d","ns":"shop.a","o":{"_id":)" + id + "}}]" + request + "}", 0);
+        try {
+            h.apply();
+            return std::string();
+        } catch (const DataError& error) {
+            return std::string(error.what());
+        }
+    };
+    const std::string collated = R"("options":{"collation":{"locale":"en","strength":2}},)", request = R"(,"$db":"admin")";
+    for (const char* const id : {R"("ABC")", R"({"k":"ABC"})", R"(["ABC"])"})
+        CHECK(refusal(id, request, collated).find("the collection's collation says which document that is") != std::string::npos);
+    CHECK(refusal("1", request, collated).empty());
+    CHECK(refusal(R"("abc")", "", collated).empty()); // of many deletions at a time, which a server logs so
+    CHECK(refusal(R"("abc")", request, "").empty());
+}
+
 TEST_CASE("what cannot be done exactly is refused, with its place") {
     {
         Recorded h;

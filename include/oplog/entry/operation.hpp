@@ -267,6 +267,13 @@ inline bool is_upsert(const Operation& update, const bson::Document& entry) {
     return !always || always->truthy();
 }
 
+/// Whether an entry is an applyOps as a client has sent it, which the server logs with the fields of the request: its operations name
+/// documents as that client did. Throws DataError.
+inline bool is_sent_by_client(const bson::Document& entry) {
+    const auto o = entry.find("o");
+    return o && o->is(bson::Type::document) && o->document().find("$db");
+}
+
 /// A command and what it names. A view in part, valid as long as the operation's bytes.
 struct Command {
     CommandKind kind = CommandKind::unknown;

@@ -465,7 +465,7 @@ class Applier {
             if (operation.is_command())
                 apply_command(operation);
             else
-                apply_change(operation, operation.is_update() && is_upsert(operation, document));
+                apply_change(operation, document);
         });
     }
 
@@ -505,8 +505,10 @@ class Applier {
         if (meant ? !meant->is_named(ns) : named && !named->uuid.empty()) refuse(of_another(what, ns));
     }
 
-    void apply_change(const Operation& operation, bool upsert) {
+    /// `holder` is the operation's entry, or what holds it in a transaction.
+    void apply_change(const Operation& operation, const bson::Document& holder) {
         if (!is_followed(operation)) return;
+        const bool upsert = operation.is_update() && is_upsert(operation, holder);
         const std::string_view name = operation.collection();
         if (name == views_collection) return apply_view(operation, upsert);
         const bool is_index = name == "system.indexes"; // servers before 4.2 create an index this way
@@ -522,6 +524,7 @@ class Applier {
         }
         require_one_collection(operation, "this", operation.ns);
         AppliedCollection& collection = find_or_make(operation.ui, operation.ns);
+        if (!operation.is_insert()) require_exact_id(collection, operation, holder);
         if (options_.watcher) {
             const auto tag = options_.watcher->change(collection, operation, log_);
             if (!tag) return;
@@ -531,6 +534,20 @@ class Applier {
             log_.append(collection.changes, upsert ? ChangeKind::upsert : ChangeKind::update, *operation.o2, operation.o);
         else
             log_.append(collection.changes, operation.is_insert() ? ChangeKind::insertion : ChangeKind::removal, operation.o, {});
+    }
+
+    /// What a server logs itself names a document by the very `_id` that it has. A client's applyOps may name it by another one that
+    /// the collection's collation takes for the same, as "ABC" for "abc". Throws DataError where that may be.
+    void require_exact_id(const AppliedCollection& collection, const Operation& operation, const bson::Document& holder) const {
+        if (!bson::Document(collection.metadata.options).find("collation") || !is_sent_by_client(holder)) return;
+        if (const auto id = operation.id(); id && has_text(*id))
+            refuse("an applyOps of a client names a document of " + collection.logical_ns() +
+                   " by an _id with text, and the collection's collation says which document that is: a replay (oplog-stage) finds it");
+    }
+    static bool has_text(const bson::Element& value) {
+        if (value.is(bson::Type::string) || value.is(bson::Type::symbol)) return true;
+        if (!value.is(bson::Type::document) && !value.is(bson::Type::array)) return false;
+        return std::ranges::any_of(value.is(bson::Type::document) ? value.document() : value.array(), has_text);
     }
 
     // ---- views ----
