@@ -160,6 +160,13 @@ class Steps(Chain):
         self.assertEqual(done.returncode, UNVERIFIED)
         self.assertIn("full/shop/a.bson: missing, and with it the documents of shop.a", done.stdout)
 
+    def test_a_chain_of_a_clock_that_was_ahead_is_not_the_newest(self):
+        self.full(100, 101, started=int(time.time()) + 400 * 86400)  # and nothing was written since
+        newest = self.full(100, 101, started=2000)["chain"]
+        self.assertEqual(self.shell("next")["chain"], newest)
+        self.chain("prune", "--keep", "1")
+        self.assertEqual([chain["id"] for chain in self.status()["chains"]], [newest])
+
     def test_an_increment_that_does_not_continue_is_none(self):
         self.full(100, 103)
         error = self.inc(104, 110, expected=DISCONTINUITY)

@@ -33,6 +33,7 @@
 #include <string>
 #include <string_view>
 #include <sys/stat.h>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -545,13 +546,16 @@ inline std::vector<Chain> load_chains(const fs::path& directory) {
         Chain chain = Chain::load(entry.path());
         if (fs::exists(chain.directory)) chains.push_back(std::move(chain)); // otherwise it was pruned meanwhile
     }
-    // The name is used only if there is nothing else, because it is in local time, and each autumn repeats an hour.
-    const auto age = [](const Chain& chain) {
+    // Where nothing was written from one to the next, the machine's clock tells; but not where it was ahead, nor by a name as long as
+    // there is anything else, because that is in local time, and each autumn repeats an hour.
+    const std::uint32_t now = static_cast<std::uint32_t>(std::time(nullptr));
+    const auto age = [now](const Chain& chain) {
         struct stat info {};
         ::stat(chain.directory.c_str(), &info);
-        return std::pair(chain.full ? chain.begin()
-                                    : Timestamp{time_of_name(chain.id).value_or(static_cast<std::uint32_t>(info.st_mtime)), 0},
-                         chain.id);
+        const Timestamp begin =
+            chain.full ? chain.begin() : Timestamp{time_of_name(chain.id).value_or(static_cast<std::uint32_t>(info.st_mtime)), 0};
+        const std::uint32_t started = chain.full ? chain.full->started.seconds : 0;
+        return std::tuple(begin, started > now ? 0 : started, chain.id);
     };
     std::ranges::sort(chains, {}, age);
     return chains;
