@@ -116,7 +116,7 @@ class Command(Copying):
         self.assertEqual((process.returncode, self.status()["uncopied"], [len(each) for each in self.listed()]), (0, [], [3, 2]))
 
     def test_a_signal_ends_a_copy_too(self):
-        self.configure(copy_command=f"echo $$ >{self.folder}/pid; exec sleep 60")
+        self.configure(copy_command=f"sleep 60 & echo $! >{self.folder}/pid; wait")  # what the shell starts, too
         for command in ("full", "run"):
             process = subprocess.Popen([BIN / "oplog-backup", "-c", self.config, command], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             while not (self.folder / "pid").exists() or not (self.folder / "pid").read_text():
