@@ -839,7 +839,12 @@ class Commands {
                 for (end = first + 1; end < one.increments.size() && hour(end) == hour(first) && one.increments[end].joined.empty();) ++end;
                 if (end == one.increments.size()) break; // its hour may go on, and the next increment follows the newest
                 if (end - first == 1 || !one.increments[first].joined.empty()) continue;
-                join(one, first, end);
+                try {
+                    join(one, first, end);
+                } catch (...) {
+                    clear_joined(one); // where the disk is full it needs the room
+                    throw;
+                }
                 end = first + 1;
             }
             if (one.increments.size() < before)

@@ -396,7 +396,8 @@ class BackupConfig {
             rest = detail::trimmed(rest.substr(argument.size()));
             const bool is_long = argument.starts_with("--");
             const std::string option = is_long ? argument.substr(0, argument.find('=')) : argument.substr(0, 2);
-            if (reserved.contains(option)) fail("extra_dump_args", "holds " + escaped(argument) + ", which is not for it to say");
+            if (reserved.contains(option))
+                fail("extra_dump_args", "holds " + escaped(option) + ", which is not for it to say"); // not its value, which may be secret
             if (partial.contains(option))
                 fail("extra_dump_args", "holds " + escaped(argument) + ", which cannot go with the oplog: a chain is of a whole server");
             extra_dump_args.push_back(argument);
