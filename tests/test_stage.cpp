@@ -483,7 +483,8 @@ TEST_CASE("A collection that is dropped while the dump runs is dropped, and noth
 
 TEST_CASE("What a rename replaces while the dump runs goes, where the dump lacks what is renamed or has it under another name") {
     const std::string rename = of('X', moved("shop.x", "shop.a", 'A')), drop = of('X', shop("drop", "a"));
-    const std::vector<std::string> again{rename, of('X', insert("shop.a", 3)), drop, of('C', shop("create", "a")), of('C', insert("shop.a", 4))};
+    const std::vector<std::string> again{rename, of('X', insert("shop.a", 3)), drop, of('C', shop("create", "a")),
+                                         of('C', insert("shop.a", 4))};
     SUBCASE("and comes back under no name") { CHECK(staged_knowing(from(one('A', {}), 9), {rename, drop}).text() == "[drop shop.a]"); }
     SUBCASE("and makes room for the next one") {
         const Staged staged = staged_knowing(from(one('A', {}), 9), again);

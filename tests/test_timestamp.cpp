@@ -127,6 +127,11 @@ TEST_CASE("clock changes that are no summer time are seen, too") {
     }
 }
 
+TEST_CASE("an offset may be written as mongodump does") {
+    for (const char* const text : {"2026-11-22T15:06:59.709+0100", "2026-11-22T14:06:59.709+0000", "2026-11-22T10:36:59-0330"})
+        means(text, {1795356419, 0}, {1795356419, most});
+}
+
 TEST_CASE("a day begins at its first moment, also where the clock changes at midnight") {
     {
         const Zone sao_paulo("America/Sao_Paulo"); // 2018-11-04 begins at 01:00
@@ -160,7 +165,7 @@ TEST_CASE("what is no time is refused with the reason") {
     CHECK(refusal("2026-11-22T14:06:59") ==
           "time '2026-11-22T14:06:59' has no offset; end it with Z or +HH:MM, or put a space instead of the T for local time");
     for (const char* text :
-         {"2026-11-22T14:06:59+1:00", "2026-11-22T14:06:59+0100", "2026-11-22T14:06:59+24:00", "2026-11-22T14:06:59+01:60"})
+         {"2026-11-22T14:06:59+1:00", "2026-11-22T14:06:59+010", "2026-11-22T14:06:59+24:00", "2026-11-22T14:06:59+01:60"})
         CHECK(refusal(text) == "time '" + std::string(text) + "' has an offset that is not ±HH:MM");
     for (const char* text : {"1969-12-31T23:59:59Z", "1970-01-01T00:00:00+00:01", "2106-02-07T06:28:16Z", "9999-12-31T23:59:59Z"})
         CHECK(refusal(text) == "time '" + std::string(text) + "' is out of range: timestamps run from 1970 to 2106");

@@ -246,7 +246,8 @@ inline TimeSpan parse_time(std::string_view text) {
         if (!detail::take_char(date, "Zz")) {
             if (!detail::take_char(date, "+-")) throw bad(forms);
             const auto hours = detail::take_number(date, 2);
-            const auto minutes = hours && detail::take_char(date, ":") ? detail::take_number(date, 2) : std::nullopt;
+            detail::take_char(date, ":"); // which mongodump leaves out
+            const auto minutes = hours ? detail::take_number(date, 2) : std::nullopt;
             if (!minutes || *hours > 23 || *minutes > 59) throw bad("has an offset that is not ±HH:MM");
             offset = static_cast<std::int64_t>(*hours * 3600 + *minutes * 60) * (minus ? -1 : 1);
         }
