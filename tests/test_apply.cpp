@@ -383,6 +383,11 @@ TEST_CASE("what a client's applyOps may name by the collation is refused, and no
     CHECK(refusal("1", request, collated).empty());
     CHECK(refusal(R"("abc")", "", collated).empty()); // of many deletions at a time, which a server logs so
     CHECK(refusal(R"("abc")", request, "").empty());
+    Recorded h; // a document that has the field itself
+    h.dump("a", metadata("a", 1, "", collated), {R"({"_id":"abc"})"});
+    h.add("u", "shop.a", R"({"_id":"abc","$db":"x"})", 1, R"({"_id":"abc"})");
+    h.apply();
+    CHECK(h.documents_of("shop.a") == R"({"_id":"abc","$db":"x"})");
 }
 
 TEST_CASE("what cannot be done exactly is refused, with its place") {

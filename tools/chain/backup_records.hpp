@@ -550,12 +550,10 @@ inline std::vector<Chain> load_chains(const fs::path& directory) {
     // there is anything else, because that is in local time, and each autumn repeats an hour.
     const std::uint32_t now = static_cast<std::uint32_t>(std::time(nullptr));
     const auto age = [now](const Chain& chain) {
+        if (chain.full) return std::tuple(chain.begin(), chain.full->started.seconds > now ? 0 : chain.full->started.seconds, chain.id);
         struct stat info {};
         ::stat(chain.directory.c_str(), &info);
-        const Timestamp begin =
-            chain.full ? chain.begin() : Timestamp{time_of_name(chain.id).value_or(static_cast<std::uint32_t>(info.st_mtime)), 0};
-        const std::uint32_t started = chain.full ? chain.full->started.seconds : 0;
-        return std::tuple(begin, started > now ? 0 : started, chain.id);
+        return std::tuple(Timestamp{time_of_name(chain.id).value_or(static_cast<std::uint32_t>(info.st_mtime)), 0}, 0U, chain.id);
     };
     std::ranges::sort(chains, {}, age);
     return chains;

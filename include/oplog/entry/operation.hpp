@@ -267,11 +267,12 @@ inline bool is_upsert(const Operation& update, const bson::Document& entry) {
     return !always || always->truthy();
 }
 
-/// Whether an entry is an applyOps as a client has sent it, which the server logs with the fields of the request: its operations name
-/// documents as that client did. Throws DataError.
-inline bool is_sent_by_client(const bson::Document& entry) {
+/// Whether an operation is one of an applyOps that a client has sent, which the server logs with the fields of the request: such a one
+/// names its document as that client did. `entry` holds it, as for is_upsert(). Throws DataError.
+inline bool is_sent_by_client(const Operation& operation, const bson::Document& entry) {
+    if (operation.document.data() == entry.data()) return false;
     const auto o = entry.find("o");
-    return o && o->is(bson::Type::document) && o->document().find("$db");
+    return o && o->document().find("$db");
 }
 
 /// A command and what it names. A view in part, valid as long as the operation's bytes.

@@ -539,7 +539,7 @@ class Applier {
     /// What a server logs itself names a document by the very `_id` that it has. A client's applyOps may name it by another one that
     /// the collection's collation takes for the same, as "ABC" for "abc". Throws DataError where that may be.
     void require_exact_id(const AppliedCollection& collection, const Operation& operation, const bson::Document& holder) const {
-        if (!bson::Document(collection.metadata.options).find("collation") || !is_sent_by_client(holder)) return;
+        if (!is_sent_by_client(operation, holder) || !bson::Document(collection.metadata.options).find("collation")) return;
         if (const auto id = operation.id(); id && has_text(*id))
             refuse("an applyOps of a client names a document of " + collection.logical_ns() +
                    " by an _id with text, and the collection's collation says which document that is: a replay (oplog-stage) finds it");
